@@ -1,0 +1,55 @@
+"""TCP ports for the embedded parts: chosen once, kept with the data."""
+
+import random
+import socket
+from pathlib import Path
+
+from deploy.local.errors import LocalStackError
+
+LOOPBACK = "127.0.0.1"
+LOWEST = 20_000
+# Below the kernel's ephemeral range. From inside that range a client that reconnects to a dead server
+# sooner or later is given the server's own port as its source, connects to itself, and the server
+# can no longer bind.
+HIGHEST = 32_000
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on this loopback port now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def answers(host: str, port: int, *, timeout_seconds: float = 1.0) -> bool:
+    """Whether something accepts connections there."""
+    try:
+        socket.create_connection((host, port), timeout=timeout_seconds).close()
+    except OSError:
+        return False
+    return True
+
+
+def choose() -> int:
+    """A free port. Random, so that two stacks that start together do not meet."""
+    for _ in range(200):
+        port = random.randint(LOWEST, HIGHEST)
+        if is_free(port):
+            return port
+    raise LocalStackError(
+        f"No free TCP port between {LOWEST} and {HIGHEST}", remedy="Stop what is using them."
+    )
+
+
+def kept(path: Path) -> int:
+    """The port remembered in `path`, chosen on first use, so that a restart has the same address."""
+    if path.exists():
+        return int(path.read_text(encoding="ascii"))
+    port = choose()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"{port}\n", encoding="ascii")
+    return port
