@@ -1,0 +1,59 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.feedback import customer_ref, length_prefixed
+
+SECRET = b"s" * 32
+
+
+class TestLengthPrefixed:
+    def test_keeps_parts_apart(self) -> None:
+        assert length_prefixed("a:b", "c") == "3:a:b1:c"
+        assert length_prefixed("a:b", "c") != length_prefixed("a", "b:c")
+        assert length_prefixed("ab") != length_prefixed("ab", "")
+
+    @given(st.lists(st.text()), st.lists(st.text()))
+    def test_is_one_to_one(self, one: list[str], other: list[str]) -> None:
+        assert (length_prefixed(*one) == length_prefixed(*other)) == (one == other)
+
+
+class TestCustomerRef:
+    def test_is_thirty_two_hex_digits_that_never_change(self) -> None:
+        # printf '%s' '2:id4:demo3:c-1' | openssl dgst -sha256 -hmac "$(printf 's%.0s' $(seq 32))"
+        assert customer_ref(SECRET, "demo", customer_id="c-1") == "d42e6273e92d23adf8aa1100697ede06"
+
+    def test_the_id_wins_over_the_e_mail(self) -> None:
+        by_id = customer_ref(SECRET, "demo", customer_id="c-1")
+        assert customer_ref(SECRET, "demo", customer_id="c-1", email="a@b.example") == by_id
+        assert customer_ref(SECRET, "demo", customer_id=" ", email="a@b.example") == customer_ref(
+            SECRET, "demo", email="a@b.example"
+        )
+
+    def test_an_e_mail_counts_without_space_and_case(self) -> None:
+        refs = {customer_ref(SECRET, "demo", email=e) for e in ("Ann@B.example", " ann@b.EXAMPLE\n")}
+        assert len(refs) == 1
+
+    def test_an_id_keeps_its_case(self) -> None:
+        assert customer_ref(SECRET, "demo", customer_id="A") != customer_ref(SECRET, "demo", customer_id="a")
+
+    def test_an_id_that_reads_like_an_e_mail_is_somebody_else(self) -> None:
+        assert customer_ref(SECRET, "demo", customer_id="a@b.example") != customer_ref(
+            SECRET, "demo", email="a@b.example"
+        )
+
+    def test_differs_by_store_and_by_secret(self) -> None:
+        refs = [
+            customer_ref(SECRET, "demo", customer_id="c-1"),
+            customer_ref(SECRET, "other", customer_id="c-1"),
+            customer_ref(b"t" * 32, "demo", customer_id="c-1"),
+        ]
+        assert len(set(refs)) == 3
+
+    @pytest.mark.parametrize("nobody", [{}, {"email": ""}, {"email": "  "}, {"customer_id": ""}])
+    def test_nobody_has_no_reference(self, nobody: dict[str, str]) -> None:
+        assert customer_ref(SECRET, "demo", **nobody) is None
+
+    def test_needs_a_secret(self) -> None:
+        with pytest.raises(ValueError, match="secret"):
+            customer_ref(b"", "demo", customer_id="c-1")
