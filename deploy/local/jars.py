@@ -87,6 +87,12 @@ def ensure(folder: Path | None = None, *, lock: Path = LOCK, fetch: Fetch | None
     return target
 
 
+def try_fetching(jar: Jar) -> None:
+    """Fetch one jar and throw it away: whether the registry can be reached. LocalStackError if not."""
+    with tempfile.TemporaryDirectory() as scratch:
+        _fetch_one(jar, Path(scratch), Path(scratch), _fetch_with_jgo)
+
+
 def _fetch_all(jars: Sequence[Jar], target: Path, scratch: Path, fetch: Fetch) -> None:
     if not jars:
         return

@@ -61,9 +61,9 @@ class KafkaNode:
     ) -> None:
         self.data = data.resolve()
         self.node_id = node_id
-        self.port = ports.kept(self.data / "port")
+        self.port = ports.kept(self._port_file)
         self._cluster_id = cluster_id
-        self._voters = dict(voters or {node_id: ports.kept(self.data / "controller-port")})
+        self._voters = dict(voters or {node_id: ports.kept(self._controller_port_file)})
         self._replication = replication
         self._heap = heap
         self._jars: Path | None = None
@@ -91,10 +91,16 @@ class KafkaNode:
         """The file with its output (warnings and worse); INFO is in `server.log` in the data folder."""
         return self._process.log
 
+    def end_leftover(self) -> None:
+        """End the process of an earlier supervisor, if it still runs."""
+        self._process.end_leftover()
+
     def start(self) -> None:
         """Fetch the jars and format the storage if need be, then start; returns before it is ready."""
         self._jars = jars.ensure()
         self._process.end_leftover()
+        for file in (self._port_file, self._controller_port_file):
+            ports.require_free(ports.kept(file), "Kafka", remedy=f"Remove {file} to choose another.")
         self._write_settings()
         if not (self.data / "log" / "meta.properties").exists():
             self._format()
@@ -111,8 +117,8 @@ class KafkaNode:
 
     def wait_ready(self, timeout_seconds: float = 60) -> None:
         """Block until it is a live broker of its cluster. LocalStackError if it dies or the time is up."""
-        wait_until(lambda: self.pid is None or self.is_ready(), timeout_seconds=timeout_seconds)
-        if self.pid is None or not self.is_ready():
+        settled = wait_until(lambda: self.pid is None or self.is_ready(), timeout_seconds=timeout_seconds)
+        if self.pid is None or not settled:
             state = "ended" if self.pid is None else f"is not ready after {timeout_seconds:.0f} s"
             raise LocalStackError(f"Kafka {state}", remedy=f"Its log: {self.data / 'server.log'}")
 
@@ -135,6 +141,14 @@ class KafkaNode:
     def resume(self) -> None:
         """SIGCONT."""
         self._process.send(signal.SIGCONT)
+
+    @property
+    def _port_file(self) -> Path:
+        return self.data / "port"
+
+    @property
+    def _controller_port_file(self) -> Path:
+        return self.data / "controller-port"
 
     @property
     def _settings_file(self) -> Path:

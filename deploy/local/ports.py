@@ -4,6 +4,8 @@ import random
 import socket
 from pathlib import Path
 
+import psutil
+
 from deploy.local.errors import LocalStackError
 
 LOOPBACK = "127.0.0.1"
@@ -53,3 +55,30 @@ def kept(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{port}\n", encoding="ascii")
     return port
+
+
+def require_free(port: int, who: str, *, remedy: str) -> None:
+    """Raises LocalStackError, naming the process that listens there if it can be known."""
+    if is_free(port):
+        return
+    raise LocalStackError(f"Port {port}, which {who} needs, is taken{_named(holder(port))}", remedy=remedy)
+
+
+def holder(port: int) -> psutil.Process | None:
+    """The process that listens on the port, if this user may know it."""
+    try:
+        listening = psutil.net_connections("tcp")
+    except psutil.AccessDenied:
+        return None
+    for connection in listening:
+        listens = connection.status == psutil.CONN_LISTEN
+        if listens and connection.laddr and connection.laddr.port == port and connection.pid:
+            return psutil.Process(connection.pid)
+    return None
+
+
+def _named(process: psutil.Process | None) -> str:
+    try:
+        return f" by process {process.pid} ({process.name()})" if process else ""
+    except psutil.NoSuchProcess:
+        return ""

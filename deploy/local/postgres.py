@@ -44,7 +44,7 @@ class PostgresServer:
 
     def __init__(self, data: Path, *, log: Path | None = None, pid_file: Path | None = None) -> None:
         self.data = data.resolve()
-        self.port = ports.kept(self.data / "port")
+        self.port = ports.kept(self._port_file)
         self.cluster = self.data / "cluster"
         self._account = ACCOUNT_FOR_ROOT if os.geteuid() == 0 else None
         # In every process title of this server, so that its orphans are known from all others.
@@ -77,10 +77,15 @@ class PostgresServer:
         """The file with its output."""
         return self._process.log
 
+    def end_leftover(self) -> None:
+        """End the process of an earlier supervisor, if it still runs."""
+        self._process.end_leftover()
+
     def start(self) -> None:
         """Create the cluster if need be, then start; returns before it is ready."""
         self._process.end_leftover()
         self._clear_crash()
+        ports.require_free(self.port, "PostgreSQL", remedy=f"Remove {self._port_file} to choose another.")
         if not (self.cluster / "PG_VERSION").exists():
             self._create_cluster()
         settings = SERVER_SETTINGS | {"port": str(self.port), "cluster_name": self._title}
@@ -89,8 +94,8 @@ class PostgresServer:
 
     def wait_ready(self, timeout_seconds: float = 60) -> None:
         """Block until it takes queries and the database exists. LocalStackError if it dies or time is up."""
-        wait_until(lambda: self.pid is None or self.is_ready(), timeout_seconds=timeout_seconds)
-        if self.pid is None or not self.is_ready():
+        settled = wait_until(lambda: self.pid is None or self.is_ready(), timeout_seconds=timeout_seconds)
+        if self.pid is None or not settled:
             state = "ended" if self.pid is None else f"is not ready after {timeout_seconds:.0f} s"
             raise LocalStackError(f"PostgreSQL {state}", remedy=f"Its log: {self.log}")
         self._create_database()
@@ -144,6 +149,10 @@ class PostgresServer:
         for orphan in self._backends():
             end(orphan, signal.SIGQUIT, grace_seconds=2)
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+    @property
+    def _port_file(self) -> Path:
+        return self.data / "port"
 
     @property
     def _password(self) -> str:

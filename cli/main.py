@@ -1,0 +1,81 @@
+"""The command `closeloop`. A new subcommand is one line in `COMMANDS`.
+
+Each names a function (`closeloop NAME`) or a `typer.Typer` (`closeloop NAME COMMAND`). Its module is
+imported only when that subcommand, or the whole help, is wanted.
+"""
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import typer
+from rich.console import Console
+
+from cli import CommandError
+
+COMMANDS = {
+    "up": "cli.up:up",
+    "status": "cli.status:status",
+    "doctor": "cli.doctor:doctor",
+}
+
+
+def main() -> None:
+    """Run the command; an expected failure is one sentence and what to do, exit code 1."""
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    try:
+        build([wanted] if wanted in COMMANDS else list(COMMANDS))(prog_name="closeloop")
+    except Exception as error:
+        # CommandError, or an error of a part that says itself what to do.
+        remedy = getattr(error, "remedy", None)
+        if remedy is None:
+            raise
+        _explain(str(error), remedy)
+        sys.exit(1)
+
+
+def build(names: list[str]) -> typer.Typer:
+    """The application with these subcommands."""
+    app = typer.Typer(
+        help="Closeloop: turns survey answers into action while they still matter.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_root)
+    for name in names:
+        target = _load(name)
+        if isinstance(target, typer.Typer):
+            app.add_typer(target, name=name)
+        else:
+            app.command(name)(target)
+    return app
+
+
+def _load(name: str) -> Any:
+    module, _, attribute = COMMANDS[name].partition(":")
+    try:
+        return getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("cli", "deploy", "services", "shared"):
+            raise
+        raise CommandError(
+            f"`closeloop {name}` needs the package {error.name}, which is not installed",
+            remedy="The embedded stack is in requirements/local.txt; production does without it.",
+        ) from error
+
+
+def _root() -> None:
+    # Without a callback an application of one subcommand would take its name as an argument.
+    pass
+
+
+def _explain(message: str, remedy: str) -> None:
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"closeloop: {message}", style="red", markup=False)
+    if remedy:
+        console.print(remedy, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""`closeloop up`: the whole product on this machine."""
+
+import asyncio
+import contextlib
+import sys
+import time
+
+from rich.console import Console
+from rich.text import Text
+
+from deploy.local import demo_store
+from deploy.local.home import SERVICES, Home
+from deploy.local.product import Product
+
+COLOURS = {
+    "kafka": "magenta",
+    "postgres": "blue",
+    "collector": "green",
+    "scorer": "cyan",
+    "segmenter": "yellow",
+    "notifier": "bright_red",
+}
+NAME_WIDTH = max(map(len, COLOURS))
+
+
+def up() -> None:
+    """Start Kafka, PostgreSQL and the four services with a demo store, and keep them running.
+
+    Ctrl-C stops everything and keeps the data. The data is in $CLOSELOOP_HOME (default .closeloop), the
+    first of four ports is $CLOSELOOP_PORT (default 8001). KAFKA_BOOTSTRAP_SERVERS and DATABASE_URL
+    replace the embedded parts.
+    """
+    terminal = _Terminal()
+    home = Home.from_environment()
+    with home.locked():
+        product = Product(home, say=terminal.say, show=terminal.show, prepare=demo_store.prepare)
+        try:
+            product.fetch()
+            asyncio.run(product.run(terminal.ready))
+        except KeyboardInterrupt:
+            terminal.say("Stopped")
+            sys.exit(130)
+
+
+class _Terminal:
+    """Prints; a terminal that went away must not end the product."""
+
+    def __init__(self) -> None:
+        self._console = Console(soft_wrap=True, highlight=False)
+        self._started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """A sentence of the supervisor."""
+        self._print(Text(f"{'closeloop':<{NAME_WIDTH}} | ", style="bold") + Text(text))
+
+    def show(self, name: str, line: str) -> None:
+        """A line that a part wrote."""
+        prefix = Text(f"{name:<{NAME_WIDTH}} | ", style=COLOURS.get(name, "white"))
+        self._print(prefix + Text.from_ansi(line))
+
+    def ready(self, product: Product) -> None:
+        """What to open and what to paste."""
+        self.say(f"Ready after {time.monotonic() - self._started:.1f} s")
+        self._print(Text(welcome(product)))
+
+    def _print(self, text: Text) -> None:
+        with contextlib.suppress(OSError):
+            self._console.print(text)
+
+
+def welcome(product: Product) -> str:
+    """The text shown when everything is ready."""
+    credentials, home = product.credentials, product.home
+    if credentials is None:
+        return ""
+    services = "\n".join(f"  {name:<10} {home.url(name)}/docs" for name in SERVICES)
+    return f"""
+Closeloop is running on the demo store. The interfaces of the four services:
+
+{services}
+
+User {credentials.user}, password {credentials.password}; everything a script needs: {home.demo_file}
+
+Send an answer (its customer becomes a case, because 2 is a low score):
+
+  curl -s {home.url("collector")}/v1/responses -H 'Authorization: Bearer {credentials.secret_key}' \
+-H 'Content-Type: application/json' \
+-d '{{"metric": "nps", "score": 2, "comment": "It came late", "customer": {{"id": "c-1"}}, \
+"segments": {{"country": "NL"}}}}'
+
+Read the score:
+
+  curl -s '{home.url("scorer")}/v1/scores?metric=nps&window=30d' \
+-H 'Authorization: Bearer {credentials.secret_key}'
+
+Ctrl-C stops everything and keeps the data. `make demo` in another terminal sends lifelike traffic.
+"""

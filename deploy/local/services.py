@@ -1,0 +1,116 @@
+"""The four services as child processes, and the environment that they are given."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import httpx
+
+from deploy.local import ports
+from deploy.local.errors import LocalStackError
+from deploy.local.home import PROJECT, SERVICES, Home
+from deploy.local.process import ChildProcess, wait_until
+
+STOP_GRACE_SECONDS = 12
+
+
+class ServiceProcess:
+    """One service, ready when its `/readyz` says so."""
+
+    def __init__(
+        self, name: str, *, home: Home, environment: Mapping[str, str], command: Sequence[str] | None = None
+    ) -> None:
+        self.name = name
+        self.url = home.url(name)
+        self._port = home.port(name)
+        self._environment = environment
+        self._command = command or (sys.executable, "-m", f"services.{name}", "serve")
+        self._process = ChildProcess(name, log=home.log(name), pid_file=home.pid_file(name))
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The code it ended with; None while it runs."""
+        return self._process.exit_code
+
+    @property
+    def log(self) -> Path:
+        """The file with its output."""
+        return self._process.log
+
+    def end_leftover(self) -> None:
+        """End the process of an earlier supervisor, if it still runs."""
+        self._process.end_leftover()
+
+    def start(self) -> None:
+        """Start it; LocalStackError if somebody else has its port."""
+        self._process.end_leftover()
+        ports.require_free(
+            self._port, self.name, remedy="Stop that process, or set CLOSELOOP_PORT to another first port."
+        )
+        self._process.spawn(self._command, env=self._environment, cwd=PROJECT)
+
+    def wait_ready(self, timeout_seconds: float = 60) -> None:
+        """Block until `/readyz` is 200. LocalStackError with what is not ready otherwise."""
+        settled = wait_until(lambda: self.pid is None or self.is_ready(), timeout_seconds=timeout_seconds)
+        if self.pid is None:
+            raise LocalStackError(f"{self.name} ended while starting", remedy=f"Its log: {self.log}")
+        if not settled:
+            raise LocalStackError(
+                f"{self.name} is not ready after {timeout_seconds:.0f} s: {probe(f'{self.url}/readyz')[1]}",
+                remedy=f"Its log: {self.log}",
+            )
+
+    def is_ready(self) -> bool:
+        """Whether `/readyz` is 200 now."""
+        return probe(f"{self.url}/readyz")[0]
+
+    def stop(self) -> None:
+        """SIGTERM, wait for a graceful stop, then SIGKILL."""
+        self._process.stop(STOP_GRACE_SECONDS)
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._process.kill()
+
+
+def probe(url: str, *, timeout_seconds: float = 2) -> tuple[bool, object]:
+    """Whether the address answers 200, and its JSON body (else why there is none)."""
+    try:
+        with httpx.Client(timeout=timeout_seconds, trust_env=False) as client:
+            answer = client.get(url)
+    except httpx.HTTPError as error:
+        return False, f"no answer ({type(error).__name__})"
+    try:
+        body = answer.json()
+    except ValueError:
+        body = f"status {answer.status_code}"
+    return answer.status_code == 200, body
+
+
+def service_environment(
+    home: Home,
+    *,
+    kafka_bootstrap: str,
+    database_url: str,
+    environment: Mapping[str, str] = os.environ,
+) -> dict[str, str]:
+    """The caller's environment, and on top of it what every service is told."""
+    told = {
+        "DATABASE_URL": database_url,
+        "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
+        "CLOSELOOP_CONFIG": environment.get("CLOSELOOP_CONFIG") or str(PROJECT / "closeloop.yaml"),
+        "CLOSELOOP_SECRET": home.secret(environment),
+        # The demo's webhooks go to this machine, which a server on a network must refuse.
+        "CLOSELOOP_ALLOW_PRIVATE_TARGETS": "1",
+        "PYTHONUNBUFFERED": "1",
+    }
+    for service in SERVICES:
+        told[f"{service.upper()}_HOST"] = ports.LOOPBACK
+        told[f"{service.upper()}_PORT"] = str(home.port(service))
+    return {**environment, **told}
