@@ -1,0 +1,104 @@
+"""The cache of keys that every service checks requests against."""
+
+import asyncio
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from shared.access import keys
+from shared.access.keys import Kind, StoredKey
+from shared.db import Database
+from shared.ops.health import NotReady
+from shared.ops.logs import log
+
+_log = log("access")
+
+REFRESH_SECONDS = 2.0
+"""Below the 5 s within which a revoked key must stop, with room for a slow read."""
+
+
+class KeysUnavailable(Exception):
+    """The key is not known and PostgreSQL cannot say whether it exists: 503, never 401."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that was checked: it belongs to one store and reaches nothing of another."""
+
+    key_id: str
+    store: str
+    kind: Kind
+    scopes: frozenset[str]
+
+    def may(self, scope: str) -> bool:
+        return self.kind == "secret" and (scope in self.scopes or "admin" in self.scopes)
+
+
+class Keyring:
+    """All keys in memory, read again every 2 s; keeps what it has while PostgreSQL is away."""
+
+    def __init__(self, database: Database, pepper: bytes) -> None:
+        self._database = database
+        self._pepper = pepper
+        self._keys: dict[str, StoredKey] = {}
+        self._fresh_at = float("-inf")
+        self._reading = asyncio.Lock()
+        self._used: dict[str, datetime] = {}
+        self._nobody = keys.digest("nobody", pepper)
+
+    async def refresh(self) -> None:
+        """Read all keys, and write down when known ones were used."""
+        started = asyncio.get_running_loop().time()
+        used, self._used = self._used, {}
+        async with self._database.transaction() as session:
+            if used:
+                await keys.note_use(session, list(used.items()))
+            self._keys = {key.key_id: key for key in await keys.all_keys(session)}
+        self._fresh_at = started
+
+    async def keep_fresh(self) -> None:
+        """Refresh for ever; a failure leaves what is known."""
+        while True:
+            await asyncio.sleep(REFRESH_SECONDS)
+            try:
+                await self.refresh()
+            except Exception as error:  # PostgreSQL is away: the next round tries again
+                _log.warning("keys.not_refreshed", exc_info=error)
+
+    async def check(self) -> None:
+        """Readiness: the keys were read once."""
+        if self._fresh_at == float("-inf"):
+            raise NotReady("keys were never read")
+
+    def known(self, token: str) -> Key | None:
+        """The key of a token, from memory alone; None when unknown, revoked or expired."""
+        parsed = keys.parse(token)
+        stored = self._keys.get(parsed[1]) if parsed else None
+        given = keys.digest(parsed[2], self._pepper) if parsed else self._nobody
+        if not hmac.compare_digest(given, stored.digest if stored else b"\0" * 32) or stored is None:
+            return None
+        now = datetime.now(UTC)
+        if stored.revoked_at or (stored.expires_at and stored.expires_at <= now):
+            return None
+        if parsed and stored.kind != parsed[0]:
+            return None
+        self._used[stored.key_id] = now
+        return Key(stored.key_id, stored.store, stored.kind, stored.scopes)
+
+    async def find(self, token: str) -> Key | None:
+        """As `known`, but asks PostgreSQL about a key that may be seconds old.
+
+        Raises KeysUnavailable when PostgreSQL does not answer.
+        """
+        key = self.known(token)
+        parsed = keys.parse(token)
+        if key or parsed is None or parsed[1] in self._keys:
+            return key
+        asked = asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(2), self._reading:
+                if self._fresh_at < asked - 0.5:
+                    await self.refresh()
+        except Exception as error:
+            raise KeysUnavailable from error
+        return self.known(token)

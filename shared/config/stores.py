@@ -1,0 +1,80 @@
+"""What a store is, for every service. Loyalty and alerts are checked by the services that own them."""
+
+import re
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+
+from shared.feedback.windows import parse_window
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+TIER = "tier"
+TOUCHPOINT = "touchpoint"
+UNKNOWN = "unknown"
+OTHER = "other"
+
+
+def _zone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError("is not a time zone of the IANA database, as Europe/Amsterdam is")
+    return name
+
+
+def _window(text: str) -> str:
+    parse_window(text)
+    return text
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Segment(Strict):
+    """A dimension by which scores are cut. With `values`, any other value counts as `other`."""
+
+    values: tuple[str, ...] | None = Field(None, description="The values that have a score of their own")
+
+
+class Store(Strict):
+    """One shop: everything in the product belongs to exactly one."""
+
+    name: str = Field(min_length=1, max_length=80, description="Shown to people")
+    timezone: Annotated[str, AfterValidator(_zone)] = Field(
+        "UTC", description="Days and months are cut in it"
+    )
+    currency: str = Field("EUR", pattern="^[A-Z]{3}$", description="The only currency of its orders")
+    industry: str | None = Field(None, description="Picks the benchmark")
+    allowed_origins: tuple[str, ...] = Field((), description="Where its public keys may be used from")
+    segments: dict[Name, Segment] = Field({}, description="Dimensions that have scores")
+    combinations: tuple[tuple[Name, ...], ...] = Field(
+        (), description="Sets of dimensions (also `touchpoint` and `tier`) that have scores together"
+    )
+    touchpoints: tuple[Name, ...] = Field((), description="Touchpoints that have scores of their own")
+    windows: tuple[Annotated[str, AfterValidator(_window)], ...] = Field(
+        ("7d", "30d", "90d", "365d"), description="Sliding windows that are published"
+    )
+    policy: Literal["all", "latest"] = Field(
+        "latest", description="Every answer, or each respondent's last one; published and the API's default"
+    )
+    loyalty: dict[str, Any] = Field({}, description="Tiers and rules; the segmenter's")
+    alerts: dict[str, Any] = Field({}, description="Rules and channels; the notifier's")
+
+    @model_validator(mode="after")
+    def _combinations_are_declared(self) -> "Store":
+        known = {*self.segments, TIER, TOUCHPOINT}
+        for reserved in {TIER, TOUCHPOINT} & set(self.segments):
+            raise ValueError(f"segments: {reserved} is built in and need not be declared")
+        for combination in self.combinations:
+            for name in combination:
+                if name not in known:
+                    raise ValueError(f"combinations: {name} is not a declared segment")
+        for origin in self.allowed_origins:
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
+                raise ValueError(f"allowed_origins: {origin} is not scheme://host[:port] in lower case")
+        return self
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone)

@@ -1,0 +1,19 @@
+"""PostgreSQL: the one owner of transactions, and the tables that every service has beside its own."""
+
+from shared.db.database import Database, Session, driver, is_transient
+from shared.db.inbox import DeadLetter, Inbox, Position
+from shared.db.lease import Lease
+from shared.db.outbox import Outbox, Outgoing
+
+__all__ = [
+    "Database",
+    "DeadLetter",
+    "Inbox",
+    "Lease",
+    "Outbox",
+    "Outgoing",
+    "Position",
+    "Session",
+    "driver",
+    "is_transient",
+]

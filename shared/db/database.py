@@ -1,0 +1,106 @@
+"""The engine with every time-out set, and the only place that commits."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+Session = AsyncConnection
+"""A connection inside a transaction that somebody else commits."""
+
+# PostgreSQL error classes that say "not now" rather than "never": connection, transaction rollback,
+# insufficient resources, operator intervention, system error; and lock_not_available.
+_TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
+_TRANSIENT_CODES = ("55P03", "25006")
+
+
+class Database:
+    """One pool. `transaction()` commits when its block ends well and rolls back otherwise."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        pool_size: int = 8,
+        statement_timeout_seconds: float = 10,
+        application: str = "closeloop",
+    ) -> None:
+        milliseconds = str(int(statement_timeout_seconds * 1000))
+        self._engine = create_async_engine(
+            async_url(url),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_timeout=5,
+            pool_pre_ping=True,
+            pool_recycle=1800,
+            connect_args={
+                "timeout": 5,
+                "command_timeout": statement_timeout_seconds + 1,
+                "server_settings": {
+                    "application_name": application,
+                    "statement_timeout": milliseconds,
+                    "lock_timeout": milliseconds,
+                    "idle_in_transaction_session_timeout": "60000",
+                    "timezone": "UTC",
+                },
+            },
+        )
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Session]:
+        """A read-committed transaction, committed at the end of the block."""
+        async with self._engine.begin() as session:
+            yield session
+
+    async def ping(self) -> None:
+        """Raises when PostgreSQL does not answer within 2 s."""
+        async with asyncio.timeout(2), self._engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
+    @property
+    def pool_in_use(self) -> int:
+        return int(self._engine.pool.checkedout())  # type: ignore[attr-defined]
+
+    async def close(self) -> None:
+        """Bounded: a frozen server must not hold up a shutdown."""
+        try:
+            async with asyncio.timeout(3):
+                await self._engine.dispose()
+        except TimeoutError:
+            await self._engine.dispose(close=False)
+
+
+def async_url(url: str) -> str:
+    """`postgresql://…` as SQLAlchemy's asyncpg dialect wants it."""
+    for prefix in ("postgresql://", "postgres://"):
+        if url.startswith(prefix):
+            return "postgresql+asyncpg://" + url.removeprefix(prefix)
+    return url
+
+
+async def driver(session: Session) -> "asyncpg.Connection[Any]":
+    """asyncpg's own connection inside the session's transaction, for statements that must be fast."""
+    connection: asyncpg.Connection[Any] = (await session.get_raw_connection()).driver_connection  # type: ignore[assignment]
+    if not connection.is_in_transaction():
+        # SQLAlchemy opens the transaction with its first statement; ours must not run before it.
+        await session.exec_driver_sql("SELECT 1")
+    return connection
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same work may succeed later without anybody changing it."""
+    if isinstance(error, DBAPIError):
+        if error.connection_invalidated or isinstance(error, InterfaceError):
+            return True
+        error = error.orig.__cause__ or error.orig if error.orig else error
+    if isinstance(error, asyncpg.PostgresError):
+        code = str(error.sqlstate or "")
+        return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
+    return isinstance(
+        error, PoolTimeoutError | TimeoutError | OSError | asyncpg.InterfaceError | asyncio.CancelledError
+    )

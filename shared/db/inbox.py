@@ -1,0 +1,128 @@
+"""A consumer's place in the log and its dead letters, kept in the same database as its state.
+
+The stored offset, moved only from the value that was expected, is the truth. A zombie that lost
+its partition expects an old value, so nothing that it does can commit.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from shared.db.database import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A consumer moves one partition from `old` to `new` (offsets of the next record to apply)."""
+
+    topic: str
+    partition: int
+    old: int
+    new: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that this consumer cannot apply. `detail` names types and places, never content."""
+
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]]
+    correlation_id: str
+
+
+class Inbox:
+    """The tables `progress` and `dead_letters` of one schema, as one consumer group uses them."""
+
+    def __init__(self, schema: str, consumer: str) -> None:
+        self.schema = schema
+        self.consumer = consumer
+
+    async def read(self, session: Session, topic: str, partition: int) -> int | None:
+        """The stored next offset, or None when this consumer never saw the partition."""
+        found = await session.execute(
+            text(
+                f"SELECT next_offset FROM {self.schema}.progress"
+                " WHERE consumer = :c AND topic = :t AND partition = :p"
+            ),
+            {"c": self.consumer, "t": topic, "p": partition},
+        )
+        return found.scalar_one_or_none()
+
+    async def begin(self, session: Session, topic: str, partition: int, offset: int) -> None:
+        """Store the first offset of a new partition; another member may have been faster."""
+        await session.execute(
+            text(
+                f"INSERT INTO {self.schema}.progress (consumer, topic, partition, next_offset)"
+                " VALUES (:c, :t, :p, :o) ON CONFLICT DO NOTHING"
+            ),
+            {"c": self.consumer, "t": topic, "p": partition, "o": offset},
+        )
+
+    async def move(self, session: Session, positions: Iterable[Position]) -> set[tuple[str, int]]:
+        """Compare and swap; returns the (topic, partition) pairs that moved. The rest have another owner.
+
+        The moved rows stay locked until the transaction ends, in sorted order, so two members never deadlock.
+        """
+        wanted = sorted(positions, key=lambda p: (p.topic, p.partition))
+        moved = await session.execute(
+            text(f"""
+            WITH expected AS (
+                SELECT * FROM unnest(CAST(:topics AS text[]), CAST(:partitions AS int[]),
+                                     CAST(:olds AS bigint[]), CAST(:news AS bigint[]))
+                       AS e(topic, partition, old_offset, new_offset)
+            ), held AS (
+                SELECT p.topic, p.partition, e.new_offset FROM {self.schema}.progress p
+                JOIN expected e ON e.topic = p.topic AND e.partition = p.partition
+                WHERE p.consumer = :consumer AND p.next_offset = e.old_offset
+                ORDER BY p.topic, p.partition FOR UPDATE OF p
+            )
+            UPDATE {self.schema}.progress p SET next_offset = held.new_offset, moved_at = now()
+            FROM held WHERE p.consumer = :consumer AND p.topic = held.topic AND p.partition = held.partition
+            RETURNING p.topic, p.partition"""),
+            {
+                "consumer": self.consumer,
+                "topics": [p.topic for p in wanted],
+                "partitions": [p.partition for p in wanted],
+                "olds": [p.old for p in wanted],
+                "news": [p.new for p in wanted],
+            },
+        )
+        return {(topic, partition) for topic, partition in moved}
+
+    async def bury(self, session: Session, letters: Sequence[DeadLetter]) -> None:
+        """Keep records that nobody can apply, with the reason."""
+        if not letters:
+            return
+        await session.execute(
+            text(f"""
+            INSERT INTO {self.schema}.dead_letters
+                (consumer, topic, partition, "offset", reason, detail, key, value, headers, correlation_id)
+            VALUES (:consumer, :topic, :partition, :offset, :reason, :detail, :key, :value,
+                    CAST(:headers AS jsonb), :correlation_id)
+            ON CONFLICT (consumer, topic, partition, "offset") DO NOTHING"""),
+            [self._row(letter) for letter in letters],
+        )
+
+    def _row(self, letter: DeadLetter) -> dict[str, Any]:
+        headers = [[name, value.hex()] for name, value in letter.headers]
+        return {
+            "consumer": self.consumer,
+            "topic": letter.topic,
+            "partition": letter.partition,
+            "offset": letter.offset,
+            "reason": letter.reason,
+            "detail": letter.detail[:500],
+            "key": letter.key,
+            "value": letter.value,
+            "headers": orjson.dumps(headers).decode(),
+            "correlation_id": letter.correlation_id,
+        }

@@ -1,0 +1,93 @@
+"""Run the migrations of one package (`<package>/migrations`), each in its own schema, with Alembic."""
+
+from importlib import import_module
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+from shared.db.database import async_url
+
+PACKAGES = (
+    "shared.access",
+    "services.collector",
+    "services.scorer",
+    "services.segmenter",
+    "services.notifier",
+)
+
+_LOCK = 7203_1157  # any fixed number: one migration at a time in this database
+
+
+class SchemaBehind(RuntimeError):
+    """The database lacks a migration that this code needs."""
+
+
+def schema_of(package: str) -> str:
+    return package.rsplit(".", 1)[-1]
+
+
+def _scripts(package: str) -> ScriptDirectory:
+    folder = str(Path(next(iter(import_module(package).__path__))) / "migrations")
+    return ScriptDirectory(folder, version_locations=[folder])
+
+
+def _upgrade(connection: Connection, package: str) -> str:
+    schema, scripts = schema_of(package), _scripts(package)
+    connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
+    head = scripts.get_current_head() or ""
+    known = {script.revision for script in scripts.walk_revisions()}
+    context = EnvironmentContext(Config(), scripts, fn=lambda rev, _: scripts._upgrade_revs(head, rev))
+    context.configure(
+        connection=connection,
+        version_table_schema=schema,
+        version_table="migrations",
+        transactional_ddl=False,
+    )
+    current = context.get_context().get_current_revision()
+    if current in known or current is None:
+        context.run_migrations()
+    return head
+
+
+async def migrate(database_url: str, package: str) -> str:
+    """Bring the package's schema to the code's head; returns the revision. Harmless twice.
+
+    A database that is ahead of this code (a newer release migrated it) is left alone.
+    """
+    engine = create_async_engine(async_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            return await connection.run_sync(_upgrade, package)
+    finally:
+        await engine.dispose()
+
+
+def _check(connection: Connection, package: str) -> None:
+    scripts = _scripts(package)
+    context = MigrationContext.configure(
+        connection, opts={"version_table_schema": schema_of(package), "version_table": "migrations"}
+    )
+    current, head = context.get_current_revision(), scripts.get_current_head()
+    known = {script.revision for script in scripts.walk_revisions()}
+    if current != head and (current is None or current in known):
+        raise SchemaBehind(
+            f"schema {schema_of(package)} is at {current or 'nothing'}, this code needs {head}: "
+            "run `closeloop migrate`"
+        )
+
+
+async def check(database_url: str, package: str) -> None:
+    """Raises SchemaBehind unless the schema is at or ahead of this code's head."""
+    engine = create_async_engine(async_url(database_url), poolclass=NullPool)
+    try:
+        async with engine.connect() as connection:
+            await connection.run_sync(_check, package)
+    finally:
+        await engine.dispose()

@@ -1,0 +1,69 @@
+"""Facts that must reach Kafka exactly when the transaction that made them commits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from shared.db.database import Session
+from shared.events import Envelope, Event, new_id
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A stored fact on its way. `id` orders the facts of one key, whose writer holds that key's row lock."""
+
+    id: int
+    event_id: str
+    type: str
+    topic: str
+    key: bytes
+    body: bytes
+    traceparent: str
+
+    def headers(self, source: str) -> list[tuple[str, bytes]]:
+        return Envelope.of(
+            self.type, source=source, traceparent=self.traceparent, event_id=self.event_id
+        ).headers()
+
+
+class Outbox:
+    """The table `outbox` of one schema."""
+
+    def __init__(self, schema: str) -> None:
+        self._table = f"{schema}.outbox"
+
+    async def put(self, session: Session, event: Event, *, traceparent: str) -> None:
+        """Queue a fact, with an id that stays the same over every retry."""
+        await session.execute(
+            text(f"""INSERT INTO {self._table} (event_id, type, topic, key, body, traceparent)
+                     VALUES (:event_id, :type, :topic, :key, :body, :traceparent)"""),
+            {
+                "event_id": new_id(),
+                "type": event.type,
+                "topic": event.topic.name,
+                "key": event.key(),
+                "body": event.body(),
+                "traceparent": traceparent,
+            },
+        )
+
+    async def oldest(self, session: Session, limit: int) -> list[Outgoing]:
+        """The facts still to be sent. Never "id > last seen": ids commit out of order."""
+        rows = await session.execute(
+            text(f"""SELECT id, event_id, type, topic, key, body, traceparent
+                     FROM {self._table} ORDER BY id LIMIT :limit"""),
+            {"limit": limit},
+        )
+        return [Outgoing(*row) for row in rows]
+
+    async def delete(self, session: Session, ids: Sequence[int]) -> None:
+        await session.execute(
+            text(f"DELETE FROM {self._table} WHERE id = ANY(CAST(:ids AS bigint[]))"), {"ids": list(ids)}
+        )
+
+    async def backlog(self, session: Session) -> tuple[int, datetime | None]:
+        """How many facts wait, and since when."""
+        row = (await session.execute(text(f"SELECT count(*), min(created_at) FROM {self._table}"))).one()
+        return int(row[0]), row[1]

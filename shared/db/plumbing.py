@@ -1,0 +1,52 @@
+"""The tables that every service has beside its own, as its first migration creates them.
+
+Frozen: a change is a new function and a new migration in each service.
+"""
+
+
+def tables_v1(schema: str) -> list[str]:
+    """DDL of `progress`, `dead_letters`, `leases` and `outbox`."""
+    return [
+        f"CREATE SCHEMA IF NOT EXISTS {schema}",
+        f"""CREATE TABLE {schema}.progress (
+            consumer text NOT NULL,
+            topic text NOT NULL,
+            partition int NOT NULL,
+            next_offset bigint NOT NULL,
+            moved_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (consumer, topic, partition)
+        ) WITH (fillfactor = 50)""",
+        f"""CREATE TABLE {schema}.dead_letters (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            consumer text NOT NULL,
+            topic text NOT NULL,
+            partition int NOT NULL,
+            "offset" bigint NOT NULL,
+            reason text NOT NULL,
+            detail text NOT NULL,
+            key bytea,
+            value bytea,
+            headers jsonb NOT NULL,
+            correlation_id text NOT NULL,
+            dead_at timestamptz NOT NULL DEFAULT now(),
+            state text NOT NULL DEFAULT 'dead' CHECK (state IN ('dead', 'replayed', 'discarded')),
+            settled_at timestamptz,
+            UNIQUE (consumer, topic, partition, "offset")
+        )""",
+        f"""CREATE TABLE {schema}.leases (
+            name text PRIMARY KEY,
+            owner text NOT NULL,
+            until timestamptz NOT NULL,
+            clean boolean NOT NULL
+        )""",
+        f"""CREATE TABLE {schema}.outbox (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            event_id text NOT NULL,
+            type text NOT NULL,
+            topic text NOT NULL,
+            key bytea NOT NULL,
+            body bytea NOT NULL,
+            traceparent text NOT NULL,
+            created_at timestamptz NOT NULL DEFAULT now()
+        ) WITH (autovacuum_vacuum_scale_factor = 0.02)""",
+    ]

@@ -1,0 +1,64 @@
+"""Every event type, and the way between a record and an event."""
+
+from collections.abc import Iterable
+
+from pydantic import ValidationError
+
+from shared.events.cases import CaseChanged, CaseClosed, CaseOpened
+from shared.events.customers import CustomerChanged
+from shared.events.envelope import Envelope, Headers, NotAnEvent
+from shared.events.erasures import CustomerErased
+from shared.events.model import Event
+from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
+from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted, SurveySent
+from shared.events.scores import ScoreChanged
+
+_ALL: tuple[type[Event], ...] = (
+    ResponseSubmitted,
+    ResponseAmended,
+    ResponseRetracted,
+    SurveySent,
+    OrderPlaced,
+    OrderDelivered,
+    OrderRefunded,
+    EngagementRecorded,
+    CustomerChanged,
+    ScoreChanged,
+    CaseOpened,
+    CaseChanged,
+    CaseClosed,
+    CustomerErased,
+)
+
+EVENTS: dict[str, type[Event]] = {event.type: event for event in _ALL}
+
+
+def encode(
+    event: Event, *, source: str, traceparent: str = "", event_id: str = ""
+) -> tuple[bytes, bytes, Headers]:
+    """Key, value and headers of the record that carries this event."""
+    envelope = Envelope.of(event.type, source=source, traceparent=traceparent, event_id=event_id)
+    return event.key(), event.body(), envelope.headers()
+
+
+def decode(
+    headers: Iterable[tuple[str, bytes]], value: bytes | None, *, topic: str
+) -> tuple[Event | None, Envelope]:
+    """The event in a record, or None when its type is newer than this code (consumers roll first).
+
+    Raises NotAnEvent for anything that no version of a producer of ours would send.
+    """
+    envelope = Envelope.read(headers)
+    model = EVENTS.get(envelope.type)
+    if model is None:
+        return None, envelope
+    if model.topic.name != topic:
+        raise NotAnEvent("wrong_topic", f"{envelope.type} does not belong on this topic")
+    if value is None:
+        raise NotAnEvent("no_value")
+    try:
+        return model.__pydantic_validator__.validate_json(value), envelope
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = "/".join(str(part) for part in first["loc"])
+        raise NotAnEvent("invalid_body", f"/{where}: {first['type']}") from error

@@ -1,0 +1,26 @@
+"""The only door to Kafka. State, outbox and next offset move in one PostgreSQL transaction.
+
+Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `applying` (one batch,
+one transaction, bisected when it fails), `breaker` (when to stop instead), `producer`, `publishing`.
+"""
+
+from shared.kafka.applying import Applier, Handler, Outcomes, each
+from shared.kafka.breaker import Breaker
+from shared.kafka.consumer import Consumer
+from shared.kafka.producer import NotAcknowledged, Producer
+from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
+
+__all__ = [
+    "Applier",
+    "Breaker",
+    "Consumer",
+    "Handler",
+    "NotAcknowledged",
+    "OutboxRelay",
+    "Outcomes",
+    "Producer",
+    "State",
+    "StatePublisher",
+    "StateSource",
+    "each",
+]

@@ -1,0 +1,212 @@
+"""Apply a batch in one transaction: the offsets move, the handlers write, the poison is buried."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import structlog
+
+from shared.db import Database, DeadLetter, Inbox, Position, Session, is_transient
+from shared.events import Event, NotAnEvent, Received, decode
+from shared.kafka.breaker import Breaker
+from shared.ops import metrics
+from shared.ops.logs import log
+
+_log = log("kafka")
+
+Outcomes = Mapping[str, int]
+"""How many events ended how: ok, duplicate, conflict, skipped."""
+
+Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
+"""Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
+
+
+def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handler:
+    """A handler of single events as a handler of batches; its word is the outcome (None: ok)."""
+
+    async def handle_all(session: Session, batch: Sequence[Received]) -> Outcomes:
+        outcomes: Counter[str] = Counter()
+        for received in batch:
+            with structlog.contextvars.bound_contextvars(correlation_id=received.envelope.correlation_id):
+                outcomes[await handle(session, received) or "ok"] += 1
+        return outcomes
+
+    return handle_all
+
+
+class Lost(Exception):
+    """Another member moved these partitions: nothing of the batch was written."""
+
+    def __init__(self, partitions: set[tuple[str, int]]) -> None:
+        super().__init__(f"{len(partitions)} partitions moved on")
+        self.partitions = partitions
+
+
+class TooManyDeadLetters(RuntimeError):
+    """The breaker is open: somebody must look before more is buried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record after decoding: an event, a dead letter, or neither (a type newer than this code).
+
+    `follows`: the stored offset that this record must find; below `offset` where the log has a gap.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    follows: int
+    event: Received | None
+    letter: DeadLetter | None
+    record: Any
+
+
+class Applier:
+    """The handlers of one consumer group and the transaction around them."""
+
+    def __init__(
+        self,
+        database: Database,
+        inbox: Inbox,
+        handlers: Mapping[type[Event], Handler],
+        *,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self._database = database
+        self._inbox = inbox
+        self._handlers = handlers
+        self._breaker = breaker or Breaker()
+
+    def read(self, record: Any, follows: int) -> Item:
+        """Decode a record of aiokafka's; what is not an event becomes a dead letter."""
+        try:
+            event, envelope = decode(record.headers, record.value, topic=record.topic)
+        except NotAnEvent as error:
+            letter = _letter(record, error.reason, str(error))
+            return Item(record.topic, record.partition, record.offset, follows, None, letter, record)
+        received = None
+        if event is not None and type(event) in self._handlers:
+            received = Received(event, envelope, record.topic, record.partition, record.offset)
+        return Item(record.topic, record.partition, record.offset, follows, received, None, record)
+
+    async def apply(self, items: list[Item]) -> None:
+        """Apply the items, which stand partition by partition in the log's order, or raise.
+
+        Raises Lost, TooManyDeadLetters, or a transient error of the database (try the same again).
+        A batch that fails otherwise is halved until the record that nobody can apply stands alone.
+        """
+        if any(item.letter for item in items) and len(items) > 1:
+            # Singled out before anything is written, so the breaker sees them in the log's order.
+            for part in _around_letters(items):
+                await self.apply(part)
+            return
+        try:
+            await self._in_one_transaction(items)
+        except (Lost, TooManyDeadLetters):
+            raise
+        except Exception as error:
+            if is_transient(error):
+                raise
+            if len(items) > 1:
+                middle = len(items) // 2
+                for part in (items[:middle], items[middle:]):
+                    await self.apply(part)
+                return
+            _log.error(
+                "record.not_applicable",
+                exc_info=error,
+                topic=items[0].topic,
+                partition=items[0].partition,
+                offset=items[0].offset,
+            )
+            letter = _letter(items[0].record, "handler_failed", type(error).__name__)
+            await self._in_one_transaction([replace(items[0], event=None, letter=letter)])
+
+    async def _in_one_transaction(self, items: Sequence[Item]) -> None:
+        moves = _moves(items)
+        letters = [item.letter for item in items if item.letter]
+        if letters and not self._breaker.allows_bad():
+            raise TooManyDeadLetters("too many dead letters in a row: look before more is buried")
+        async with self._database.transaction() as session:
+            moved = await self._inbox.move(session, moves)
+            lost = {(move.topic, move.partition) for move in moves} - moved
+            if lost:
+                raise Lost(lost)
+            outcomes = await self._handle(session, [item.event for item in items if item.event])
+            await self._inbox.bury(session, letters)
+        self._count(items, outcomes)
+
+    async def _handle(self, session: Session, events: Sequence[Received]) -> Counter[str]:
+        """Each handler gets its events in the log's order; between handlers order does not matter."""
+        by_handler: dict[Handler, list[Received]] = {}
+        for received in events:
+            by_handler.setdefault(self._handlers[type(received.event)], []).append(received)
+        outcomes: Counter[str] = Counter()
+        for handler, batch in by_handler.items():
+            outcomes.update(await handler(session, batch) or {"ok": len(batch)})
+        return outcomes
+
+    async def replay(self, session: Session, record: Any) -> str:
+        """Run one dead letter through its handler again; returns the outcome, or raises as the handler."""
+        item = self.read(record, record.offset)
+        if item.letter:
+            raise NotAnEvent(item.letter.reason)
+        if item.event is None:
+            return "skipped"
+        return next(iter(await self._handle(session, [item.event])), "ok")
+
+    def _count(self, items: Sequence[Item], outcomes: Counter[str]) -> None:
+        group = self._inbox.consumer
+        good = sum(1 for item in items if not item.letter)
+        if good:
+            self._breaker.good(good)
+        for item in items:
+            if item.letter:
+                metrics.DEAD_LETTERS.labels(group, item.topic, item.letter.reason).inc()
+                metrics.PROCESSED.labels(group, item.topic, "dead_letter").inc()
+        skipped = good - sum(1 for item in items if item.event)
+        topic = items[0].topic if items else ""
+        for outcome, count in {**outcomes, "skipped": outcomes["skipped"] + skipped}.items():
+            if count:
+                metrics.PROCESSED.labels(group, topic, outcome).inc(count)
+
+
+def _letter(record: Any, reason: str, detail: str) -> DeadLetter:
+    trace = next((v.decode(errors="replace") for k, v in record.headers if k == "traceparent"), "")
+    return DeadLetter(
+        topic=record.topic,
+        partition=record.partition,
+        offset=record.offset,
+        reason=reason,
+        detail=detail,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        correlation_id=trace.split("-")[1] if trace.count("-") == 3 else "",
+    )
+
+
+def _around_letters(items: Sequence[Item]) -> list[list[Item]]:
+    """Runs of good items, and each bad one alone."""
+    parts: list[list[Item]] = []
+    for bad, run in groupby(items, key=lambda item: item.letter is not None):
+        held = list(run)
+        parts.extend([[item] for item in held] if bad else [held])
+    return parts
+
+
+def _moves(items: Sequence[Item]) -> list[Position]:
+    """What applying these items does to the stored offsets."""
+    first: dict[tuple[str, int], Item] = {}
+    last: dict[tuple[str, int], Item] = {}
+    for item in items:
+        place = (item.topic, item.partition)
+        first.setdefault(place, item)
+        last[place] = item
+    return [
+        Position(topic, partition, item.follows, last[topic, partition].offset + 1)
+        for (topic, partition), item in first.items()
+    ]

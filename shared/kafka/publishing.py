@@ -1,0 +1,198 @@
+"""Send what the database holds for others: states by a publisher, facts by a relay.
+
+Each has one active owner, by lease. A crash between sending and marking sends again: consumers ignore
+a state with a lower `seq`, and a fact whose id they know.
+"""
+
+import asyncio
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Protocol
+
+from shared.db import Database, Lease, Outbox, Session
+from shared.events import Event, encode
+from shared.kafka.producer import NotAcknowledged, Producer
+from shared.ops import metrics
+from shared.ops.logs import log
+
+_log = log("publishing")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A row whose latest state was not published yet. `id` is whatever the source marks it by."""
+
+    id: object
+    seq: int
+    event: Event
+    traceparent: str = ""
+
+
+class StateSource(Protocol):
+    """Rows that are their own outbox (`seq > published_seq`)."""
+
+    async def prepare(self, session: Session) -> None:
+        """Bring rows up to date that changed since, or that time changed. Runs under the lease."""
+
+    async def unpublished(self, session: Session, limit: int) -> list[State]:
+        """The oldest unpublished states; at most one for a key, and not again before its interval is over."""
+
+    async def published(self, session: Session, states: Sequence[State]) -> None:
+        """Mark these states as published."""
+
+    async def unpublish(self, session: Session, states: Sequence[State]) -> None:
+        """Have the newest state of these keys sent again."""
+
+
+class _Leased:
+    """Rounds of work under a lease, woken by a bell or by the clock."""
+
+    def __init__(self, database: Database, lease: Lease, idle_seconds: float) -> None:
+        self._database = database
+        self._lease = lease
+        self._idle = idle_seconds
+        self._bell = asyncio.Event()
+        self._stopping = False
+
+    def ring(self) -> None:
+        """There may be something to do."""
+        self._bell.set()
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Until `stop`; then let the lease go, so that a successor need not wait."""
+        failures = 0
+        while not self._stopping:
+            self._bell.clear()
+            try:
+                more = await self._lease.hold() and await self._round()
+                failures = 0
+                metrics.JOB_LAST_SUCCESS.labels(self._lease.name).set_to_current_time()
+            except Exception as error:  # database or broker away: the rows wait
+                failures += 1
+                more = False
+                _log.warning("publishing.failed", job=self._lease.name, attempt=failures, exc_info=error)
+            if not more and not self._stopping:
+                await self._wait(self._idle if not failures else min(5.0, 0.2 * 2 ** min(failures, 5)))
+        try:
+            await self._lease.release()
+        except Exception as error:  # it runs out by itself
+            _log.warning("lease.not_released", job=self._lease.name, exc_info=error)
+
+    async def _wait(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds * random.uniform(0.8, 1.2)):
+                await self._bell.wait()
+        except TimeoutError:
+            pass
+
+    async def _round(self) -> bool:
+        """Do what there is; True when there is more."""
+        raise NotImplementedError
+
+
+class StatePublisher(_Leased):
+    """Publishes the rows of a StateSource."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        producer: Producer,
+        source: StateSource,
+        *,
+        name: str,
+        idle_seconds: float = 0.5,
+        batch: int = 500,
+    ) -> None:
+        super().__init__(database, lease, idle_seconds)
+        self._producer = producer
+        self._source = source
+        self._name = name
+        self._batch = batch
+
+    async def _round(self) -> bool:
+        async with self._database.transaction() as session:
+            await self._source.prepare(session)
+        async with self._database.transaction() as session:
+            states = await self._source.unpublished(session, self._batch)
+        if not states or not self._lease.held:
+            return False
+        sent = await self._send(states)
+        if not self._lease.held:
+            # Frozen while sending: a successor may have sent newer states before ours arrived.
+            async with self._database.transaction() as session:
+                await self._source.unpublish(session, sent)
+            return False
+        async with self._database.transaction() as session:
+            await self._source.published(session, sent)
+        return len(states) == self._batch
+
+    async def _send(self, states: Sequence[State]) -> list[State]:
+        waiting = []
+        for state in states:
+            key, body, headers = encode(state.event, source=self._name, traceparent=state.traceparent)
+            waiting.append(self._producer.send(state.event.topic.name, key, body, headers))
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        sent = []
+        for state, result in zip(states, results, strict=True):
+            outcome = "failed" if isinstance(result, BaseException) else "published"
+            metrics.OUTBOX_PUBLISHED.labels(state.event.topic.name, outcome).inc()
+            if not isinstance(result, BaseException):
+                sent.append(state)
+        return sent
+
+
+class OutboxRelay(_Leased):
+    """Sends the facts of an outbox; the facts of one key in their order."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        producer: Producer,
+        outbox: Outbox,
+        *,
+        name: str,
+        idle_seconds: float = 0.5,
+        batch: int = 500,
+    ) -> None:
+        super().__init__(database, lease, idle_seconds)
+        self._producer = producer
+        self._outbox = outbox
+        self._name = name
+        self._batch = batch
+
+    async def _round(self) -> bool:
+        async with self._database.transaction() as session:
+            facts = await self._outbox.oldest(session, self._batch)
+            pending, oldest = await self._outbox.backlog(session)
+        metrics.OUTBOX_PENDING.set(pending)
+        metrics.OUTBOX_AGE.set((datetime.now(UTC) - oldest).total_seconds() if oldest else 0)
+        if not facts or not self._lease.held:
+            return False
+        by_key: dict[bytes, list[int]] = {}
+        for index, fact in enumerate(facts):
+            by_key.setdefault(fact.key, []).append(index)
+        sent: list[int] = []
+
+        async def send_in_order(indexes: list[int]) -> None:
+            for index in indexes:
+                fact = facts[index]
+                try:
+                    await self._producer.send(fact.topic, fact.key, fact.body, fact.headers(self._name))
+                except NotAcknowledged:
+                    metrics.OUTBOX_PUBLISHED.labels(fact.topic, "failed").inc()
+                    return  # what follows for this key waits, so that it cannot overtake
+                metrics.OUTBOX_PUBLISHED.labels(fact.topic, "published").inc()
+                sent.append(fact.id)
+
+        await asyncio.gather(*(send_in_order(indexes) for indexes in by_key.values()))
+        async with self._database.transaction() as session:
+            await self._outbox.delete(session, sent)
+        return len(facts) == self._batch and bool(sent)

@@ -1,0 +1,80 @@
+"""Create what is missing; never change what is there."""
+
+import asyncio
+from dataclasses import dataclass
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from shared.events.topics import TOPICS
+
+PARTITIONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class TopicState:
+    name: str
+    partitions: int
+    """0: the topic does not exist."""
+    differs: tuple[str, ...] = ()
+    """Settings that are not those of the code, as `name=value`."""
+
+
+async def ensure(bootstrap: str, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
+    """Create the topics that are missing, and return their names. Harmless twice."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
+    await admin.start()
+    try:
+        present = set(await admin.list_topics())
+        missing = [topic for topic in TOPICS if topic.name not in present]
+        if not missing:
+            return []
+        durable = {"min.insync.replicas": "2"} if replication >= 3 else {}
+        answer = await admin.create_topics(
+            [
+                NewTopic(topic.name, partitions, replication, topic_configs={**topic.config, **durable})
+                for topic in missing
+            ]
+        )
+        for name, code, *_ in answer.topic_errors:
+            if code and for_code(code) is not TopicAlreadyExistsError:
+                raise for_code(code)(f"topic {name} could not be created")
+        return [topic.name for topic in missing]
+    finally:
+        await admin.close()
+
+
+async def describe(bootstrap: str) -> list[TopicState]:
+    """What the broker has of the product's topics."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
+    async with asyncio.timeout(20):
+        await admin.start()
+        try:
+            present = set(await admin.list_topics())
+            names = [topic.name for topic in TOPICS if topic.name in present]
+            found = (
+                {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(names)}
+                if names
+                else {}
+            )
+            settings = await _settings(admin, names)
+        finally:
+            await admin.close()
+    states = []
+    for topic in TOPICS:
+        actual = settings.get(topic.name, {})
+        differs = [f"{k}={actual.get(k)}" for k, v in topic.config.items() if actual and actual.get(k) != v]
+        states.append(TopicState(topic.name, found.get(topic.name, 0), tuple(differs)))
+    return states
+
+
+async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    if not names:
+        return {}
+    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {
+        resource[3]: {entry[0]: entry[1] for entry in resource[4]}
+        for answer in answers
+        for resource in answer.resources
+    }

@@ -1,0 +1,1 @@
+"""Running a service: settings, logs, metrics, health, start and stop."""

@@ -1,0 +1,90 @@
+"""Liveness and readiness: is the loop turning; which part is not ready."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+
+from shared.ops import metrics
+
+Check = Callable[[], Awaitable[None]]
+"""Returns when the part is ready; raises with a sentence when it is not."""
+
+_LOOP_STALL_SECONDS = 30
+
+
+class Health:
+    """Named checks, run on a timer so that a probe never waits for a slow dependency."""
+
+    def __init__(self, checks: dict[str, Check]) -> None:
+        self._checks = checks
+        self._clocks: dict[str, Callable[[], float]] = {}
+        self._results: dict[str, str] = dict.fromkeys(checks, "not checked yet")
+        self._stopping = False
+        self._turned = time.monotonic()
+
+    def add(self, name: str, check: Check, clock: Callable[[], float]) -> None:
+        """One more part, whose loop must turn: `clock` gives the seconds since it last did (liveness)."""
+        self._checks[name] = check
+        self._results[name] = "not checked yet"
+        self._clocks[name] = clock
+
+    async def watch(self, interval_seconds: float = 1.0) -> None:
+        """Run the checks for ever; also measures how late the event loop is."""
+        while True:
+            await asyncio.gather(*(self._run(name, check) for name, check in self._checks.items()))
+            before = time.monotonic()
+            await asyncio.sleep(interval_seconds)
+            self._turned = time.monotonic()
+            metrics.EVENT_LOOP_LAG.observe(max(0.0, self._turned - before - interval_seconds))
+
+    async def _run(self, name: str, check: Check) -> None:
+        try:
+            async with asyncio.timeout(3):
+                await check()
+            self._results[name] = "ok"
+        except Exception as error:  # whatever is wrong with a part, the answer is "not ready"
+            self._results[name] = str(error) if isinstance(error, NotReady) else type(error).__name__
+        metrics.DEPENDENCY_UP.labels(name).set(self._results[name] == "ok")
+
+    def stopping(self) -> None:
+        """From now on not ready: the load balancer should send nothing more."""
+        self._stopping = True
+
+    def ready(self) -> tuple[bool, dict[str, str]]:
+        parts = dict(self._results)
+        if self._stopping:
+            parts["service"] = "stopping"
+        return all(state == "ok" for state in parts.values()), parts
+
+    def alive(self) -> tuple[bool, dict[str, str]]:
+        """False only for what a restart mends: a loop of ours that stopped turning."""
+        late = {
+            name: f"no turn for {clock():.0f} s"
+            for name, clock in self._clocks.items()
+            if clock() > _LOOP_STALL_SECONDS * 2
+        }
+        return not late, late or {"loop": "ok"}
+
+    async def die_when_stuck(self) -> None:
+        """End the process when a loop stays stuck: a supervisor starts a fresh one (aiokafka #983, #1154)."""
+        while True:
+            await asyncio.sleep(5)
+            alive, late = self.alive()
+            if not alive:
+                raise Stuck(", ".join(f"{name}: {text}" for name, text in late.items()))
+
+
+class NotReady(Exception):
+    """What a check raises; its text is shown to operators."""
+
+
+class Stuck(RuntimeError):
+    """A loop of this process stopped turning."""
+
+
+async def ended(task: "asyncio.Task[None]") -> None:
+    """Wait for a cancelled task without raising what it raised."""
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, Exception):
+        await task

@@ -1,0 +1,116 @@
+"""Every metric of the product, declared once. Names are those of the catalogue in the docs."""
+
+import os
+
+# `_created` series double the number of counters and nobody reads them.
+os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "True")
+
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
+from prometheus_client.exposition import choose_encoder
+
+_LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_PIPELINE = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+
+BUILD_INFO = Gauge("closeloop_build_info", "Always 1", ["service", "version"])
+DEPENDENCY_UP = Gauge("closeloop_dependency_up", "Result of the last check", ["dependency"])
+EVENT_LOOP_LAG = Histogram(
+    "closeloop_event_loop_lag_seconds", "Scheduling delay of the asyncio loop", buckets=_LATENCY
+)
+
+HTTP_REQUESTS = Counter("closeloop_http_requests_total", "Requests answered", ["method", "route", "status"])
+HTTP_DURATION = Histogram(
+    "closeloop_http_request_duration_seconds",
+    "Time to answer a request",
+    ["method", "route", "status_class"],
+    buckets=_LATENCY,
+)
+HTTP_IN_PROGRESS = Gauge("closeloop_http_requests_in_progress", "Requests being served")
+
+RESPONSES_RECEIVED = Counter(
+    "closeloop_responses_received_total",
+    "Answers at the door; outcome: accepted, invalid, unauthorised, rate_limited, unavailable",
+    ["channel", "outcome"],
+)
+RESPONSE_REJECTIONS = Counter(
+    "closeloop_response_rejections_total", "Refused answers by kind of fault", ["reason"]
+)
+PRODUCE_DURATION = Histogram(
+    "closeloop_kafka_produce_duration_seconds", "Time until Kafka acknowledged", ["topic"], buckets=_LATENCY
+)
+PRODUCE_ERRORS = Counter(
+    "closeloop_kafka_produce_errors_total", "Batches that Kafka did not acknowledge", ["topic", "error"]
+)
+
+CONSUMED = Counter("closeloop_kafka_consumed_records_total", "Records fetched", ["group", "topic"])
+PROCESSED = Counter(
+    "closeloop_kafka_processed_records_total",
+    "Records applied; outcome: ok, duplicate, conflict, skipped, dead_letter",
+    ["group", "topic", "outcome"],
+)
+PROCESSING_DURATION = Histogram(
+    "closeloop_kafka_processing_duration_seconds", "Time to apply a batch", ["group"], buckets=_LATENCY
+)
+LAG_RECORDS = Gauge(
+    "closeloop_kafka_consumer_lag_records",
+    "End of the log minus the next record to apply",
+    ["group", "topic", "partition"],
+)
+LAG_SECONDS = Gauge(
+    "closeloop_kafka_consumer_time_lag_seconds",
+    "Age of the oldest record still to be applied; 0 when caught up",
+    ["group", "topic", "partition"],
+)
+ASSIGNED = Gauge(
+    "closeloop_kafka_consumer_assigned_partitions", "Partitions that this member reads", ["group", "topic"]
+)
+REBALANCES = Counter("closeloop_kafka_consumer_rebalances_total", "Assignments received", ["group"])
+LAST_POLL = Gauge(
+    "closeloop_kafka_consumer_last_poll_timestamp_seconds", "When the loop last polled", ["group"]
+)
+COMMIT_ERRORS = Counter(
+    "closeloop_kafka_commit_errors_total", "Offset hints that Kafka did not take", ["group", "error"]
+)
+RETRIES = Counter(
+    "closeloop_kafka_batch_retries_total", "Batches put off, for a transient fault", ["group", "error"]
+)
+CONSUMER_PAUSED = Gauge(
+    "closeloop_kafka_consumer_paused", "1 after too many dead letters in a row", ["group"]
+)
+DEAD_LETTERS = Counter(
+    "closeloop_dead_letter_records_total", "Records nobody could apply", ["group", "topic", "reason"]
+)
+DEAD_BACKLOG = Gauge("closeloop_dead_letter_backlog_records", "Dead letters waiting for somebody", ["group"])
+
+OUTBOX_PENDING = Gauge("closeloop_outbox_pending_records", "Facts and states waiting to be published")
+OUTBOX_AGE = Gauge("closeloop_outbox_oldest_pending_age_seconds", "Age of the oldest of them")
+OUTBOX_PUBLISHED = Counter("closeloop_outbox_published_total", "Records published", ["topic", "outcome"])
+
+PIPELINE_LATENCY = Histogram(
+    "closeloop_pipeline_latency_seconds",
+    "From receipt of an answer to a stage: scored, segmented, notified",
+    ["stage"],
+    buckets=_PIPELINE,
+)
+SCORES = Counter("closeloop_scores_total", "Answers counted", ["category", "channel"])
+ANSWER_CONFLICTS = Counter(
+    "closeloop_answer_conflicts_total", "Rival bodies under one response id, not counted"
+)
+CASES_OPENED = Counter("closeloop_cases_opened_total", "Cases opened", ["priority"])
+NOTIFICATIONS = Counter(
+    "closeloop_notifications_total",
+    "Attempts to deliver an alert; outcome: sent, failed, dead",
+    ["channel", "outcome"],
+)
+NOTIFICATION_DURATION = Histogram(
+    "closeloop_notification_duration_seconds", "Time of one attempt", ["channel"], buckets=(*_LATENCY, 15.0)
+)
+DB_POOL = Gauge("closeloop_db_pool_connections", "Connections in use", ["state"])
+JOB_LAST_SUCCESS = Gauge(
+    "closeloop_job_last_success_timestamp_seconds", "When a job last ended well", ["job"]
+)
+
+
+def exposition(accept: str | None) -> tuple[bytes, str]:
+    """The metrics of this process in the format that the scraper asks for: (body, content type)."""
+    encoder, content_type = choose_encoder(accept or "")
+    return encoder(REGISTRY), content_type

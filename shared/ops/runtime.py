@@ -1,0 +1,180 @@
+"""The parts that every service is made of, born here and ended here in reverse order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Protocol
+
+from shared.access import Keyring
+from shared.config import Config
+from shared.db import Database, Inbox, Lease, Outbox, migrations
+from shared.events import Event
+from shared.events.topics import TOPICS, Topic
+from shared.kafka import Applier, Consumer, Handler, OutboxRelay, Producer, StatePublisher, StateSource
+from shared.ops import metrics
+from shared.ops.health import Health, NotReady
+from shared.ops.logs import log
+from shared.ops.loops import Loops
+from shared.ops.serving import Only
+from shared.ops.settings import ListenSettings, PlatformSettings, redacted
+
+_log = log("ops")
+
+
+class Job(Protocol):
+    """Work beside the API: `run` until `stop` was called, then soon."""
+
+    async def run(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Runtime:
+    """Database, keys, producer and consumers of one process.
+
+    The process serves at once and is ready once `boot` found everything in place, so that services,
+    broker and database may start in any order. Use it as `async with runtime.running():`.
+    """
+
+    def __init__(
+        self,
+        service: str,
+        platform: PlatformSettings,
+        listen: ListenSettings,
+        config: Config,
+        *,
+        loops: Loops,
+        only: Only | None = None,
+    ) -> None:
+        self.service = service
+        self.config = config
+        self.secrets = platform.secrets
+        self.loops = loops
+        self.only = only
+        self._url = platform.database_url.get_secret_value()
+        self._bootstrap = platform.kafka_bootstrap_servers
+        self._settings = redacted(platform, listen)
+        self.database = Database(self._url, pool_size=listen.pool_size, application=f"closeloop-{service}")
+        self.keyring = Keyring(self.database, self.secrets.pepper)
+        self.producer = Producer(self._bootstrap)
+        self._consumers: list[Consumer] = []
+        self._jobs: dict[str, Job] = {}
+        self._booted = "starting"
+        self.health = Health(
+            {
+                "boot": self._check_boot,
+                "postgres": self.database.ping,
+                "kafka": self.producer.check,
+                "keys": self.keyring.check,
+            }
+        )
+
+    def consume(
+        self,
+        topics: tuple[Topic, ...],
+        handlers: Mapping[type[Event], Handler],
+        *,
+        on_commit: Callable[[], None] = lambda: None,
+        batch_records: int = 1000,
+    ) -> None:
+        """Read the topics as this service's consumer group. Not in a process that serves only the API."""
+        if self.only == "api":
+            return
+        inbox = Inbox(self.service, f"closeloop-{self.service}")
+        consumer = Consumer(
+            self._bootstrap,
+            tuple(topic.name for topic in topics),
+            database=self.database,
+            inbox=inbox,
+            applier=Applier(self.database, inbox, handlers),
+            on_commit=on_commit,
+            batch_records=batch_records,
+        )
+        self._consumers.append(consumer)
+        self.health.add("consumer", consumer.check, consumer.since_last_turn)
+
+    def publish(self, name: str, source: StateSource) -> Callable[[], None]:
+        """Publish a source's states under a lease; returns the bell that says that there may be news."""
+        if self.only == "api":
+            return lambda: None
+        publisher = StatePublisher(self.database, self._lease(name), self.producer, source, name=self.service)
+        self._jobs[name] = publisher
+        return publisher.ring
+
+    def relay(self, name: str) -> Callable[[], None]:
+        """Send the facts of this service's outbox under a lease; returns the bell."""
+        if self.only == "api":
+            return lambda: None
+        relay = OutboxRelay(
+            self.database, self._lease(name), self.producer, Outbox(self.service), name=self.service
+        )
+        self._jobs[name] = relay
+        return relay.ring
+
+    def job(self, name: str, job: Job) -> None:
+        """Run a job of the service's own. Not in a process that serves only the API."""
+        if self.only != "api":
+            self._jobs[name] = job
+
+    def _lease(self, name: str) -> Lease:
+        return Lease(self.database, self.service, name)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Start everything; at the end stop what makes new work first, and close what work needs last."""
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self.database.close)
+            stack.push_async_callback(self.producer.stop, 2.0)
+            stack.push_async_callback(self.loops.close)
+            stack.push_async_callback(self._stop_work)
+            self.loops.start("health", self.health.watch())
+            self.loops.start("watchdog", self.health.die_when_stuck())
+            self.loops.start("boot", self._boot(), may_end=True)
+            _log.info("service.started", settings=self._settings, version=self.config.version)
+            yield
+            self.health.stopping()
+
+    async def _stop_work(self) -> None:
+        """Within 3 s: drain first, let go second."""
+        for consumer in self._consumers:
+            await consumer.stop()
+        for job in self._jobs.values():
+            await job.stop()
+        names = [*self._jobs, *(f"consumer-{i}" for i in range(len(self._consumers)))]
+        await self.loops.finish(*names, within_seconds=4)
+
+    async def _check_boot(self) -> None:
+        if self._booted != "done":
+            raise NotReady(self._booted)
+
+    async def _boot(self) -> None:
+        """Everything that must be true before traffic: schema, keys, topics. Waits for what is away."""
+        await self._await("database", self._check_schema)
+        await self._await("keys", self.keyring.refresh)
+        self.loops.start("keys", self.keyring.keep_fresh())
+        await self._await("topics", lambda: self.producer.start(tuple(topic.name for topic in TOPICS)))
+        for index, consumer in enumerate(self._consumers):
+            self.loops.start(f"consumer-{index}", consumer.run())
+        for name, job in self._jobs.items():
+            self.loops.start(name, job.run())
+        self._booted = "done"
+        _log.info("service.ready")
+
+    async def _check_schema(self) -> None:
+        for package in ("shared.access", f"services.{self.service}"):
+            await migrations.check(self._url, package)
+
+    async def _await(self, part: str, attempt: Callable[[], Awaitable[object]]) -> None:
+        self._booted = f"waiting for {part}"
+        while True:
+            try:
+                async with asyncio.timeout(20):
+                    await attempt()
+            except migrations.SchemaBehind:
+                raise
+            except Exception as error:  # away: it may come
+                _log.warning("boot.waiting", reason=part, exc_info=error)
+                await asyncio.sleep(0.5)
+            else:
+                metrics.DEPENDENCY_UP.labels(part).set(1)
+                return

@@ -1,0 +1,47 @@
+"""What every service is told by its environment. Each service adds a class with its own prefix."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from shared.config.secrets import Secrets
+
+
+class PlatformSettings(BaseSettings):
+    """Addresses and credentials that are the same for all services."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    database_url: SecretStr = Field(description="PostgreSQL, as postgresql://user:password@host:port/name")
+    kafka_bootstrap_servers: str = Field(description="Kafka brokers, host:port, separated by commas")
+    closeloop_config: Path = Field(Path("closeloop.yaml"), description="The stores, rules and channels")
+    closeloop_secret: SecretStr = Field(
+        min_length=32, description="Root secret; keys for hashing and signing are derived from it"
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
+    stop_grace_seconds: float = Field(
+        8, gt=0, le=25, description="How long requests and batches may take to finish"
+    )
+
+    @property
+    def secrets(self) -> Secrets:
+        return Secrets(self.closeloop_secret.get_secret_value())
+
+
+class ListenSettings(BaseSettings):
+    """Where a service listens. Subclasses set the prefix and the default port."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 in a container")
+    port: int = Field(8000, ge=1, le=65535, description="Port to listen on")
+    pool_size: int = Field(8, ge=1, le=100, description="Connections to PostgreSQL, at most")
+    requests_in_flight: int = Field(512, ge=1, description="Requests served at once; more get 503")
+    body_limit_bytes: int = Field(256 * 1024, ge=1024, description="Largest request body")
+    receive_timeout_seconds: float = Field(10, gt=0, description="How long a client may take to send a body")
+
+
+def redacted(*settings: BaseSettings) -> dict[str, str]:
+    """The effective values for the log at boot; secrets print as stars."""
+    return {name: str(value) for part in settings for name, value in part}

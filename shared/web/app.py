@@ -1,0 +1,69 @@
+"""The FastAPI application that every service starts from."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import JSONResponse, Response
+
+from shared.ops import metrics
+from shared.ops.health import Health
+from shared.ops.serving import VERSION
+from shared.ops.settings import ListenSettings
+from shared.web.gatekeeper import Gatekeeper
+from shared.web.problems import HANDLERS
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+def standard_app(
+    title: str, description: str, *, lifespan: Lifespan, listen: ListenSettings, health: Health
+) -> FastAPI:
+    """Probes and metrics in, problems out, with the gatekeeper around it.
+
+    The service's lifespan sets `app.state.keyring` before it yields.
+    """
+    app = FastAPI(
+        title=f"Closeloop {title}",
+        description=description,
+        version=VERSION,
+        lifespan=lifespan,
+        exception_handlers=HANDLERS,
+        docs_url="/docs" if title == "collector" else f"/docs/{title}",
+        openapi_url="/openapi.json" if title == "collector" else f"/openapi/{title}.json",
+        redoc_url=None,
+        separate_input_output_schemas=False,
+    )
+    app.include_router(operations_routes(health))
+    app.add_middleware(
+        Gatekeeper,
+        in_flight=listen.requests_in_flight,
+        body_bytes=listen.body_limit_bytes,
+        receive_seconds=listen.receive_timeout_seconds,
+    )
+    return app
+
+
+def operations_routes(health: Health) -> APIRouter:
+    """`/livez`, `/readyz` and `/metrics`."""
+    router = APIRouter(tags=["operations"])
+
+    def answer(good: bool, parts: dict[str, str]) -> JSONResponse:
+        body: dict[str, Any] = {"status": "ok" if good else "not ok", "parts": parts}
+        return JSONResponse(body, status_code=200 if good else 503)
+
+    @router.get("/livez", summary="Is the process worth keeping")
+    async def livez() -> JSONResponse:
+        return answer(*health.alive())
+
+    @router.get("/readyz", summary="Which part is not ready")
+    async def readyz() -> JSONResponse:
+        return answer(*health.ready())
+
+    @router.get("/metrics", summary="Prometheus metrics")
+    async def expose(request: Request) -> Response:
+        body, content_type = metrics.exposition(request.headers.get("accept"))
+        return Response(body, media_type=content_type)
+
+    return router

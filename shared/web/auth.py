@@ -1,0 +1,60 @@
+"""Keys at the door of the API."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import Request
+
+from shared.access import Key, Keyring, KeysUnavailable, Scope
+from shared.web.problems import Problem
+
+
+def bearer(authorization: str) -> str:
+    """The token of an Authorization header. Raises Problem 401 when there is none."""
+    kind, _, token = authorization.partition(" ")
+    if kind.lower() != "bearer" or not token.strip():
+        raise _unauthorised("Send your key in the header: Authorization: Bearer <key>.")
+    return token.strip()
+
+
+async def authenticate(keyring: Keyring, authorization: str) -> Key:
+    """Raises Problem: 401 for no, an unknown or a revoked key; 503 while nobody can know."""
+    try:
+        key = await keyring.find(bearer(authorization))
+    except KeysUnavailable:
+        raise Problem(
+            503,
+            "keys-unavailable",
+            "Keys cannot be checked right now. Try again.",
+            headers={"Retry-After": "2"},
+        ) from None
+    if key is None:
+        raise _unauthorised("The key is unknown, expired or revoked.")
+    return key
+
+
+def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
+    """A dependency: the request's key, which has this scope. The keyring is `app.state.keyring`."""
+
+    async def checked(request: Request) -> Key:
+        key = await authenticate(request.app.state.keyring, request.headers.get("authorization", ""))
+        if not key.may(scope):
+            raise forbidden(scope)
+        check_store(key, request.query_params.get("store"))
+        return key
+
+    checked.scope = scope  # type: ignore[attr-defined]
+    return checked
+
+
+def forbidden(scope: str) -> Problem:
+    return Problem(403, "forbidden", f"This key lacks the scope {scope}.")
+
+
+def check_store(key: Key, store: str | None) -> None:
+    """A key reaches its own store only; another one does not exist as far as it can tell."""
+    if store is not None and store != key.store:
+        raise Problem(404, "not-found", "There is no such store for this key.")
+
+
+def _unauthorised(detail: str) -> Problem:
+    return Problem(401, "unauthorised", detail, headers={"WWW-Authenticate": 'Bearer realm="closeloop"'})

@@ -1,0 +1,91 @@
+"""Read a JSON body: content type, size, time and content are all checked, and nothing is echoed."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, Request
+from pydantic import AfterValidator, BaseModel, StringConstraints, TypeAdapter, ValidationError
+
+from shared.web.problems import Problem, invalid
+
+T = TypeVar("T")
+
+
+def _no_nul(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("may not hold the character U+0000")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+"""Text that PostgreSQL can store: everything but U+0000."""
+
+ShortText = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_nul)]
+"""An id or a name: 1 to 128 characters."""
+
+
+def check_json_type(content_type: str) -> None:
+    """Raises Problem 415 unless the body claims to be JSON."""
+    media = content_type.split(";", 1)[0].strip().lower()
+    if media != "application/json" and not (media.startswith("application/") and media.endswith("+json")):
+        raise Problem(415, "unsupported-media-type", "Send the body as application/json.")
+
+
+def parse_json(adapter: TypeAdapter[T], raw: bytes) -> T:
+    """Raises Problem 400 for what is not JSON, 422 with pointers for what does not fit."""
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False, include_context=False)
+        if any(fault["type"] == "json_invalid" for fault in faults):
+            raise Problem(400, "not-json", "The body is not valid JSON in UTF-8.") from None
+        raise invalid(faults) from None
+
+
+async def read_json(request: Request, adapter: TypeAdapter[T]) -> T:
+    check_json_type(request.headers.get("content-type", ""))
+    return parse_json(adapter, await request.body())
+
+
+def json_body(model: type[T]) -> Callable[[Request], Awaitable[T]]:
+    """A dependency that reads a body: `order: Annotated[OrderIn, Depends(json_body(OrderIn))]`."""
+    adapter: TypeAdapter[T] = TypeAdapter(model)
+
+    async def read(request: Request) -> T:
+        return await read_json(request, adapter)
+
+    return read
+
+
+def request_body(model: type[BaseModel], example: dict[str, Any]) -> dict[str, Any]:
+    """The `openapi_extra` of a route that reads its body with `json_body`."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    definitions = schema.pop("$defs", {})
+    return {
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": _inlined(schema, definitions), "example": example}},
+        }
+    }
+
+
+def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            return _inlined(definitions[schema["$ref"].rsplit("/", 1)[-1]], definitions)
+        return {key: _inlined(value, definitions) for key, value in schema.items()}
+    if isinstance(schema, list):
+        return [_inlined(value, definitions) for value in schema]
+    return schema
+
+
+__all__ = [
+    "Depends",
+    "ShortText",
+    "Text",
+    "check_json_type",
+    "json_body",
+    "parse_json",
+    "read_json",
+    "request_body",
+]
