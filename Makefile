@@ -37,7 +37,7 @@ bench: $(READY) ## Benchmarks, side by side with their peers
 lock: $(READY) ## Renew requirements/*.txt from the *.in files
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	for name in $(LOCKS); do \
-		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --no-annotate \
+		$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-header --universal \
 			--no-emit-index-url --python-version 3.11 requirements/$$name.in \
 			--output-file requirements/$$name.txt || exit 1; \
 	done

@@ -29,7 +29,7 @@ if ! is_good "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/n
     fi
 fi
 
-echo "Installing the locked packages"
+echo "Installing the locked packages (about a minute the first time)"
 pip="$venv/bin/python -m pip --disable-pip-version-check --quiet install"
 $pip --require-hashes -r requirements/dev.txt
 $pip --no-deps --no-build-isolation -e .

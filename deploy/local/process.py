@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from deploy.local.errors import LocalStackError
 from deploy.local.files import write_atomically
 
 LEASH = Path(__file__).with_name("leash.py")
@@ -64,6 +65,8 @@ class ChildProcess:
         self, command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: Path | None = None
     ) -> int:
         """Start the command, after ending a leftover of an earlier run; its pid."""
+        if self.pid is not None:
+            raise LocalStackError(f"{self.name} is already running as process {self.pid}")
         self.end_leftover()
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._popen = _spawner().submit(self._spawn, command, env, cwd).result()
