@@ -4,14 +4,14 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from deploy.local import demo_file, jars
+from deploy.local import demo_file, jars, ports
 from deploy.local.demo_file import Credentials
 from deploy.local.home import SERVICES, Home
 from deploy.local.kafka import KafkaNode
 from deploy.local.log_follower import LogFollower, Show
 from deploy.local.part import Part
 from deploy.local.postgres import PostgresServer
-from deploy.local.services import ServiceProcess, service_environment
+from deploy.local.services import PORT_REMEDY, ServiceProcess, service_environment
 from deploy.local.supervisor import StopRequested, Supervisor
 
 ENGINES_READY_SECONDS = 90
@@ -91,6 +91,9 @@ class Product:
     ) -> None:
         for part in (*services, *engines):
             await asyncio.to_thread(part.end_leftover)
+        # Found out before the engines have started, not after.
+        for name in SERVICES:
+            ports.require_free(self.home.port(name), name, remedy=PORT_REMEDY)
         if engines:
             self._say(f"Starting {' and '.join(part.name for part in engines)}")
         await self._supervisor.start(engines, ready_seconds=ENGINES_READY_SECONDS)

@@ -13,6 +13,7 @@ from deploy.local.home import PROJECT, SERVICES, Home
 from deploy.local.process import ChildProcess, wait_until
 
 STOP_GRACE_SECONDS = 12
+PORT_REMEDY = "Stop that process, or set CLOSELOOP_PORT to another first port."
 
 
 class ServiceProcess:
@@ -50,9 +51,7 @@ class ServiceProcess:
     def start(self) -> None:
         """Start it; LocalStackError if somebody else has its port."""
         self._process.end_leftover()
-        ports.require_free(
-            self._port, self.name, remedy="Stop that process, or set CLOSELOOP_PORT to another first port."
-        )
+        ports.require_free(self._port, self.name, remedy=PORT_REMEDY)
         self._process.spawn(self._command, env=self._environment, cwd=PROJECT)
 
     def wait_ready(self, timeout_seconds: float = 60) -> None:
