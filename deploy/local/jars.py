@@ -117,7 +117,7 @@ def _fetch_one(jar: Jar, target: Path, scratch: Path, fetch: Fetch) -> None:
         fetched = fetch(jar, scratch)
     except Exception as error:
         raise LocalStackError(
-            f"Kafka's jar {jar} could not be fetched: {error or type(error).__name__}",
+            f"Kafka's jar {jar} could not be fetched: {_reason(error)}",
             remedy="Check the network and any proxy settings, then run the same command again: "
             "what has arrived is kept. Or set KAFKA_BOOTSTRAP_SERVERS to use a Kafka of your own.",
         ) from error
@@ -141,6 +141,13 @@ def _fetch_with_jgo(jar: Jar, scratch: Path) -> Path:
 
     component = MavenContext(repo_cache=scratch / "repository").project(jar.group, jar.artifact)
     return Path(component.at_version(jar.version).artifact().resolve())
+
+
+def _reason(error: Exception) -> str:
+    # Every failure to connect is an OSError, with a text of many lines that says no more than its type.
+    if isinstance(error, OSError):
+        return f"the registry cannot be reached ({type(error).__name__})"
+    return str(error) or type(error).__name__
 
 
 def _matches(path: Path, jar: Jar) -> bool:

@@ -66,7 +66,7 @@ class TestEnsure:
         def unreachable(jar: Jar, scratch: Path) -> Path:
             raise ConnectionError("no route to host")
 
-        with pytest.raises(LocalStackError, match="could not be fetched: no route to host") as failed:
+        with pytest.raises(LocalStackError, match="the registry cannot be reached") as failed:
             jars.ensure(tmp_path / "cache", lock=lock, fetch=unreachable)
 
         assert "KAFKA_BOOTSTRAP_SERVERS" in failed.value.remedy
