@@ -5,7 +5,7 @@ venv=$1
 
 # A candidate is tried by running it: a version manager's shim may exist for a version that does not.
 is_good() {
-    "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+    "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1
 }
 
 find_python() {
@@ -15,18 +15,15 @@ find_python() {
             return
         fi
     done
-    echo "No Python 3.11 or newer was found. Install one, or name it: make PYTHON=/path/to/python3" >&2
+    echo "No Python 3.11 or newer with venv was found. Install one (on Debian and Ubuntu:" >&2
+    echo "apt-get install python3-venv), or name it: make PYTHON=/path/to/python3" >&2
     exit 1
 }
 
-if ! is_good "$venv/bin/python" || ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
+if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
     python=$(find_python)
     echo "Making $venv with $("$python" --version)"
-    if ! "$python" -m venv --clear "$venv"; then
-        version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-        echo "Python $version has no venv or no pip. On Debian and Ubuntu: apt-get install python$version-venv" >&2
-        exit 1
-    fi
+    "$python" -m venv --clear "$venv"
 fi
 
 echo "Installing the locked packages (about a minute the first time)"

@@ -82,7 +82,11 @@ class Supervisor:
         LocalStackError if one fails to start; StopRequested if the end was asked for meanwhile.
         """
         self._groups.append(parts)
-        await asyncio.gather(*(asyncio.to_thread(part.start) for part in parts))
+        starts = (asyncio.to_thread(part.start) for part in parts)
+        # All of them, also when one fails: a part must not appear after `stop` has gone by.
+        for failure in await asyncio.gather(*starts, return_exceptions=True):
+            if failure is not None:
+                raise failure
         waits = (asyncio.to_thread(part.wait_ready, ready_seconds) for part in parts)
         await self.unless_stopped(asyncio.gather(*waits))
         self._watchers += [asyncio.create_task(self._keep(part)) for part in parts]
