@@ -1,8 +1,11 @@
 """What the product needs to hold before its services start: topics, schemas, a demo store's keys and user."""
 
+import asyncio
 import secrets
 
+from deploy.local import health
 from deploy.local.demo_file import Credentials
+from deploy.local.errors import LocalStackError
 from shared.access import keys, scopes, users
 from shared.config.secrets import Secrets
 from shared.db import Database, Session, migrations
@@ -16,6 +19,7 @@ async def prepare(
     *, kafka_bootstrap: str, database_url: str, root_secret: str, known: Credentials | None
 ) -> Credentials:
     """Topics, every schema at head, and the credentials: the known ones while the database still has them."""
+    await _require_answers(kafka_bootstrap, database_url)
     await topics.ensure(kafka_bootstrap)
     for package in migrations.PACKAGES:
         await migrations.migrate(database_url, package)
@@ -29,6 +33,21 @@ async def prepare(
     finally:
         await database.close()
     return credentials
+
+
+async def _require_answers(kafka_bootstrap: str, database_url: str) -> None:
+    # The embedded ones answer by now; these two are for addresses that the environment gave.
+    if not (await asyncio.to_thread(health.kafka, kafka_bootstrap)).healthy:
+        raise LocalStackError(
+            f"No Kafka answers at {kafka_bootstrap}",
+            remedy="Start it, or unset KAFKA_BOOTSTRAP_SERVERS to use the embedded one.",
+        )
+    database = await health.postgres(database_url)
+    if not database.healthy:
+        raise LocalStackError(
+            f"PostgreSQL does not answer: {database.detail['error']}",
+            remedy="Check DATABASE_URL, or unset it to use the embedded one.",
+        )
 
 
 async def _credentials(session: Session, pepper: bytes, known: Credentials | None) -> Credentials:
