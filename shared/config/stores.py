@@ -58,6 +58,8 @@ class Store(Strict):
     policy: Literal["all", "latest"] = Field(
         "latest", description="Every answer, or each respondent's last one; published and the API's default"
     )
+    min_n: int = Field(5, ge=1, description="Scores of fewer answers are hidden")
+    normal_n: int = Field(30, ge=2, description="Scores of fewer answers have low confidence")
     loyalty: dict[str, Any] = Field({}, description="Tiers and rules; the segmenter's")
     alerts: dict[str, Any] = Field({}, description="Rules and channels; the notifier's")
 

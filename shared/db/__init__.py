@@ -1,6 +1,6 @@
 """PostgreSQL: the one owner of transactions, and the tables that every service has beside its own."""
 
-from shared.db.database import Database, Session, driver, is_transient
+from shared.db.database import Database, Raced, Session, driver, is_transient
 from shared.db.inbox import DeadLetter, Inbox, Position
 from shared.db.lease import Lease
 from shared.db.outbox import Outbox, Outgoing
@@ -13,6 +13,7 @@ __all__ = [
     "Outbox",
     "Outgoing",
     "Position",
+    "Raced",
     "Session",
     "driver",
     "is_transient",

@@ -16,7 +16,12 @@ Session = AsyncConnection
 # PostgreSQL error classes that say "not now" rather than "never": connection, transaction rollback,
 # insufficient resources, operator intervention, system error; and lock_not_available.
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-_TRANSIENT_CODES = ("55P03", "25006")
+# 23505: we looked, then wrote, and somebody was faster; looking again shows theirs.
+_TRANSIENT_CODES = ("55P03", "25006", "23505")
+
+
+class Raced(Exception):
+    """Somebody else wrote what this transaction was about to; the same work will find it there."""
 
 
 class Database:
@@ -50,6 +55,16 @@ class Database:
                 },
             },
         )
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Session]:
+        """A read-only transaction all of whose statements see the same moment."""
+        async with self._engine.connect() as connection:
+            session = await connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+            async with session.begin():
+                yield session
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Session]:
@@ -102,5 +117,6 @@ def is_transient(error: BaseException) -> bool:
         code = str(error.sqlstate or "")
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
     return isinstance(
-        error, PoolTimeoutError | TimeoutError | OSError | asyncpg.InterfaceError | asyncio.CancelledError
+        error,
+        Raced | PoolTimeoutError | TimeoutError | OSError | asyncpg.InterfaceError | asyncio.CancelledError,
     )

@@ -85,10 +85,11 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """An event as a consumer sees it: the fact, its envelope, and where in the log it stands."""
+    """An event as a consumer sees it: the fact, its envelope, its JSON as sent, and its place in the log."""
 
     event: "Event"
     envelope: Envelope
     topic: str
     partition: int
     offset: int
+    raw: bytes

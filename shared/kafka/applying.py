@@ -89,7 +89,7 @@ class Applier:
             return Item(record.topic, record.partition, record.offset, follows, None, letter, record)
         received = None
         if event is not None and type(event) in self._handlers:
-            received = Received(event, envelope, record.topic, record.partition, record.offset)
+            received = Received(event, envelope, record.topic, record.partition, record.offset, record.value)
         return Item(record.topic, record.partition, record.offset, follows, received, None, record)
 
     async def apply(self, items: list[Item]) -> None:

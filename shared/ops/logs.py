@@ -12,7 +12,7 @@ import structlog
 FIELDS = frozenset({
     "attempt", "batch", "case_id", "channel", "consumer", "correlation_id", "count", "delivery_id",
     "detail", "error", "error_type", "event", "events", "group", "host", "job", "key_id", "lag",
-    "lease", "level", "logger", "method", "name", "offset", "outcome", "partition", "partitions",
+    "component", "lease", "level", "logger", "method", "name", "offset", "outcome", "partition", "partitions",
     "pid", "port", "reason", "records", "response_id", "revision", "route", "rule", "schema",
     "seconds", "seq", "service", "settings", "signal", "state", "status", "store", "stores", "task",
     "time", "topic", "version",
@@ -90,4 +90,4 @@ def configure(service: str, level: str = "INFO") -> None:
 
 def log(name: str) -> Any:
     """A logger; call it as `log.info("case.opened", case_id=…)`."""
-    return structlog.get_logger(logger=name)
+    return structlog.get_logger(component=name)
