@@ -36,6 +36,11 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
+    def body(self) -> bytes:
+        """JSON without the fields that nobody set."""
+        return self.__pydantic_serializer__.to_json(self, exclude_none=True)
+
+
 class Event(Part):
     """A fact that happened in one store."""
 
@@ -51,10 +56,6 @@ class Event(Part):
     def key(self) -> bytes:
         """The Kafka key: length-prefixed parts, so that `a:b` + `c` is not `a` + `b:c`."""
         return length_prefixed(self.store, *self.subject()).encode()
-
-    def body(self) -> bytes:
-        """The record's value: JSON without the fields that nobody set."""
-        return self.__pydantic_serializer__.to_json(self, exclude_none=True)
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

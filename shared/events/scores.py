@@ -18,6 +18,8 @@ class Figure(Part):
     margin: float | None = None
     ci95: tuple[float, float] | None = None
     confidence: str = "suppressed"
+    band: str | None = None
+    mean: float | None = None
 
 
 class ScoreChanged(Event):

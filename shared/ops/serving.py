@@ -1,15 +1,21 @@
 """Run an ASGI application until a signal says stop, within bounds."""
 
+import argparse
 import asyncio
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any, Literal
 
 import uvicorn
 import uvloop
+from pydantic import ValidationError
 
+from shared.config import ConfigError
+from shared.db import migrations
 from shared.ops import logs, metrics
 from shared.ops.loops import Loops
+from shared.ops.settings import ListenSettings, PlatformSettings
 
 Only = Literal["api", "consumer"]
 
@@ -56,3 +62,44 @@ def serve(
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve())
     return 1 if loops.failed or not server.started else 0
+
+
+def run(
+    service: str,
+    build: Callable[[PlatformSettings, Any, Loops, Only | None], Any],
+    listen: type[ListenSettings],
+    argv: list[str] | None = None,
+) -> int:
+    """The command line of every service; returns the exit code.
+
+    A setting that is missing or wrong, or a mistake in the configuration, ends it with one clear text.
+    """
+    parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serving = commands.add_parser("serve", help="run the API and the consumer")
+    serving.add_argument("--only", choices=("api", "consumer"), help="run one of the two")
+    commands.add_parser("migrate", help="bring this service's schema up to date")
+    arguments = parser.parse_args(argv)
+    try:
+        platform, settings = PlatformSettings(), listen()
+        if arguments.command == "migrate":
+            url = platform.database_url.get_secret_value()
+            for package in ("shared.access", f"services.{service}"):
+                asyncio.run(migrations.migrate(url, package))
+            return 0
+        return serve(
+            service,
+            lambda loops: build(platform, settings, loops, arguments.only),
+            host=settings.host,
+            port=settings.port,
+            log_level=platform.log_level,
+            stop_grace_seconds=platform.stop_grace_seconds,
+        )
+    except ValidationError as error:
+        for fault in error.errors(include_url=False, include_input=False):
+            name = "_".join(str(part) for part in fault["loc"]).upper()
+            sys.stderr.write(f"{service}: the setting {name}: {fault['msg']}\n")
+        return 2
+    except ConfigError as error:
+        sys.stderr.write(f"{service}: {error}\n")
+        return 2

@@ -1,0 +1,10 @@
+"""python -m services.scorer serve [--only api|consumer] | migrate"""
+
+import sys
+
+from services.scorer.app import build
+from services.scorer.settings import ScorerSettings
+from shared.ops.serving import run
+
+if __name__ == "__main__":
+    sys.exit(run("scorer", build, ScorerSettings))

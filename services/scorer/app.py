@@ -1,0 +1,67 @@
+"""The composition root of the scorer: everything is born and ended here."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.scorer.api import routes
+from services.scorer.counting import Counting
+from services.scorer.handlers import Handlers
+from services.scorer.jobs import PublishedScores
+from services.scorer.settings import ScorerSettings
+from services.scorer.store.series import SeriesBook
+from shared import config as configuration
+from shared.config import Config
+from shared.config.secrets import Secrets
+from shared.events import Event
+from shared.events.topics import CUSTOMERS, RESPONSES
+from shared.kafka import Handler
+from shared.ops.loops import Loops
+from shared.ops.runtime import Runtime
+from shared.ops.serving import Only
+from shared.ops.settings import PlatformSettings
+from shared.web import standard_app
+
+
+def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
+    """The handlers alone, as `closeloop dead replay` uses them."""
+    return Handlers(Counting(config, SeriesBook())).table()
+
+
+def build(
+    platform: PlatformSettings, settings: ScorerSettings, loops: Loops, only: Only | None = None
+) -> FastAPI:
+    """The application. Raises ConfigError before anything is opened."""
+    config = configuration.load(platform.closeloop_config)
+    runtime = Runtime("scorer", platform, settings, config, loops=loops, only=only)
+    counting = Counting(config, SeriesBook())
+    ring = runtime.publish("publisher", PublishedScores(counting, settings.publish_interval_seconds))
+
+    def committed() -> None:
+        counting.committed()
+        ring()
+
+    runtime.consume(
+        (RESPONSES, CUSTOMERS),
+        Handlers(counting).table(),
+        on_commit=committed,
+        batch_records=settings.batch_records,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.keyring = runtime.keyring
+        async with runtime.running():
+            yield
+
+    app = standard_app(
+        "scorer",
+        "Rolling scores of every declared segment, exact to the second, with their intervals.",
+        lifespan=lifespan,
+        listen=settings,
+        health=runtime.health,
+    )
+    if only != "consumer":
+        app.include_router(routes(runtime.database, counting, settings.latest_scan_limit))
+    return app

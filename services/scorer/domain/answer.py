@@ -1,0 +1,123 @@
+"""One answer and its revisions, merged so that the order of arrival does not matter."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from shared.feedback.metrics import Group, scale_for
+
+
+class Outcome(StrEnum):
+    """How an event about an answer ended."""
+
+    OK = "ok"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class Contribution(NamedTuple):
+    """What an answer adds to every one of its series on one day."""
+
+    series: tuple[int, ...]
+    day: date
+    group: Group
+    score: int
+
+
+class Revision(NamedTuple):
+    """A later value of one field; the highest (number, ce_id) wins."""
+
+    number: int
+    ce_id: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A submitted answer, as far as counting needs it. `raw` is its JSON as it came."""
+
+    ce_id: str
+    fingerprint: str
+    metric: str
+    scale: str
+    score: int
+    answered_at: datetime
+    respondent: str | None
+    test: bool
+    touchpoint: str | None
+    segments: Mapping[str, str]
+    channel: str
+    received_at: datetime
+    raw: str
+
+
+@dataclass(slots=True)
+class Answer:
+    """All that is known under one response id.
+
+    `body` is None while only amendments or a retraction arrived. `counted` and `latest` are what the
+    buckets hold for it, and `new_rivals` the bodies that lost since it was read.
+    """
+
+    store: str
+    response_id: str
+    body: Body | None = None
+    amended: dict[str, Revision] = field(default_factory=dict)
+    retracted: bool = False
+    counted: Contribution | None = None
+    latest: bool = False
+    rivals: set[str] = field(default_factory=set)
+    new_rivals: list[Body] = field(default_factory=list)
+    stored: bool = False
+
+    def submit(self, body: Body) -> Outcome:
+        """Two bodies under one id: the lowest `ce_id` wins, the other is a visible conflict."""
+        mine = self.body
+        if mine is None:
+            self.body = body
+            return Outcome.OK
+        if body.fingerprint == mine.fingerprint:
+            if body.ce_id < mine.ce_id:
+                self.body = body
+            return Outcome.DUPLICATE
+        winner, loser = (body, mine) if body.ce_id < mine.ce_id else (mine, body)
+        self.body = winner
+        known = loser.fingerprint in self.rivals
+        self.rivals.discard(winner.fingerprint)
+        if not known:
+            self.rivals.add(loser.fingerprint)
+            self.new_rivals.append(loser)
+        return Outcome.DUPLICATE if known else Outcome.CONFLICT
+
+    def amend(self, number: int, ce_id: str, changes: Mapping[str, Any]) -> Outcome:
+        """Each field keeps the value of the highest (revision, `ce_id`)."""
+        outcome = Outcome.DUPLICATE
+        for name, value in changes.items():
+            known = self.amended.get(name)
+            if known is None or (known.number, known.ce_id) < (number, ce_id):
+                self.amended[name] = Revision(number, ce_id, value)
+                outcome = Outcome.OK
+        return outcome
+
+    def retract(self) -> Outcome:
+        """Final: nothing that arrives later brings it back."""
+        outcome = Outcome.DUPLICATE if self.retracted else Outcome.OK
+        self.retracted = True
+        return outcome
+
+    @property
+    def counts(self) -> bool:
+        """Whether it belongs in scores at all."""
+        return self.body is not None and not self.retracted and not self.body.test
+
+    @property
+    def score(self) -> int | None:
+        """The amended score, if it is one of the scale, else the submitted one."""
+        if self.body is None:
+            return None
+        amended = self.amended.get("score")
+        if amended and scale_for(self.body.metric, self.body.scale).is_valid(amended.value):
+            return int(amended.value)
+        return self.body.score

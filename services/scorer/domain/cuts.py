@@ -1,0 +1,111 @@
+"""By what the scores of a store are cut, and which cuts one answer belongs to."""
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+TIER = "tier"
+TOUCHPOINT = "touchpoint"
+UNKNOWN = "unknown"
+OTHER = "other"
+
+
+class Cut(NamedTuple):
+    """The name of one series within its metric and scale; both empty: the whole store."""
+
+    segment: str
+    touchpoint: str
+
+
+class Cuts:
+    """The declared dimensions of one store.
+
+    `dimensions`: name -> the values with a score of their own, or None for any value. Every dimension, the
+    touchpoint and the tier are cut alone; `combinations` are cut together. A missing value is `unknown`, an
+    undeclared one `other`.
+    """
+
+    def __init__(
+        self,
+        dimensions: Mapping[str, frozenset[str] | None],
+        touchpoints: frozenset[str],
+        combinations: Sequence[tuple[str, ...]] = (),
+    ) -> None:
+        self._dimensions = dict(dimensions)
+        self._touchpoints = touchpoints
+        alone = [(name,) for name in self._dimensions]
+        self._sets: list[tuple[str, ...]] = [(TOUCHPOINT,), (TIER,), *alone, *combinations]
+
+    def profile(
+        self, segments: Mapping[str, str], touchpoint: str | None, tier: str | None
+    ) -> tuple[str, ...]:
+        """The values that decide the cuts: touchpoint, tier, then each declared dimension in order."""
+        return (
+            self._touchpoint(touchpoint),
+            tier or UNKNOWN,
+            *[
+                UNKNOWN
+                if (value := segments.get(name)) is None
+                else (value if allowed is None or value in allowed else OTHER)
+                for name, allowed in self._dimensions.items()
+            ],
+        )
+
+    def of(self, profile: tuple[str, ...]) -> list[Cut]:
+        """Every cut that an answer of this profile belongs to, the whole store first."""
+        values = dict(zip((TOUCHPOINT, TIER, *self._dimensions), profile, strict=True))
+        return [Cut("", ""), *dict.fromkeys(self._named(names, values) for names in self._sets)]
+
+    def declared(self, segment: str, touchpoint: str) -> Cut | None:
+        """The cut that a query names, in its stored spelling; None when it is not declared."""
+        values: dict[str, str] = {}
+        for part in filter(None, segment.split(",")):
+            name, colon, value = part.partition(":")
+            if not colon or name in values or name == TOUCHPOINT:
+                return None
+            values[name] = value
+        if touchpoint:
+            values[TOUCHPOINT] = touchpoint
+        if not values:
+            return Cut("", "")
+        for names in self._sets:
+            if set(names) == set(values) and all(self._has(name, values[name]) for name in names):
+                return self._named(names, values)
+        return None
+
+    def listing(self) -> list[str]:
+        """What may be asked for, as a person would write it."""
+        lines = []
+        for names in self._sets:
+            lines.append(" + ".join(f"{name}:{self._values(name)}" for name in names))
+        return lines
+
+    def _has(self, name: str, value: str) -> bool:
+        if name == TIER:
+            return bool(value)
+        allowed = self._touchpoints if name == TOUCHPOINT else self._dimensions.get(name)
+        return allowed is None or value in allowed or value in (UNKNOWN, OTHER)
+
+    def _values(self, name: str) -> str:
+        allowed = self._touchpoints if name == TOUCHPOINT else self._dimensions.get(name)
+        return "|".join(sorted(allowed)) if allowed else "…"
+
+    def _touchpoint(self, touchpoint: str | None) -> str:
+        if touchpoint is None:
+            return UNKNOWN
+        return touchpoint if touchpoint in self._touchpoints else OTHER
+
+    @staticmethod
+    def _named(names: Sequence[str], values: Mapping[str, str]) -> Cut:
+        segment = ",".join(f"{name}:{values[name]}" for name in sorted(names) if name != TOUCHPOINT)
+        return Cut(segment, values[TOUCHPOINT] if TOUCHPOINT in names else "")
+
+
+def tier_before(spells: Sequence[tuple[datetime, str]], moment: datetime) -> str | None:
+    """The tier in force strictly before a moment; `spells` are (since, tier), oldest first.
+
+    An order that lifts the tier at the very moment of an answer does not change what the answer was given in.
+    """
+    index = bisect_left(spells, moment, key=lambda spell: spell[0])
+    return spells[index - 1][1] if index else None

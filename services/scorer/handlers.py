@@ -1,0 +1,135 @@
+"""One function per kind of event. Start at the table at the bottom."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+
+from services.scorer.counting import Counting
+from services.scorer.domain import Answer, Outcome
+from services.scorer.store import answers as store
+from services.scorer.store import tiers
+from services.scorer.store.answers import Key
+from shared.db import Session, driver
+from shared.events import Event, Received
+from shared.events.customers import CustomerChanged
+from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.kafka import Handler, Outcomes
+from shared.ops import metrics
+
+CUSTOMERS_SHARD = 1000
+"""Added to a partition of the customers topic, so that its writer never meets one of the responses topic."""
+
+
+class Handlers:
+    """The scorer's handlers with what they need; `counting` knows the stores' rules."""
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+
+    async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+        """Merge submissions, amendments and retractions, and move the buckets by the difference."""
+        db = await driver(session)
+        self._counting.begin()
+        keys = {_key(received.event) for received in batch}
+        known = await store.read_answers(db, keys)
+        spells, new = await store.lock_respondents(db, _respondents(batch, known.values()))
+        if known:
+            known = await store.read_answers(db, keys)  # again: what the lock guards may have changed
+        before = {(a.store, a.body.respondent) for a in known.values() if a.body and a.body.respondent}
+        outcomes: Counter[str] = Counter()
+        changed: dict[Key, Answer] = {}
+        for received in batch:
+            key = _key(received.event)
+            answer = changed.get(key) or known.get(key) or Answer(*key)
+            outcome = _merge(answer, received)
+            outcomes[outcome.value] += 1
+            if outcome is not Outcome.DUPLICATE or answer.new_rivals or answer.stored:
+                changed[key] = answer
+        await self._counting.recount(
+            db,
+            list(changed.values()),
+            spells=spells,
+            new_respondents=new,
+            former_respondents=before,
+            shard=min(received.partition for received in batch),
+        )
+        _measure(batch, changed.values(), outcomes)
+        return outcomes
+
+    async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+        """Count answers under the tier that was in force when they were given."""
+        db = await driver(session)
+        self._counting.begin()
+        newest: dict[Key, CustomerChanged] = {}
+        for received in batch:
+            event = received.event
+            assert isinstance(event, CustomerChanged)  # noqa: S101
+            key = (event.store, event.customer_ref)
+            if key not in newest or newest[key].seq < event.seq:
+                newest[key] = event
+        await store.lock_respondents(db, newest)
+        moved = await tiers.keep_newer(db, newest)
+        answers = await store.answers_of(db, moved, only_latest=False)
+        await self._counting.recount(
+            db,
+            answers,
+            spells=moved,
+            shard=CUSTOMERS_SHARD + min(received.partition for received in batch),
+        )
+        return {"ok": len(moved), "duplicate": len(batch) - len(moved)}
+
+    def table(self) -> Mapping[type[Event], Handler]:
+        """Which event goes where."""
+        return {
+            ResponseSubmitted: self.count_answers,
+            ResponseAmended: self.count_answers,
+            ResponseRetracted: self.count_answers,
+            CustomerChanged: self.move_tiers,
+        }
+
+
+def _merge(answer: Answer, received: Received) -> Outcome:
+    event, ce_id = received.event, received.envelope.id
+    match event:
+        case ResponseSubmitted():
+            return answer.submit(store.body_of(event, ce_id, received.raw.decode()))
+        case ResponseAmended():
+            changes = event.model_dump(
+                mode="json", include={"score", "comment", "answers", "complete"}, exclude_none=True
+            )
+            return answer.amend(event.revision, ce_id, changes)
+        case ResponseRetracted():
+            return answer.retract()
+        case _:
+            raise TypeError(type(event).__name__)
+
+
+def _key(event: Event) -> Key:
+    return (event.store, event.response_id)  # type: ignore[attr-defined]
+
+
+def _respondents(batch: Sequence[Received], known: Iterable[Answer]) -> set[Key]:
+    """Everybody whose last answer this batch may change."""
+    found = {
+        (event.store, event.customer.ref)
+        for received in batch
+        if isinstance(event := received.event, ResponseSubmitted) and event.customer
+    }
+    found.update((a.store, a.body.respondent) for a in known if a.body and a.body.respondent)
+    return found
+
+
+def _measure(batch: Sequence[Received], answers: Iterable[Answer], outcomes: Counter[str]) -> None:
+    """The slowest answer of the batch stands for all of it: exact where it matters, and cheap."""
+    oldest = min((r.event.received_at for r in batch if isinstance(r.event, ResponseSubmitted)), default=None)
+    if oldest:
+        late = (datetime.now(UTC) - oldest).total_seconds()
+        metrics.PIPELINE_LATENCY.labels("scored").observe(max(0.0, late))
+    metrics.ANSWER_CONFLICTS.inc(outcomes[Outcome.CONFLICT.value])
+    by_group = Counter(
+        (a.counted.group.name.lower(), str(a.body.channel))
+        for a in answers
+        if a.counted and a.body and not a.stored
+    )
+    for (group, channel), count in by_group.items():
+        metrics.SCORES.labels(group, channel).inc(count)

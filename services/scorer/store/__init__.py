@@ -1,0 +1,1 @@
+"""All SQL of the scorer: `answers` (the hot path), `series`, `scores` (reading), `published`, `audit`."""

@@ -1,0 +1,140 @@
+"""The scores as the rest of the product was told them: a table that is its own outbox."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.scorer.store.series import Series
+
+Connection = asyncpg.Connection[Any]
+Id = tuple[int, str, str]
+"""Series, policy, window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A series whose scores may have changed; `marks` is how often it was changed when this was read."""
+
+    id: int
+    series: Series
+    marks: int
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What is to be stored of one score. `figure` is the JSON that is shown."""
+
+    id: Id
+    marks: int
+    expires_at: datetime | None
+    as_of: datetime
+    figure: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unpublished:
+    """A score that the topic does not have yet."""
+
+    id: Id
+    series: Series
+    seq: int
+    as_of: datetime
+    figure: Any
+    previous: Any
+
+
+async def due(db: Connection, stores: Sequence[str], interval_seconds: float, limit: int) -> list[Due]:
+    """Series that somebody changed, or that time changes, and that were not computed just now."""
+    rows = await db.fetch(
+        """SELECT s.id, s.store, s.metric, s.scale, s.segment, s.touchpoint, m.changes
+           FROM (SELECT series, sum(changes)::bigint AS changes FROM scorer.marks GROUP BY series) m
+           JOIN scorer.series s ON s.id = m.series
+           LEFT JOIN LATERAL (
+               SELECT min(c.marks) AS marks, min(c.expires_at) AS expires_at,
+                      max(c.computed_at) AS computed_at
+               FROM scorer.scores c WHERE c.series = s.id) c ON true
+           WHERE s.store = ANY($1) AND (
+               c.marks IS NULL OR (c.marks < m.changes OR c.expires_at <= clock_timestamp())
+               AND c.computed_at <= clock_timestamp() - make_interval(secs => $2))
+           ORDER BY c.computed_at NULLS FIRST LIMIT $3""",
+        stores,
+        interval_seconds,
+        limit,
+    )
+    return [Due(row[0], Series(*row[1:6]), row[6]) for row in rows]
+
+
+async def keep(db: Connection, scores: Iterable[Score]) -> None:
+    """Store the scores; `seq` rises only where the shown figure changed."""
+    rows = [
+        (*score.id, score.marks, score.expires_at, score.as_of, score.figure.decode())
+        for score in sorted(scores, key=lambda score: score.id)
+    ]
+    if not rows:
+        return
+    await db.execute(
+        """INSERT INTO scorer.scores AS c
+               (series, policy, "window", marks, expires_at, computed_at, as_of, figure)
+           SELECT n.series, n.policy, n.win, n.marks, n.expires_at, clock_timestamp(), n.as_of, n.figure
+           FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
+                       $7::jsonb[]) AS n(series, policy, win, marks, expires_at, as_of, figure)
+           ON CONFLICT (series, policy, "window") DO UPDATE SET
+               marks = excluded.marks, expires_at = excluded.expires_at, computed_at = excluded.computed_at,
+               as_of = CASE WHEN c.figure = excluded.figure THEN c.as_of ELSE excluded.as_of END,
+               previous = CASE WHEN c.figure = excluded.figure THEN c.previous ELSE c.figure END,
+               seq = CASE WHEN c.figure = excluded.figure THEN c.seq ELSE c.seq + 1 END,
+               figure = excluded.figure""",
+        *[list(column) for column in zip(*rows, strict=True)],
+    )
+
+
+async def unpublished(db: Connection, interval_seconds: float, limit: int) -> list[Unpublished]:
+    """The scores to publish now, oldest first; one that was published just now waits."""
+    rows = await db.fetch(
+        """SELECT c.series, c.policy, c."window", s.store, s.metric, s.scale, s.segment, s.touchpoint,
+                  c.seq, c.as_of, c.figure, c.previous
+           FROM scorer.scores c JOIN scorer.series s ON s.id = c.series
+           WHERE c.seq > c.published_seq
+             AND (c.published_at IS NULL OR c.published_at <= clock_timestamp() - make_interval(secs => $1))
+           ORDER BY c.computed_at LIMIT $2""",
+        interval_seconds,
+        limit,
+    )
+    return [
+        Unpublished(
+            (row[0], row[1], row[2]),
+            Series(*row[3:8]),
+            row[8],
+            row[9],
+            orjson.loads(row[10]),
+            orjson.loads(row[11]) if row[11] else None,
+        )
+        for row in rows
+    ]
+
+
+async def mark_published(db: Connection, published: Sequence[tuple[Id, int]]) -> None:
+    """These scores are on the topic up to this `seq`."""
+    await _set(
+        db, published, "published_seq = greatest(c.published_seq, n.seq), published_at = clock_timestamp()"
+    )
+
+
+async def publish_again(db: Connection, published: Sequence[tuple[Id, int]]) -> None:
+    """Have the newest state of these sent once more."""
+    await _set(db, published, "seq = c.seq + 1, published_at = NULL")
+
+
+async def _set(db: Connection, published: Sequence[tuple[Id, int]], change: str) -> None:
+    rows = sorted((*score, seq) for score, seq in published)
+    if rows:
+        await db.execute(
+            f"""UPDATE scorer.scores c SET {change}
+                FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[]) AS n(series, policy, win, seq)
+                WHERE c.series = n.series AND c.policy = n.policy AND c."window" = n.win""",
+            *[list(column) for column in zip(*rows, strict=True)],
+        )
