@@ -36,17 +36,26 @@ class Outbox:
 
     async def put(self, session: Session, event: Event, *, traceparent: str) -> None:
         """Queue a fact, with an id that stays the same over every retry."""
+        await self.put_all(session, [(event, traceparent)])
+
+    async def put_all(self, session: Session, facts: Sequence[tuple[Event, str]]) -> None:
+        """Queue facts, each with its traceparent, in this order."""
+        if not facts:
+            return
         await session.execute(
             text(f"""INSERT INTO {self._table} (event_id, type, topic, key, body, traceparent)
                      VALUES (:event_id, :type, :topic, :key, :body, :traceparent)"""),
-            {
-                "event_id": new_id(),
-                "type": event.type,
-                "topic": event.topic.name,
-                "key": event.key(),
-                "body": event.body(),
-                "traceparent": traceparent,
-            },
+            [
+                {
+                    "event_id": new_id(),
+                    "type": event.type,
+                    "topic": event.topic.name,
+                    "key": event.key(),
+                    "body": event.body(),
+                    "traceparent": traceparent,
+                }
+                for event, traceparent in facts
+            ],
         )
 
     async def oldest(self, session: Session, limit: int) -> list[Outgoing]:
