@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
+import orjson
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -16,8 +17,9 @@ Session = AsyncConnection
 # PostgreSQL error classes that say "not now" rather than "never": connection, transaction rollback,
 # insufficient resources, operator intervention, system error; and lock_not_available.
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-# 23505: we looked, then wrote, and somebody was faster; looking again shows theirs.
-_TRANSIENT_CODES = ("55P03", "25006", "23505")
+# We looked, then wrote, and somebody was faster; looking again shows theirs.
+_UNIQUE_VIOLATION = "23505"
+_TRANSIENT_CODES = ("55P03", "25006", _UNIQUE_VIOLATION)
 
 
 class Raced(Exception):
@@ -40,6 +42,7 @@ class Database:
             async_url(url),
             pool_size=pool_size,
             max_overflow=0,
+            json_deserializer=orjson.loads,
             pool_timeout=5,
             pool_pre_ping=True,
             pool_recycle=1800,
@@ -109,14 +112,30 @@ async def driver(session: Session) -> "asyncpg.Connection[Any]":
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later without anybody changing it."""
-    if isinstance(error, DBAPIError):
-        if error.connection_invalidated or isinstance(error, InterfaceError):
-            return True
-        error = error.orig.__cause__ or error.orig if error.orig else error
-    if isinstance(error, asyncpg.PostgresError):
-        code = str(error.sqlstate or "")
+    if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, InterfaceError)):
+        return True
+    code = sqlstate(error)
+    if code is not None:
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES
     return isinstance(
-        error,
+        _cause(error),
         Raced | PoolTimeoutError | TimeoutError | OSError | asyncpg.InterfaceError | asyncio.CancelledError,
     )
+
+
+def is_race(error: BaseException) -> bool:
+    """Whether somebody else wrote first what this transaction was about to write."""
+    return isinstance(error, Raced) or sqlstate(error) == _UNIQUE_VIOLATION
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """PostgreSQL's five-character code for what went wrong; None when the error is not the server's."""
+    cause = _cause(error)
+    return str(cause.sqlstate or "") if isinstance(cause, asyncpg.PostgresError) else None
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The driver's own error inside SQLAlchemy's."""
+    if isinstance(error, DBAPIError) and error.orig:
+        return error.orig.__cause__ or error.orig
+    return error

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import gc
 import signal
 import sys
 from collections.abc import Callable
@@ -38,30 +39,45 @@ def serve(
     logs.configure(service, log_level)
     metrics.BUILD_INFO.labels(service, VERSION).set(1)
     loops = Loops()
-    config = uvicorn.Config(
-        build(loops),
-        host=host,
-        port=port,
-        loop="uvloop",
-        http="httptools",
-        lifespan="on",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        date_header=False,
-        timeout_keep_alive=30,
-        timeout_graceful_shutdown=max(1, int(stop_grace_seconds / 2)),
-        backlog=2048,
-        h11_max_incomplete_event_size=32 * 1024,
-        proxy_headers=False,
-    )
-    server = uvicorn.Server(config)
+    _tame_garbage_collection()
     # uvicorn handles the signals while it serves, then raises them again; by then all is closed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
+
+    async def until_stopped() -> bool:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                build(loops),  # inside the loop: clients of Kafka and PostgreSQL belong to it
+                host=host,
+                port=port,
+                http="httptools",
+                lifespan="on",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=False,
+                timeout_keep_alive=30,
+                timeout_graceful_shutdown=max(1, int(stop_grace_seconds / 2)),
+                proxy_headers=False,
+            )
+        )
+        await server.serve()
+        return server.started
+
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(server.serve())
-    return 1 if loops.failed or not server.started else 0
+        started = runner.run(until_stopped())
+    return 1 if loops.failed or not started else 0
+
+
+def _tame_garbage_collection() -> None:
+    """Collect seldom, and never look at what was imported.
+
+    Batches make objects by the ten thousand and drop them by reference count; with the default thresholds the
+    collector walked the whole heap of the libraries again and again and took most of the CPU.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def run(

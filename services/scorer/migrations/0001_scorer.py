@@ -50,7 +50,7 @@ TABLES = (
         grp smallint,
         score smallint,
         series int[],
-        body json,
+        body text,
         PRIMARY KEY (store, response_id)
     )""",
     # The ragged ends of a window are read from this index alone.
@@ -62,7 +62,7 @@ TABLES = (
         response_id text NOT NULL,
         fingerprint text NOT NULL,
         ce_id text NOT NULL,
-        body json NOT NULL,
+        body text NOT NULL,
         PRIMARY KEY (store, response_id, fingerprint)
     )""",
     # A shard has one writer at a time: the lowest partition in its batch, or a job. Only sums mean anything.

@@ -5,7 +5,7 @@ Locks are taken in the order respondent, answer, bucket, each sorted, by every w
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -16,7 +16,7 @@ from shared.db import Raced
 from shared.events.responses import ResponseSubmitted
 from shared.feedback.metrics import Group
 
-Connection = asyncpg.Connection[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 Key = tuple[str, str]
 """Store and response id, or store and respondent."""
 Spells = list[tuple[datetime, str]]
@@ -83,11 +83,9 @@ async def lock_respondents(db: Connection, keys: Iterable[Key]) -> tuple[dict[Ke
     return found, new
 
 
-def spells_of(tiers: str) -> Spells:
+def spells_of(tiers: list[list[str]]) -> Spells:
     """The stored tier spells, oldest first."""
-    if tiers == "[]":
-        return []
-    return [(datetime.fromisoformat(since), tier) for since, tier in orjson.loads(tiers)]
+    return [(datetime.fromisoformat(since), tier) for since, tier in tiers]
 
 
 async def read_answers(db: Connection, keys: Iterable[Key]) -> dict[Key, Answer]:
@@ -131,12 +129,11 @@ def _answer(row: Any, rivals: Sequence[str]) -> Answer:
     counted = None
     if row["series"] is not None:
         counted = Contribution(tuple(row["series"]), row["day"], Group(row["grp"]), row["score"])
-    amended = orjson.loads(row["amended"]) if row["amended"] else {}
     return Answer(
         store=row["store"],
         response_id=row["response_id"],
         body=body,
-        amended={name: Revision(*revision) for name, revision in amended.items()},
+        amended={name: Revision(*revision) for name, revision in (row["amended"] or {}).items()},
         retracted=row["retracted"],
         counted=counted,
         latest=row["latest"],
@@ -193,7 +190,7 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
            FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[],
                        $7::timestamptz[], $8::text[], $9::text[], $10::jsonb[], $11::boolean[],
                        $12::boolean[], $13::date[], $14::smallint[], $15::smallint[], $16::text[],
-                       $17::json[])
+                       $17::text[])
                 AS n(store, response_id, respondent, metric, scale, answered_at, received_at, ce_id,
                      fingerprint, amended, retracted, latest, day, grp, score, series, body)
            WHERE a.store = n.store AND a.response_id = n.response_id""",

@@ -3,14 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
-import orjson
 
 from services.scorer.store.series import Series
 
-Connection = asyncpg.Connection[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 Id = tuple[int, str, str]
 """Series, policy, window."""
 
@@ -110,8 +109,8 @@ async def unpublished(db: Connection, interval_seconds: float, limit: int) -> li
             Series(*row[3:8]),
             row[8],
             row[9],
-            orjson.loads(row[10]),
-            orjson.loads(row[11]) if row[11] else None,
+            row[10],
+            row[11],
         )
         for row in rows
     ]

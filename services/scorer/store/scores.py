@@ -2,14 +2,14 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
 from shared.feedback.nps import Counts
 from shared.feedback.windows import Split, Window
 
-Connection = asyncpg.Connection[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 class Tally(NamedTuple):

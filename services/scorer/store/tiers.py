@@ -1,7 +1,7 @@
 """The tiers of respondents, as the segmenter told them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -9,7 +9,7 @@ import orjson
 from services.scorer.store.answers import Key, Spells
 from shared.events.customers import CustomerChanged
 
-Connection = asyncpg.Connection[Any]
+Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 async def keep_newer(db: Connection, events: Mapping[Key, CustomerChanged]) -> dict[Key, Spells]:
