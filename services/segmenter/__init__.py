@@ -1,6 +1,6 @@
 """Segmenter: who a customer is to the store, and what that entitles them to.
 
-Takes     feedback.responses.v1, commerce.orders.v1, feedback.cases.v1 (opened, closed), feedback.erasures.v1.
+Takes     feedback.responses.v1, commerce.orders.v1, feedback.cases.v1 (opened, closed).
 Owns      schema segmenter: customers, facts, tier history.
 Emits     loyalty.customers.v1 (on a change of tier, tags, risk or action); the customers API and pages.
 Promises  a tier is a fold of the stored facts by event time: any order of arrival ends in the same tier.

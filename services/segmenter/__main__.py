@@ -1,0 +1,10 @@
+"""python -m services.segmenter serve [--only api|consumer] | migrate"""
+
+import sys
+
+from services.segmenter.app import build
+from services.segmenter.settings import SegmenterSettings
+from shared.ops.serving import run
+
+if __name__ == "__main__":
+    sys.exit(run("segmenter", build, SegmenterSettings))

@@ -1,0 +1,73 @@
+"""The composition root of the segmenter: everything is born and ended here."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.segmenter.api import routes
+from services.segmenter.handlers import bound
+from services.segmenter.jobs import CustomerSource, TierClock, utc_now
+from services.segmenter.settings import SegmenterSettings, rulebook
+from shared import config as configuration
+from shared.config import Config
+from shared.config.secrets import Secrets
+from shared.events import Event
+from shared.events.topics import CASES, ORDERS, RESPONSES
+from shared.kafka import Handler
+from shared.ops.loops import Loops
+from shared.ops.runtime import Runtime
+from shared.ops.serving import Only
+from shared.ops.settings import PlatformSettings
+from shared.web import standard_app
+
+
+def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
+    """The handlers alone, as `closeloop dead replay` uses them. Raises ConfigError."""
+    return bound(rulebook(config), utc_now)
+
+
+def build(
+    platform: PlatformSettings, settings: SegmenterSettings, loops: Loops, only: Only | None = None
+) -> FastAPI:
+    """The application. Raises ConfigError before anything is opened."""
+    config = configuration.load(platform.closeloop_config)
+    book = rulebook(config)
+    runtime = Runtime("segmenter", platform, settings, config, loops=loops, only=only)
+    publish = runtime.publish("publisher", CustomerSource(settings.publish_interval_seconds))
+    clock = TierClock(
+        runtime.database,
+        book,
+        batch=settings.clock_batch,
+        sleep_seconds=settings.clock_sleep_seconds,
+        on_change=publish,
+    )
+    runtime.job("tier-clock", clock)
+
+    def committed() -> None:
+        publish()
+        clock.ring()
+
+    runtime.consume(
+        (RESPONSES, ORDERS, CASES),
+        bound(book, utc_now),
+        on_commit=committed,
+        batch_records=settings.batch_records,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.keyring = runtime.keyring
+        async with runtime.running():
+            yield
+
+    app = standard_app(
+        "segmenter",
+        "Who a customer is to the store: loyalty tier, points, tags, and the reason of each.",
+        lifespan=lifespan,
+        listen=settings,
+        health=runtime.health,
+    )
+    if only != "consumer":
+        app.include_router(routes(runtime.database, book, runtime.secrets.customers, committed))
+    return app

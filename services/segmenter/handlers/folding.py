@@ -1,0 +1,65 @@
+"""The fold of a customer's facts into the stored ruling, under the customer's lock."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+
+from services.segmenter.domain.contact import Contact
+from services.segmenter.domain.records import Kind, OverrideRecord
+from services.segmenter.domain.ruling import Rulebook, judge
+from services.segmenter.store import customers, facts
+from services.segmenter.store.customers import Customer
+from services.segmenter.store.facts import CustomerKey, FactKey
+from shared.db import Session
+from shared.ops.logs import log
+
+_log = log("segmenter")
+
+
+async def refold(
+    session: Session,
+    named: Mapping[CustomerKey, Contact],
+    *,
+    book: Rulebook,
+    now: datetime,
+    stale: Collection[CustomerKey],
+    traces: Mapping[CustomerKey, str] | None = None,
+) -> int:
+    """Merge what was said about customers, fold the stale ones at `now`; returns how many rulings changed.
+
+    Every customer that is named gets a row. `traces`: the trace context of whatever made them stale.
+    """
+    if not named:
+        return 0
+    rows = await customers.locked(session, named)
+    folding = {row.key for row in rows if row.ruling is None or row.key in stale}
+    records = await facts.of_customers(session, folding)
+    after: list[Customer] = []
+    for row in rows:
+        changed = replace(row, contact=row.contact.merged(named[row.key]))
+        if row.key in folding:
+            _, ruling = judge(records[row.key], book[row.key.store], now)
+            changed = replace(changed, ruling=ruling, folded_at=now)
+        after.append(_numbered(row, changed, now, (traces or {}).get(row.key, "")))
+    await customers.save(session, [new for new, old in zip(after, rows, strict=True) if new != old])
+    return sum(new.ruling != old.ruling for new, old in zip(after, rows, strict=True))
+
+
+async def override(
+    session: Session, customer: CustomerKey, record: OverrideRecord, *, fact_id: str, book: Rulebook
+) -> None:
+    """Set a customer's tier by hand, from now on."""
+    key = FactKey(customer.store, Kind.OVERRIDE, fact_id)
+    await facts.save(session, new={key: record}, known={})
+    await refold(session, {customer: Contact()}, book=book, now=record.at, stale={customer})
+
+
+def _numbered(old: Customer, new: Customer, now: datetime, trace: str) -> Customer:
+    """With the next `seq` if there is something to tell. Nothing is told of who is only claimed."""
+    if not new.contact.known or new.ruling is None:
+        return new
+    if old.seq and old.ruling and old.ruling.figure() == new.ruling.figure():
+        return new
+    if old.ruling and old.ruling.tier != new.ruling.tier:
+        _log.info("customer.tier_changed", store=new.key.store, rule=new.ruling.reason, seq=old.seq + 1)
+    return replace(new, seq=old.seq + 1, changed_at=now, traceparent=trace)

@@ -1,0 +1,63 @@
+"""Facts by natural key, and customers with the fold of their facts."""
+
+from alembic import op
+
+from shared.db.plumbing import tables_v1
+
+revision = "0001"
+down_revision = None
+
+TABLES = (
+    """CREATE TABLE segmenter.facts (
+        store text NOT NULL,
+        kind text NOT NULL,
+        id text NOT NULL,
+        ref text,
+        body jsonb NOT NULL,
+        PRIMARY KEY (store, kind, id)
+    ) WITH (fillfactor = 90)""",
+    "CREATE INDEX facts_of_customer ON segmenter.facts (store, ref) WHERE ref IS NOT NULL",
+    """CREATE TABLE segmenter.customers (
+        store text NOT NULL,
+        ref text NOT NULL,
+        known boolean NOT NULL DEFAULT false,
+        customer_id text,
+        email text,
+        email_stamp text NOT NULL DEFAULT '',
+        name text,
+        name_stamp text NOT NULL DEFAULT '',
+        consent boolean,
+        consent_stamp text NOT NULL DEFAULT '',
+        tier text,
+        since timestamptz,
+        points bigint NOT NULL DEFAULT 0,
+        expires_at timestamptz,
+        grace_until timestamptz,
+        held_until timestamptz,
+        override_until timestamptz,
+        next_check_at timestamptz,
+        tags text[] NOT NULL DEFAULT '{}',
+        reason text NOT NULL DEFAULT '',
+        sentence text NOT NULL DEFAULT '',
+        rule_version text NOT NULL DEFAULT '',
+        history jsonb NOT NULL DEFAULT '[]',
+        folded_at timestamptz NOT NULL DEFAULT now(),
+        seq bigint NOT NULL DEFAULT 0,
+        changed_at timestamptz NOT NULL DEFAULT now(),
+        traceparent text NOT NULL DEFAULT '',
+        published_seq bigint NOT NULL DEFAULT 0,
+        published_at timestamptz,
+        PRIMARY KEY (store, ref)
+    ) WITH (fillfactor = 80)""",
+    "CREATE INDEX customers_due ON segmenter.customers (next_check_at) WHERE next_check_at IS NOT NULL",
+    "CREATE INDEX customers_by_tier ON segmenter.customers (store, tier, ref)",
+    "CREATE INDEX customers_by_tag ON segmenter.customers USING gin (tags)",
+    """CREATE INDEX customers_by_email ON segmenter.customers (store, lower(email))
+       WHERE email IS NOT NULL""",
+    "CREATE INDEX customers_unpublished ON segmenter.customers (changed_at) WHERE seq > published_seq",
+)
+
+
+def upgrade() -> None:
+    for statement in (*tables_v1("segmenter"), *TABLES):
+        op.execute(statement)

@@ -1,0 +1,126 @@
+"""The stored facts, by their natural key."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+import orjson
+from pydantic import TypeAdapter
+from sqlalchemy import text
+
+from services.segmenter.domain.records import (
+    AnswerRecord,
+    CaseRecord,
+    EngagementRecord,
+    Kind,
+    OrderRecord,
+    OverrideRecord,
+    Record,
+)
+from shared.db import Session
+
+
+class FactKey(NamedTuple):
+    """Sorts as PostgreSQL locks: every writer of several facts takes them in this order."""
+
+    store: str
+    kind: Kind
+    id: str
+
+
+class CustomerKey(NamedTuple):
+    """Sorts as PostgreSQL locks."""
+
+    store: str
+    ref: str
+
+
+_AS_JSON: Mapping[Kind, TypeAdapter[Any]] = {
+    Kind.ANSWER: TypeAdapter(AnswerRecord),
+    Kind.ORDER: TypeAdapter(OrderRecord),
+    Kind.ENGAGEMENT: TypeAdapter(EngagementRecord),
+    Kind.CASE: TypeAdapter(CaseRecord),
+    Kind.OVERRIDE: TypeAdapter(OverrideRecord),
+}
+
+_LOCK = text("""
+    SELECT f.store, f.kind, f.id, CAST(f.body AS text)
+    FROM segmenter.facts f
+    JOIN unnest(CAST(:stores AS text[]), CAST(:kinds AS text[]), CAST(:ids AS text[])) AS k(store, kind, id)
+      ON f.store = k.store AND f.kind = k.kind AND f.id = k.id
+    ORDER BY f.store, f.kind, f.id FOR UPDATE OF f""")
+
+_ROWS = (
+    """json_to_recordset(CAST(:rows AS json)) AS r(store text, kind text, id text, ref text, body jsonb)"""
+)
+
+_INSERT = text(f"""
+    INSERT INTO segmenter.facts (store, kind, id, ref, body)
+    SELECT store, kind, id, ref, body FROM {_ROWS} ORDER BY store, kind, id""")
+
+_UPDATE = text(f"""
+    UPDATE segmenter.facts f SET ref = r.ref, body = r.body
+    FROM {_ROWS} WHERE f.store = r.store AND f.kind = r.kind AND f.id = r.id""")
+
+_OF_CUSTOMERS = text("""
+    SELECT f.store, f.ref, f.kind, f.id, CAST(f.body AS text)
+    FROM segmenter.facts f
+    JOIN unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS k(store, ref)
+      ON f.store = k.store AND f.ref = k.ref""")
+
+
+async def locked(session: Session, keys: Iterable[FactKey]) -> dict[FactKey, Record]:
+    """The records that are stored under these keys, locked until the transaction ends."""
+    wanted = sorted(set(keys))
+    rows = await session.execute(
+        _LOCK,
+        {
+            "stores": [key.store for key in wanted],
+            "kinds": [key.kind.value for key in wanted],
+            "ids": [key.id for key in wanted],
+        },
+    )
+    return {
+        FactKey(store, Kind(kind), name): _AS_JSON[Kind(kind)].validate_json(body)
+        for store, kind, name, body in rows
+    }
+
+
+async def save(session: Session, *, new: Mapping[FactKey, Record], known: Mapping[FactKey, Record]) -> None:
+    """Store records; `known` are those that `locked` gave.
+
+    Raises a UniqueViolation when somebody stored a new one at the same time: look again, and merge.
+    """
+    if new:
+        await session.execute(_INSERT, {"rows": _rows(new)})
+    if known:
+        await session.execute(_UPDATE, {"rows": _rows(known)})
+
+
+async def of_customers(
+    session: Session, customers: Iterable[CustomerKey]
+) -> dict[CustomerKey, dict[tuple[Kind, str], Record]]:
+    """All records of each customer, by kind and id."""
+    wanted = sorted(set(customers))
+    found: dict[CustomerKey, dict[tuple[Kind, str], Record]] = {key: {} for key in wanted}
+    rows = await session.execute(
+        _OF_CUSTOMERS, {"stores": [key.store for key in wanted], "refs": [key.ref for key in wanted]}
+    )
+    for store, ref, kind_name, name, body in rows:
+        kind = Kind(kind_name)
+        found[CustomerKey(store, ref)][kind, name] = _AS_JSON[kind].validate_json(body)
+    return found
+
+
+def _rows(records: Mapping[FactKey, Record]) -> str:
+    return orjson.dumps(
+        [
+            {
+                "store": key.store,
+                "kind": key.kind,
+                "id": key.id,
+                "ref": record.ref,
+                "body": orjson.Fragment(_AS_JSON[key.kind].dump_json(record)),
+            }
+            for key, record in records.items()
+        ]
+    ).decode()

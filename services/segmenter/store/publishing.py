@@ -1,0 +1,102 @@
+"""What others were told of a customer, and what they still have to be told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+
+from services.segmenter.domain.standing import Transition
+from services.segmenter.store.facts import CustomerKey
+from shared.db import Session
+
+_HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A customer whose latest state was not published yet."""
+
+    key: CustomerKey
+    seq: int
+    tier: str
+    since: datetime | None
+    tags: tuple[str, ...]
+    reason: str
+    rule_version: str
+    history: tuple[Transition, ...]
+    traceparent: str
+
+
+_UNTOLD = text("""
+    SELECT store, ref, seq, tier, since, tags, reason, rule_version, CAST(history AS text), traceparent
+    FROM segmenter.customers
+    WHERE seq > published_seq AND known
+      AND (published_at IS NULL OR published_at <= now() - make_interval(secs => :interval))
+    ORDER BY changed_at LIMIT :limit""")
+
+_BACKLOG = text("""
+    SELECT count(*), min(changed_at) FROM (
+        SELECT changed_at FROM segmenter.customers
+        WHERE seq > published_seq AND known ORDER BY changed_at LIMIT 10000) AS waiting""")
+
+_HELD = """
+    WITH sent AS (
+        SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]))
+               AS s(store, ref, seq)
+    ), held AS (
+        SELECT c.store, c.ref, sent.seq FROM segmenter.customers c
+        JOIN sent ON c.store = sent.store AND c.ref = sent.ref
+        ORDER BY c.store, c.ref FOR UPDATE OF c
+    )
+    UPDATE segmenter.customers c SET """
+
+_TOLD = text(f"""{_HELD} published_seq = greatest(c.published_seq, held.seq), published_at = now()
+    FROM held WHERE c.store = held.store AND c.ref = held.ref""")
+
+_UNTELL = text(f"""{_HELD} published_seq = least(c.published_seq, c.seq - 1), published_at = NULL
+    FROM held WHERE c.store = held.store AND c.ref = held.ref""")
+
+
+async def untold(session: Session, *, interval_seconds: float, limit: int) -> list[Untold]:
+    """The oldest news, but none of a customer of whom something was told within the interval."""
+    rows = await session.execute(_UNTOLD, {"interval": interval_seconds, "limit": limit})
+    return [
+        Untold(
+            CustomerKey(store, ref),
+            seq,
+            tier,
+            since,
+            tuple(tags),
+            reason,
+            rule_version,
+            _HISTORY.validate_json(history),
+            traceparent,
+        )
+        for store, ref, seq, tier, since, tags, reason, rule_version, history, traceparent in rows
+    ]
+
+
+async def backlog(session: Session) -> tuple[int, datetime | None]:
+    """How many customers have news (counted to 10,000), and since when."""
+    row = (await session.execute(_BACKLOG)).one()
+    return int(row[0]), row[1]
+
+
+async def told(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """These states are out."""
+    await session.execute(_TOLD, _parameters(sent))
+
+
+async def untell(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """Whatever is the newest state of these customers has to go out again."""
+    await session.execute(_UNTELL, _parameters(sent))
+
+
+def _parameters(sent: Sequence[tuple[CustomerKey, int]]) -> dict[str, list[str] | list[int]]:
+    return {
+        "stores": [key.store for key, _ in sent],
+        "refs": [key.ref for key, _ in sent],
+        "seqs": [seq for _, seq in sent],
+    }
