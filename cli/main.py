@@ -17,6 +17,13 @@ COMMANDS = {
     "up": "cli.up:up",
     "status": "cli.status:status",
     "doctor": "cli.doctor:doctor",
+    "migrate": "cli.migrate:migrate",
+    "topics": "cli.topics:topics",
+    "keys": "cli.keys:app",
+    "config": "cli.config:app",
+    "dead": "cli.dead:app",
+    "demo": "cli.demo.command:demo",
+    "listen": "cli.listen:listen",
 }
 
 

@@ -20,6 +20,8 @@ COLOURS = {
     "segmenter": "yellow",
     "notifier": "bright_red",
 }
+# The services share one host behind an ingress, so each has its documentation at a path of its own.
+DOCS = {name: "/docs" if name == "collector" else f"/docs/{name}" for name in SERVICES}
 NAME_WIDTH = max(map(len, COLOURS))
 
 
@@ -73,7 +75,8 @@ def welcome(product: Product) -> str:
     credentials, home = product.credentials, product.home
     if credentials is None:
         return ""
-    services = "\n".join(f"  {name:<10} {home.url(name)}/docs" for name in SERVICES)
+    services = "\n".join(f"  {name:<10} {home.url(name)}{docs}" for name, docs in DOCS.items())
+    key = f"-H 'Authorization: Bearer {credentials.secret_key}'"
     return f"""
 Closeloop is running on the demo store. The interfaces of the four services:
 
@@ -81,17 +84,19 @@ Closeloop is running on the demo store. The interfaces of the four services:
 
 User {credentials.user}, password {credentials.password}; everything a script needs: {home.demo_file}
 
-Send an answer (its customer becomes a case, because 2 is a low score):
+Send five answers, each of another customer (the 2 is low: its customer becomes a case):
 
-  curl -s {home.url("collector")}/v1/responses -H 'Authorization: Bearer {credentials.secret_key}' \
--H 'Content-Type: application/json' \
--d '{{"metric": "nps", "score": 2, "comment": "It came late", "customer": {{"id": "c-1"}}, \
-"segments": {{"country": "NL"}}}}'
+  for s in 10 9 9 7 '2, "comment": "It came late"'; do i=$((i+1)); curl -s \
+{home.url("collector")}/v1/responses {key} -H 'Content-Type: application/json' \
+-d '{{"metric": "nps", "customer": {{"id": "visitor-'$i'"}}, "segments": {{"country": "NL"}}, \
+"score": '"$s"'}}'; echo; done
 
-Read the score:
+Read the score they make (of fewer than five answers it is hidden), and the case:
 
-  curl -s '{home.url("scorer")}/v1/scores?metric=nps&window=30d' \
--H 'Authorization: Bearer {credentials.secret_key}'
+  curl -s '{home.url("scorer")}/v1/scores?metric=nps&window=30d' {key}
 
-Ctrl-C stops everything and keeps the data. `make demo` in another terminal sends lifelike traffic.
+  curl -s {home.url("notifier")}/v1/cases {key}
+
+In another terminal: `make demo` sends lifelike traffic and shows the alerts, `.venv/bin/closeloop listen`
+only shows the alerts. Ctrl-C here stops everything and keeps the data.
 """

@@ -15,6 +15,10 @@ from deploy.local.ports import LOOPBACK
 PROJECT = Path(__file__).resolve().parents[2]
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 DEFAULT_PORT = 8001
+# The demo's alerts are received on the port that is so much higher than the first.
+ALERTS_PORT_ABOVE = 8
+# Signs alerts on this machine only; the example of the Standard Webhooks specification.
+DEMO_ALERTS_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class Home:
         """Raises LocalStackError if the port makes no sense."""
         root = Path(environment.get("CLOSELOOP_HOME") or PROJECT / ".closeloop").expanduser().resolve()
         text = environment.get("CLOSELOOP_PORT") or str(DEFAULT_PORT)
-        if not text.isdecimal() or not 1 <= int(text) <= 65_535 - len(SERVICES):
+        if not text.isdecimal() or not 1 <= int(text) <= 65_535 - ALERTS_PORT_ABOVE:
             raise LocalStackError(
                 f"CLOSELOOP_PORT is {text!r}", remedy="Set it to a port number, such as 8001."
             )
@@ -60,6 +64,11 @@ class Home:
 
     def url(self, service: str) -> str:
         return f"http://{LOOPBACK}:{self.port(service)}"
+
+    def alerts_url(self, environment: Mapping[str, str] = os.environ) -> str:
+        """Where the demo store's alerts go, and where `closeloop listen` waits for them."""
+        default = f"http://{LOOPBACK}:{self.first_port + ALERTS_PORT_ABOVE}/alerts"
+        return environment.get("CLOSELOOP_ALERTS_URL") or default
 
     def secret(self, environment: Mapping[str, str] = os.environ) -> str:
         """The root secret: the environment's, else 32 random bytes as hex, made once and kept."""

@@ -3,10 +3,12 @@
 import random
 import socket
 from pathlib import Path
-
-import psutil
+from typing import TYPE_CHECKING
 
 from deploy.local.errors import LocalStackError
+
+if TYPE_CHECKING:
+    import psutil
 
 LOOPBACK = "127.0.0.1"
 LOWEST = 20_000
@@ -64,8 +66,10 @@ def require_free(port: int, who: str, *, remedy: str) -> None:
     raise LocalStackError(f"Port {port}, which {who} needs, is taken{_named(holder(port))}", remedy=remedy)
 
 
-def holder(port: int) -> psutil.Process | None:
+def holder(port: int) -> "psutil.Process | None":
     """The process that listens on the port, if this user may know it."""
+    import psutil  # noqa: PLC0415 - production, which reads `Home` from here, does not install it
+
     try:
         listening = psutil.net_connections("tcp")
     except psutil.AccessDenied:
@@ -77,7 +81,9 @@ def holder(port: int) -> psutil.Process | None:
     return None
 
 
-def _named(process: psutil.Process | None) -> str:
+def _named(process: "psutil.Process | None") -> str:
+    import psutil  # noqa: PLC0415 - as above
+
     try:
         return f" by process {process.pid} ({process.name()})" if process else ""
     except psutil.NoSuchProcess:

@@ -9,7 +9,7 @@ import httpx
 
 from deploy.local import ports
 from deploy.local.errors import LocalStackError
-from deploy.local.home import PROJECT, SERVICES, Home
+from deploy.local.home import DEMO_ALERTS_SECRET, PROJECT, SERVICES, Home
 from deploy.local.process import ChildProcess, wait_until
 
 STOP_GRACE_SECONDS = 12
@@ -105,6 +105,8 @@ def service_environment(
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
         "CLOSELOOP_CONFIG": environment.get("CLOSELOOP_CONFIG") or str(PROJECT / "closeloop.yaml"),
         "CLOSELOOP_SECRET": home.secret(environment),
+        "CLOSELOOP_ALERTS_URL": home.alerts_url(environment),
+        "CLOSELOOP_ALERTS_SECRET": environment.get("CLOSELOOP_ALERTS_SECRET") or DEMO_ALERTS_SECRET,
         # The demo's webhooks go to this machine, which a server on a network must refuse.
         "CLOSELOOP_ALLOW_PRIVATE_TARGETS": "1",
         "PYTHONUNBUFFERED": "1",

@@ -21,14 +21,15 @@ _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
+    """`line` counts from 1; 0 is the file as a whole. `where` is the dotted place, if there is one."""
+
     line: int
     where: str
     what: str
 
     def __str__(self) -> str:
-        return (
-            f"line {self.line}: {self.where}: {self.what}" if self.where else f"line {self.line}: {self.what}"
-        )
+        line = f"line {self.line}" if self.line else ""
+        return ": ".join(part for part in (line, self.where, self.what) if part)
 
 
 class ConfigError(ValueError):

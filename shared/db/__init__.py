@@ -1,6 +1,6 @@
 """PostgreSQL: the one owner of transactions, and the tables that every service has beside its own."""
 
-from shared.db.database import Database, Raced, Session, driver, is_transient
+from shared.db.database import Database, Raced, Session, driver, is_race, is_transient, sqlstate
 from shared.db.inbox import DeadLetter, Inbox, Position
 from shared.db.lease import Lease
 from shared.db.outbox import Outbox, Outgoing
@@ -16,5 +16,7 @@ __all__ = [
     "Raced",
     "Session",
     "driver",
+    "is_race",
     "is_transient",
+    "sqlstate",
 ]

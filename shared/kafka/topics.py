@@ -1,15 +1,22 @@
 """Create what is missing; never change what is there."""
 
-import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.events.topics import TOPICS
 
 PARTITIONS = 6
+_REQUEST_TIMEOUT_MS = 15_000
+
+
+class TopicError(Exception):
+    """No broker answers, or it refuses a topic. `str()` is a sentence for operators."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +29,8 @@ class TopicState:
 
 
 async def ensure(bootstrap: str, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
-    """Create the topics that are missing, and return their names. Harmless twice."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
-    await admin.start()
-    try:
+    """Create the topics that are missing, and return their names. Harmless twice. Raises TopicError."""
+    async with _admin(bootstrap) as admin:
         present = set(await admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in present]
         if not missing:
@@ -39,34 +44,40 @@ async def ensure(bootstrap: str, *, partitions: int = PARTITIONS, replication: i
         )
         for name, code, *_ in answer.topic_errors:
             if code and for_code(code) is not TopicAlreadyExistsError:
-                raise for_code(code)(f"topic {name} could not be created")
+                reason = for_code(code).description
+                raise TopicError(f"Kafka does not create the topic {name}: {reason}")
         return [topic.name for topic in missing]
-    finally:
-        await admin.close()
 
 
 async def describe(bootstrap: str) -> list[TopicState]:
-    """What the broker has of the product's topics."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=15_000)
-    async with asyncio.timeout(20):
-        await admin.start()
-        try:
-            present = set(await admin.list_topics())
-            names = [topic.name for topic in TOPICS if topic.name in present]
-            found = (
-                {t["topic"]: len(t["partitions"]) for t in await admin.describe_topics(names)}
-                if names
-                else {}
-            )
-            settings = await _settings(admin, names)
-        finally:
-            await admin.close()
+    """What the broker has of the product's topics. Raises TopicError."""
+    async with _admin(bootstrap) as admin:
+        present = set(await admin.list_topics())
+        names = [topic.name for topic in TOPICS if topic.name in present]
+        described = await admin.describe_topics(names) if names else []
+        settings = await _settings(admin, names)
+    found = {topic["topic"]: len(topic["partitions"]) for topic in described}
     states = []
     for topic in TOPICS:
         actual = settings.get(topic.name, {})
         differs = [f"{k}={actual.get(k)}" for k, v in topic.config.items() if actual and actual.get(k) != v]
         states.append(TopicState(topic.name, found.get(topic.name, 0), tuple(differs)))
     return states
+
+
+@asynccontextmanager
+async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """Connected for the length of the block; TopicError when no broker answers."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    try:
+        await admin.start()
+    except (KafkaError, OSError, ValueError) as error:
+        await admin.close()
+        raise TopicError(f"No Kafka answers at {bootstrap}") from error
+    try:
+        yield admin
+    finally:
+        await admin.close()
 
 
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

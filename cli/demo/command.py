@@ -1,0 +1,152 @@
+"""`closeloop demo`: a few months of history at once, then live traffic until Ctrl-C."""
+
+import asyncio
+import heapq
+import itertools
+import random
+import secrets
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cli import CommandError, product
+from cli.demo.sending import Sender
+from cli.demo.shop import Shop, Step
+from cli.demo.world import World
+from cli.listen import receiving
+from deploy.local.home import Home
+
+AT_ONCE_IN_HISTORY = 24
+AT_ONCE_LIVE = 32
+TELL_EVERY_SECONDS = 10.0
+
+
+def demo(
+    *,
+    days: int = typer.Option(120, min=0, max=3650, help="Days of history to send first; 0 for none."),
+    answers_a_day: float = typer.Option(60, "--answers-a-day", min=1, help="About so many in the history."),
+    rate: float = typer.Option(5, min=0.01, max=1000, help="Customers a second in the live traffic."),
+    once: bool = typer.Option(False, "--once", help="Send the history and end."),
+    seed: int = typer.Option(1, help="The same seed makes the same customers and the same history."),
+    listen: bool = typer.Option(True, help="Receive the alerts as well and print them."),
+) -> None:
+    """Send lifelike traffic to the product that `make run` started.
+
+    Several countries and touchpoints, orders, repeat answers, a bad week of the courier in Germany.
+    History alerts nobody. Sent twice, it counts once; a second start sends only what is new.
+    """
+    running = product.demo()
+    console = Console(soft_wrap=True, highlight=False)
+    world = World(Home.from_environment().root / "demo-traffic.json", running["secret_key"], seed)
+    shop = Shop(seed, world.began)
+    with ExitStack() as stack:
+        if listen:
+            try:
+                url = stack.enter_context(receiving(lambda line: console.print(line, markup=False)))
+                console.print(f"Receiving alerts on {url}", markup=False)
+            except CommandError as error:
+                console.print(f"{error}. {error.remedy}", markup=False)
+        try:
+            asyncio.run(_demo(running, shop, world, console, _Wish(days, answers_a_day, rate, once, seed)))
+        except KeyboardInterrupt:
+            console.print("Stopped")
+        except ExceptionGroup as group:
+            raise _reason(group) from group
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """What the options ask for."""
+
+    days: int
+    answers_a_day: float
+    rate: float
+    once: bool
+    seed: int
+
+
+async def _demo(running: dict[str, Any], shop: Shop, world: World, console: Console, wish: _Wish) -> None:
+    if wish.days:
+        await _send_history(running, shop, world, console, wish)
+    if not wish.once:
+        await _send_live(running, shop, console, wish)
+
+
+async def _send_history(
+    running: dict[str, Any], shop: Shop, world: World, console: Console, wish: _Wish
+) -> None:
+    now = datetime.now(UTC)
+    first = world.began - timedelta(days=wish.days)
+    steps = world.missing(shop.history(first, now, wish.answers_a_day), wish.days)
+    started = time.monotonic()
+    async with Sender(running, at_once=AT_ONCE_IN_HISTORY) as sender:
+        columns = (TextColumn("History"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True) as progress:
+            bar = progress.add_task("", total=len(steps))
+            line = iter(steps)
+
+            async def post() -> None:
+                for step in line:
+                    await sender.send(step)
+                    progress.advance(bar)
+
+            async with asyncio.TaskGroup() as group:
+                for _ in range(sender.at_once):
+                    group.create_task(post())
+    if not sender.outcomes["unanswered"]:
+        world.sent(wish.days, now)
+    took = time.monotonic() - started
+    told = _told(sender) if steps else "is there already"
+    console.print(f"History of {wish.days} days: {told}, in {took:.0f} s", markup=False)
+
+
+async def _send_live(running: dict[str, Any], shop: Shop, console: Console, wish: _Wish) -> None:
+    run = secrets.token_hex(3)  # ids of an earlier run must not be met again
+    rng = random.Random(f"{wish.seed}/live")
+    console.print(f"Live traffic, {wish.rate:g} customers a second; Ctrl-C ends it", markup=False)
+    async with Sender(running, at_once=AT_ONCE_LIVE) as sender, asyncio.TaskGroup() as group:
+        waiting: list[tuple[datetime, int, Step]] = []
+        free = asyncio.Semaphore(AT_ONCE_LIVE)
+        told_at = time.monotonic()
+        order = itertools.count()
+
+        async def post(steps: list[Step]) -> None:
+            try:
+                for step in steps:
+                    await sender.send(step)
+            finally:
+                free.release()
+
+        for number in itertools.count():
+            now = datetime.now(UTC).replace(microsecond=0)
+            steps = list(shop.visit(rng, f"{run}-{number}", now))
+            for step in steps:
+                if step.at > now:
+                    heapq.heappush(waiting, (step.at, next(order), step))
+            due = [step for step in steps if step.at <= now]
+            while waiting and waiting[0][0] <= now:
+                due.append(heapq.heappop(waiting)[2])
+            await free.acquire()
+            group.create_task(post(due))
+            if time.monotonic() - told_at >= TELL_EVERY_SECONDS:
+                told_at = time.monotonic()
+                console.print(f"{time.strftime('%H:%M:%S')} sent so far: {_told(sender)}", markup=False)
+            await asyncio.sleep(rng.expovariate(wish.rate))
+
+
+def _told(sender: Sender) -> str:
+    counts = ", ".join(f"{count} {what}" for what, count in sender.outcomes.items())
+    return f"{counts} (first refusal: {sender.refusal})" if sender.refusal else counts or "nothing"
+
+
+def _reason(error: Exception) -> Exception:
+    """The first of the errors that several senders had at once."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,45 @@
+"""Which demo shop this database knows, so that a second start goes on with it."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from cli.demo.shop import Step
+from deploy.local.files import write_atomically
+
+
+class World:
+    """When this database first saw the demo shop, and how much of its history it has.
+
+    Remembered beside `demo.json`: the next start goes on with the same shop instead of a second one.
+    """
+
+    def __init__(self, path: Path, key: str, seed: int) -> None:
+        self._path = path
+        # Another key is another database, to which nothing was sent yet.
+        self._name = f"{key.split('_')[1]}/{seed}"
+        self.began: date = datetime.now(UTC).date()
+        self.days = 0
+        self.sent_until = datetime.min.replace(tzinfo=UTC)
+        try:
+            stored = json.loads(path.read_text(encoding="utf-8"))
+            if stored["world"] == self._name:
+                self.began = date.fromisoformat(stored["began"])
+                self.days = int(stored["days"])
+                self.sent_until = datetime.fromisoformat(stored["sent_until"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+
+    def missing(self, steps: list[Step], days: int) -> list[Step]:
+        """What was not sent before."""
+        return [step for step in steps if step.at > self.sent_until] if days <= self.days else steps
+
+    def sent(self, days: int, until: datetime) -> None:
+        """All history of so many days up to the moment was accepted."""
+        content = {
+            "world": self._name,
+            "began": self.began.isoformat(),
+            "days": max(days, self.days),
+            "sent_until": until.isoformat(),
+        }
+        write_atomically(self._path, json.dumps(content) + "\n")

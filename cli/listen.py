@@ -1,0 +1,135 @@
+"""`closeloop listen`: receive the alerts of a running product, check their signature and print them."""
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import urlsplit
+
+import typer
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from cli import CommandError
+from deploy.local.home import DEMO_ALERTS_SECRET, Home
+
+BODY_LIMIT_BYTES = 1024 * 1024
+Print = Callable[[str], None]
+
+
+def listen() -> None:
+    """Print each alert as one line until Ctrl-C.
+
+    Listens on the address in CLOSELOOP_ALERTS_URL and checks the Standard Webhooks signature with
+    CLOSELOOP_ALERTS_SECRET; by default those of the demo store.
+    """
+    with receiving(typer.echo) as url:
+        typer.echo(f"Listening on {url}; Ctrl-C ends it.")
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            typer.echo("")
+
+
+@contextmanager
+def receiving(print_line: Print) -> Iterator[str]:
+    """Receive alerts in a thread of its own for the length of the block; the address listened on.
+
+    CommandError if somebody else has the port.
+    """
+    url = Home.from_environment().alerts_url()
+    secret = os.environ.get("CLOSELOOP_ALERTS_SECRET") or DEMO_ALERTS_SECRET
+    place = urlsplit(url)
+    address = (place.hostname or "127.0.0.1", place.port or 80)
+    try:
+        server = _Server(address, place.path or "/", _webhook(secret), print_line)
+    except OSError as error:
+        raise CommandError(
+            f"Alerts cannot be received on {url}: {error.strerror}",
+            remedy="Another `closeloop listen` or `make demo` may have the port; it prints the alerts.",
+        ) from error
+    thread = threading.Thread(target=server.serve_forever, name="alerts", daemon=True)
+    thread.start()
+    try:
+        yield url
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def line_of(alert: Any) -> str:
+    """An alert in one line: what happened, then the fields of its data that are plain values."""
+    if not isinstance(alert, dict):
+        return json.dumps(alert)
+    data = alert.get("data")
+    fields = _flat(data if isinstance(data, dict) else {k: v for k, v in alert.items() if k != "type"})
+    return " ".join([str(alert.get("type", "alert")), *(f"{name}={value}" for name, value in fields)])
+
+
+def _flat(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in data.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, str | int | float):
+            text = str(value)
+            yield f"{prefix}{name}", json.dumps(text, ensure_ascii=False) if " " in text else text
+
+
+def _webhook(secret: str) -> Webhook:
+    try:
+        return Webhook(secret)
+    except (ValueError, RuntimeError) as error:
+        raise CommandError(
+            "CLOSELOOP_ALERTS_SECRET is not a signing secret",
+            remedy="It is `whsec_` and the base64 of 24 to 64 bytes.",
+        ) from error
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], path: str, webhook: Webhook, print_line: Print) -> None:
+        self.path = path
+        self.webhook = webhook
+        self.print_line = print_line
+        self.seen: set[str] = set()
+        super().__init__(address, _Handler)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10
+
+    def do_POST(self) -> None:
+        """200 for an alert whose signature is right, also for one that came before."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
+            self._answer(413)
+            return
+        body = self.rfile.read(int(length))
+        if self.path.partition("?")[0] != self.server.path:
+            self._answer(404)
+            return
+        try:
+            alert = self.server.webhook.verify(body, dict(self.headers))
+        except (WebhookVerificationError, ValueError) as error:
+            self.server.print_line(f"refused: an alert whose signature is wrong ({error})")
+            self._answer(401)
+            return
+        webhook_id = self.headers.get("webhook-id", "")
+        again = " (again)" if webhook_id in self.server.seen else ""
+        self.server.seen.add(webhook_id)
+        self.server.print_line(f"{time.strftime('%H:%M:%S')} alert{again}: {line_of(alert)}")
+        self._answer(200)
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """The lines that matter are printed above."""

@@ -1,0 +1,88 @@
+"""What an operator does with the records that a service could not apply."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import text
+
+from shared.db.database import Session
+
+State = Literal["dead", "replayed", "discarded"]
+
+_COLUMNS = """id, consumer, topic, partition, "offset", reason, detail, key, value, headers,
+              correlation_id, dead_at, state, settled_at"""
+
+
+@dataclass(frozen=True, slots=True)
+class Buried:
+    """A dead letter as it is stored, with the fields by which a consumer reads a record."""
+
+    id: int
+    consumer: str
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+    correlation_id: str
+    dead_at: datetime
+    state: State
+    settled_at: datetime | None
+
+
+class DeadLetters:
+    """The table `dead_letters` of one schema. A letter is settled once: replayed or discarded."""
+
+    def __init__(self, schema: str) -> None:
+        self._table = f"{schema}.dead_letters"
+
+    async def newest(
+        self, session: Session, *, state: State | None = "dead", reason: str | None = None, limit: int = 1000
+    ) -> list[Buried]:
+        """The letters in this state (None: in any), the latest first."""
+        rows = await session.execute(
+            text(f"""SELECT {_COLUMNS} FROM {self._table}
+                     WHERE (CAST(:state AS text) IS NULL OR state = :state)
+                       AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+                     ORDER BY id DESC LIMIT :limit"""),
+            {"state": state, "reason": reason, "limit": limit},
+        )
+        return [_buried(row) for row in rows]
+
+    async def ids_to_settle(self, session: Session, *, reason: str | None = None) -> list[int]:
+        """Every letter that nobody has settled, in the order in which they died."""
+        rows = await session.execute(
+            text(f"""SELECT id FROM {self._table}
+                     WHERE state = 'dead' AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+                     ORDER BY id"""),
+            {"reason": reason},
+        )
+        return [int(row[0]) for row in rows]
+
+    async def find(self, session: Session, letter_id: int) -> Buried | None:
+        """One letter; it stays locked until the transaction ends, so that two replays never meet."""
+        rows = await session.execute(
+            text(f"SELECT {_COLUMNS} FROM {self._table} WHERE id = :id FOR UPDATE"), {"id": letter_id}
+        )
+        row = rows.one_or_none()
+        return _buried(row) if row else None
+
+    async def settle(self, session: Session, letter_id: int, state: State) -> bool:
+        """Mark a dead letter as replayed or discarded, now; False when it was settled before."""
+        done = await session.execute(
+            text(f"""UPDATE {self._table} SET state = :state, settled_at = now()
+                     WHERE id = :id AND state = 'dead'"""),
+            {"id": letter_id, "state": state},
+        )
+        return done.rowcount == 1
+
+
+def _buried(row: Iterable[Any]) -> Buried:
+    values = list(row)
+    values[9] = tuple((name, bytes.fromhex(value)) for name, value in values[9])
+    return Buried(*values)
