@@ -1,7 +1,7 @@
 """Send records and know when all in-sync replicas have them.
 
-Micro-batches: what arrives in one turn of the loop for one partition goes out as one batch with one
-future (a future and a murmur2 in Python for each record cost more than everything else together).
+Micro-batches: what arrives in one turn of the loop for one partition goes out as one batch of one task
+(a task and a murmur2 in Python for each record cost more than everything else together).
 Idempotence stays off: aiokafka 0.14 hangs with it when the broker is gone (#1101), and a repeat is
 harmless here, because consumers count by response id.
 """
@@ -43,16 +43,31 @@ class _Lane:
 
 
 class _Batch:
-    __slots__ = ("bytes", "done", "records")
+    """Each record has a waiter of its own, so that whoever gives up takes nobody along."""
 
-    def __init__(self, done: "asyncio.Future[None]") -> None:
+    __slots__ = ("bytes", "deadline", "records", "waiters")
+
+    def __init__(self, deadline: float) -> None:
         self.records: list[tuple[bytes, bytes, Headers]] = []
+        self.waiters: list[asyncio.Future[None]] = []
         self.bytes = 0
-        self.done = done
+        self.deadline = deadline
+
+    def acknowledged(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def failed(self, reason: str) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                # One exception each: a shared one would grow a traceback with every waiter.
+                waiter.set_exception(NotAcknowledged(reason))
+                waiter.exception()  # its owner may be gone; that is not worth a warning
 
 
 class Producer:
-    """`acks=all`, with a deadline of its own around every send."""
+    """`acks=all`, with a deadline of its own for every send, time in the queue included."""
 
     def __init__(
         self,
@@ -123,14 +138,16 @@ class Producer:
         if batch is not None and batch.bytes + size > self._batch_bytes:
             lane.waiting.append(batch)
             batch = None
+        loop = asyncio.get_running_loop()
         if batch is None:
-            loop = asyncio.get_running_loop()
-            batch = lane.open = _Batch(loop.create_future())
+            batch = lane.open = _Batch(loop.time() + self._deadline)
             if lane.in_flight < _BATCHES_IN_FLIGHT:
                 loop.call_soon(self._flush, topic, partition, lane)
+        waiter = loop.create_future()
         batch.records.append((key, value, headers))
+        batch.waiters.append(waiter)
         batch.bytes += size
-        return asyncio.shield(batch.done)
+        return waiter
 
     def _flush(self, topic: str, partition: int, lane: _Lane) -> None:
         while lane.in_flight < _BATCHES_IN_FLIGHT:
@@ -148,21 +165,18 @@ class Producer:
     async def _deliver(self, topic: str, partition: int, lane: _Lane, batch: _Batch) -> None:
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._deadline):
+            async with asyncio.timeout_at(batch.deadline):
                 await self._write(topic, partition, batch)
         except BaseException as error:
             metrics.PRODUCE_ERRORS.labels(topic, type(error).__name__).inc()
-            if not batch.done.done():
-                batch.done.set_exception(NotAcknowledged(type(error).__name__))
-                batch.done.exception()  # its waiters may be gone; that is not worth a warning
+            batch.failed(type(error).__name__)
             self._failed()
             if not isinstance(error, TimeoutError | KafkaError):
                 raise
         else:
             self._failing_since = None
             metrics.PRODUCE_DURATION.labels(topic).observe(time.monotonic() - started)
-            if not batch.done.done():
-                batch.done.set_result(None)
+            batch.acknowledged()
         finally:
             lane.in_flight -= 1
             self._flush(topic, partition, lane)
