@@ -1,9 +1,9 @@
 """Liveness and readiness: is the loop turning; which part is not ready."""
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from shared.ops import metrics
 
@@ -19,6 +19,7 @@ class Health:
     def __init__(self, checks: dict[str, Check]) -> None:
         self._checks = checks
         self._clocks: dict[str, Callable[[], float]] = {}
+        self._tolerated: set[str] = set()
         self._results: dict[str, str] = dict.fromkeys(checks, "not checked yet")
         self._stopping = False
         self._turned = time.monotonic()
@@ -28,6 +29,10 @@ class Health:
         self._checks[name] = check
         self._results[name] = "not checked yet"
         self._clocks[name] = clock
+
+    def tolerate(self, name: str) -> None:
+        """Show this part, and be ready without it."""
+        self._tolerated.add(name)
 
     async def watch(self, interval_seconds: float = 1.0) -> None:
         """Run the checks for ever; also measures how late the event loop is."""
@@ -55,7 +60,7 @@ class Health:
         parts = dict(self._results)
         if self._stopping:
             parts["service"] = "stopping"
-        return all(state == "ok" for state in parts.values()), parts
+        return all(state == "ok" for name, state in parts.items() if name not in self._tolerated), parts
 
     def alive(self) -> tuple[bool, dict[str, str]]:
         """False only for what a restart mends: a loop of ours that stopped turning."""
@@ -83,8 +88,9 @@ class Stuck(RuntimeError):
     """A loop of this process stopped turning."""
 
 
-async def ended(task: "asyncio.Task[None]") -> None:
-    """Wait for a cancelled task without raising what it raised."""
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        await task
+async def ended(*tasks: "asyncio.Future[Any]", within_seconds: float = 2.0) -> list[BaseException]:
+    """Cancel the tasks and wait, bounded; returns what those raised that failed by themselves."""
+    for task in tasks:
+        task.cancel()
+    done = (await asyncio.wait(tasks, timeout=within_seconds))[0] if tasks else set()
+    return [error for task in done if not task.cancelled() and (error := task.exception())]
