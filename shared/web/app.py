@@ -12,6 +12,7 @@ from shared.ops.health import Health
 from shared.ops.serving import VERSION
 from shared.ops.settings import ListenSettings
 from shared.web.gatekeeper import Gatekeeper
+from shared.web.limits import Limits
 from shared.web.problems import HANDLERS
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
@@ -36,12 +37,8 @@ def standard_app(
         separate_input_output_schemas=False,
     )
     app.include_router(operations_routes(health))
-    app.add_middleware(
-        Gatekeeper,
-        in_flight=listen.requests_in_flight,
-        body_bytes=listen.body_limit_bytes,
-        receive_seconds=listen.receive_timeout_seconds,
-    )
+    app.state.limits = Limits(listen)
+    app.add_middleware(Gatekeeper, limits=app.state.limits)
     return app
 
 

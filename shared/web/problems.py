@@ -1,7 +1,8 @@
 """Errors as RFC 9457 `application/problem+json`: never a value that was sent, never over 4 KB."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -9,6 +10,7 @@ from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import Scope, Send
 
 from shared.db import is_transient
 from shared.ops.logs import log
@@ -17,6 +19,7 @@ _log = log("web")
 
 _MOST_ERRORS = 20
 _LONGEST_POINTER = 80
+_LARGEST_BODY_BYTES = 4000
 
 
 class Problem(Exception):
@@ -39,7 +42,7 @@ class Problem(Exception):
         self.status = status
         self.type = type
         self.detail = detail
-        self.errors = list(errors)[:_MOST_ERRORS]
+        self.errors = list(islice(errors, _MOST_ERRORS))
         self.headers = dict(headers or {})
         self.extra = extra
 
@@ -51,18 +54,50 @@ class Problem(Exception):
             "detail": self.detail,
             **self.extra,
         }
-        if self.errors:
-            members["errors"] = self.errors
+        left = _LARGEST_BODY_BYTES - len(orjson.dumps(members)) - len(',"errors":[]')
+        shown = []
+        for error in self.errors:
+            left -= len(orjson.dumps(error)) + 1
+            if left < 0:
+                break
+            shown.append(error)
+        if shown:
+            members["errors"] = shown
         return orjson.dumps(members)
 
     def response(self) -> Response:
         return Response(self.body(), self.status, headers=self.headers, media_type="application/problem+json")
 
 
+async def send_problem(
+    problem: Problem,
+    send: Send,
+    *,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    before_end: Callable[[], Awaitable[None]] | None = None,
+) -> None:
+    """Answer from plain ASGI. `before_end` runs when the client has the whole answer, before the end of
+    the response, at which the server may close the connection."""
+    body = problem.body()
+    start = [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in problem.headers.items()),
+        *headers,
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": start})
+    if before_end is not None:
+        await send({"type": "http.response.body", "body": body, "more_body": True})
+        await before_end()
+        body = b""
+    await send({"type": "http.response.body", "body": body})
+
+
 def pointer(location: Iterable[Any]) -> str:
     """A JSON pointer (RFC 6901), cut short and without anything that JSON or a terminal cannot show."""
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in location)
-    text = "".join(f"/{part}" for part in parts)
+    # pydantic says by a last part `[key]` that the name itself is wrong, not what it names.
+    parts = (str(part)[: _LONGEST_POINTER + 1] for part in location if part != "[key]")
+    text = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)[: _LONGEST_POINTER + 1]
     clean = "".join(c if c.isprintable() else "?" for c in text.encode("utf-8", "replace").decode())
     return clean if len(clean) <= _LONGEST_POINTER else clean[:_LONGEST_POINTER] + "…"
 
@@ -75,10 +110,16 @@ def unavailable(detail: str, *, retry_after_seconds: int = 2, **extra: Any) -> P
 def invalid(faults: Iterable[Any]) -> Problem:
     """422 for pydantic's faults (`error.errors(...)` items)."""
     errors = [
-        {"pointer": pointer(fault["loc"]), "detail": str(fault["msg"]).removeprefix("Value error, ")[:200]}
-        for fault in faults
+        {"pointer": pointer(fault["loc"]), "detail": _detail(fault)} for fault in islice(faults, _MOST_ERRORS)
     ]
     return Problem(422, "invalid", "The request does not fit: see errors.", errors=errors)
+
+
+def _detail(fault: Any) -> str:
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "union_tag_invalid":  # the one message of pydantic that quotes what was sent
+        text = f"Input should be one of {text.rpartition('expected tags: ')[2]}"
+    return text[:200]
 
 
 async def on_problem(_: Request, problem: Problem) -> Response:
@@ -100,24 +141,23 @@ async def on_http_error(_: Request, error: HTTPException) -> Response:
     return problem.response()
 
 
-async def on_crash(request: Request, error: Exception) -> Response:
-    """PostgreSQL away: 503, try again. Else a fault of ours: the reference leads to the log line."""
+def crashed(error: Exception, scope: Scope) -> Problem:
+    """What nobody caught. PostgreSQL away: 503, try again. Else 500: the reference leads to the log line."""
+    route = getattr(scope.get("route"), "path", "")
     if is_transient(error):
-        _log.warning("request.put_off", exc_info=error, route=request.scope.get("closeloop.route", ""))
-        return unavailable("The database does not answer right now. Try again.").response()
-    reference = request.scope.get("closeloop.correlation_id", "")
-    _log.error("request.failed", exc_info=error, route=request.scope.get("closeloop.route", ""))
+        _log.warning("request.put_off", exc_info=error, route=route)
+        return unavailable("The database does not answer right now. Try again.")
+    _log.error("request.failed", exc_info=error, route=route)
     return Problem(
         500,
         "internal",
         "Something broke on our side. Nothing you sent was lost if it was accepted before.",
-        reference=reference,
-    ).response()
+        reference=scope.get("closeloop.correlation_id", ""),
+    )
 
 
 HANDLERS: dict[int | type[Exception], Any] = {
     Problem: on_problem,
     RequestValidationError: on_invalid_parameter,
     HTTPException: on_http_error,
-    Exception: on_crash,
 }
