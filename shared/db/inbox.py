@@ -35,7 +35,7 @@ class DeadLetter:
     detail: str
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]]
+    headers: Sequence[tuple[str, bytes | None]]
     correlation_id: str
 
 
@@ -113,7 +113,8 @@ class Inbox:
         )
 
     def _row(self, letter: DeadLetter) -> dict[str, Any]:
-        headers = [[name, value.hex()] for name, value in letter.headers]
+        # Hex, and no NUL in names: whatever a record holds, its burial must not fail.
+        headers = [[name.replace("\0", "\ufffd"), (value or b"").hex()] for name, value in letter.headers]
         return {
             "consumer": self.consumer,
             "topic": letter.topic,

@@ -13,22 +13,24 @@ class Breaker:
         self._bad_recent = 0
         self._run = 0
 
-    def good(self, records: int = 1) -> None:
+    def good(self, records: int) -> None:
         """Note records that were applied."""
-        self._run = 0
+        if records:
+            self._run = 0
         for _ in range(min(records, self._recent.maxlen or 0)):
             self._push(False)
 
-    def allows_bad(self) -> bool:
-        """Note a record that would be buried; False when it must not be, because too many were."""
-        full = len(self._recent) == self._recent.maxlen
-        if self._run + 1 > self._in_a_row:
-            return False
-        if full and self._bad_recent + 1 > self._ratio * len(self._recent):
-            return False
+    def bad(self) -> None:
+        """Note a record that was buried."""
         self._run += 1
         self._push(True)
-        return True
+
+    def allows_bad(self) -> bool:
+        """Whether one more may be buried."""
+        if self._run >= self._in_a_row:
+            return False
+        full = len(self._recent) == self._recent.maxlen
+        return not full or self._bad_recent + 1 <= self._ratio * len(self._recent)
 
     def _push(self, bad: bool) -> None:
         if len(self._recent) == self._recent.maxlen and self._recent[0]:

@@ -7,20 +7,25 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.db import Database, Inbox
 from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters
 from shared.kafka.gate import Gate, LogMismatch
+from shared.kafka.stopping import stopped
 from shared.ops import metrics
-from shared.ops.health import NotReady
+from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
 _log = log("kafka")
 
 _POLL_MS = 500
+_CONNECT_SECONDS = 15.0
 _HINT_SECONDS = 5.0
+_MEASURE_SECONDS = 2.0
+_LEAVE_SECONDS = 2.0
+_NOWHERE = TopicPartition("", -1)
 
 
 class Consumer:
@@ -38,55 +43,64 @@ class Consumer:
         batch_records: int = 1000,
         session_timeout_seconds: float = 12.0,
     ) -> None:
+        self._bootstrap = bootstrap
         self._topics = topics
         self._group = inbox.consumer
         self._gate = Gate(database, inbox)
         self._applier = applier
         self._on_commit = on_commit
         self._batch_records = batch_records
+        self._session_ms = int(session_timeout_seconds * 1000)
+        self._client: AIOKafkaConsumer | None = None
         self._stopping = asyncio.Event()
         self._applying: asyncio.Task[None] | None = None
-        self._turned = time.monotonic()
-        self._applied: dict[tuple[str, int], tuple[int, int]] = {}
+        self._turned: float | None = None
+        self._done: dict[TopicPartition, int] = {}
+        self._oldest_waiting: dict[TopicPartition, int] = {}
+        self._hinted: dict[TopicPartition, int] = {}
         self._failures = 0
         self._joined = False
         self.halted: str | None = None
         """Why this consumer applies nothing until somebody looked, or None."""
-        self._client = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap,
-            group_id=inbox.consumer,
+
+    def _new_client(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            group_id=self._group,
             enable_auto_commit=False,
-            auto_offset_reset="earliest",  # the gate seeks before anything is applied
-            max_poll_records=batch_records,
+            auto_offset_reset="none",  # the gate seeks; a position outside the log must be noticed
+            max_poll_records=self._batch_records,
             fetch_max_wait_ms=_POLL_MS,
-            session_timeout_ms=int(session_timeout_seconds * 1000),
-            heartbeat_interval_ms=int(session_timeout_seconds * 1000 / 4),
+            session_timeout_ms=self._session_ms,
+            heartbeat_interval_ms=self._session_ms // 4,
             rebalance_timeout_ms=60_000,
             max_poll_interval_ms=300_000,
-            request_timeout_ms=int(session_timeout_seconds * 1000) + 40_000,
+            request_timeout_ms=self._session_ms + 40_000,
             metadata_max_age_ms=60_000,
             retry_backoff_ms=100,
         )
 
     async def run(self) -> None:
         """Consume until `stop`. Ends early only by an error that a restart may mend."""
-        await self._join()
-        helpers = [asyncio.create_task(self._hint()), asyncio.create_task(self._measure())]
+        parts = [
+            asyncio.create_task(part)
+            for part in (self._consume(), self._hint(), self._measure(), self._stopping.wait())
+        ]
         try:
-            while not self._stopping.is_set():
-                await self._turn()
+            await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for helper in helpers:
-                helper.cancel()
+            errors = await ended(*parts)
             await self._leave()
+        for error in errors:
+            raise error
 
     async def stop(self) -> None:
         """Ask the loop to finish the batch in hand and leave the group."""
         self._stopping.set()
 
     def since_last_turn(self) -> float:
-        """Seconds since the loop last polled; the clock of liveness."""
-        return time.monotonic() - self._turned
+        """Seconds since the loop last polled; the clock of liveness. 0 before the first attempt to join."""
+        return 0.0 if self._turned is None else time.monotonic() - self._turned
 
     async def check(self) -> None:
         """Readiness: member of the group and not halted."""
@@ -95,66 +109,87 @@ class Consumer:
         if not self._joined:
             raise NotReady("joining the consumer group")
 
-    async def _join(self) -> None:
-        while not self._stopping.is_set():
-            self._turned = time.monotonic()
-            try:
-                await self._client.start()
-                break
-            except KafkaError as error:
-                _log.warning("consumer.not_connected", group=self._group, exc_info=error)
-                await asyncio.sleep(1)
-        self._client.subscribe(self._topics, listener=self._gate)
+    async def _consume(self) -> None:
+        client = await self._join()
+        while True:
+            await self._turn(client)
 
-    async def _turn(self) -> None:
+    async def _join(self) -> AIOKafkaConsumer:
+        while True:
+            self._turned = time.monotonic()
+            self._client = client = self._new_client()
+            try:
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    await client.start()
+            except (KafkaError, OSError, TimeoutError) as error:
+                _log.warning("consumer.not_connected", group=self._group, exc_info=error)
+                await stopped(client)
+                await asyncio.sleep(0.5)
+            else:
+                client.subscribe(self._topics, listener=self._gate)
+                return client
+
+    async def _turn(self, client: AIOKafkaConsumer) -> None:
         """Poll once; hand what came to the applier."""
+        if self.halted:
+            await self._stay_member(client)
+            await asyncio.sleep(1)
+            return
         try:
-            if not self.halted:
-                await self._gate.open(self._client)
-            items = await self._fetch()
+            self._done.update(await self._gate.open(client))
+            items = await self._fetch(client)
+        except Died:
+            raise
         except LogMismatch as error:
             self._halt(str(error))
-            return
+        except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+            self._gate.close_all()
         except Exception as error:  # broker or database away: keep polling, never advance
             _log.warning("consumer.turn_failed", group=self._group, exc_info=error)
             await asyncio.sleep(random.uniform(0.2, 1.0))
-            await self._stay_member()
-            return
-        self._turned = time.monotonic()
-        if self.halted:
-            await self._stay_member()
-            await asyncio.sleep(1)
-        elif items:
-            await self._previous_applied()
-            self._applying = asyncio.create_task(self._apply(items))
+            await self._stay_member(client)
+        else:
+            if not items:
+                return
+            generation = self._gate.generation
+            await self._previous_applied(client)
+            if self._gate.generation == generation:
+                self._applying = asyncio.create_task(self._apply(items))
+            else:  # what these follow was not applied, or is not ours any more
+                self._read_again(items)
 
-    async def _fetch(self) -> list[Item]:
-        fetched: dict[Any, list[Any]] = await self._client.getmany(
-            timeout_ms=_POLL_MS, max_records=self._batch_records
-        )
-        self._joined = True
-        metrics.LAST_POLL.labels(self._group).set_to_current_time()
+    async def _fetch(self, client: AIOKafkaConsumer) -> list[Item]:
+        if client._fetcher.error_future.done():
+            raise Died("the fetcher ended")
+        # After a failure ask for less: what was too much at once must not be tried again as it was.
+        enough = max(1, self._batch_records >> self._failures)
+        fetched: dict[Any, list[Any]] = await client.getmany(timeout_ms=_POLL_MS, max_records=enough)
+        self._polled()
         for tp, records in fetched.items():
             metrics.CONSUMED.labels(self._group, tp.topic).inc(len(records))
+            self._oldest_waiting.setdefault(tp, records[0].timestamp)
         return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
 
-    async def _previous_applied(self) -> None:
+    async def _previous_applied(self, client: AIOKafkaConsumer) -> None:
         """Wait for the batch in hand, and stay a member meanwhile: an unpolled one is thrown out (#1187)."""
         while self._applying is not None and not self._applying.done():
             await asyncio.wait({self._applying}, timeout=1)
             if not self._applying.done():
-                await self._stay_member()
+                await self._stay_member(client)
         if self._applying is not None:
             self._applying.result()
 
-    async def _stay_member(self) -> None:
+    async def _stay_member(self, client: AIOKafkaConsumer) -> None:
         """A poll that takes nothing."""
-        with contextlib.suppress(KafkaError, AssertionError):
-            assigned = self._client.assignment()
-            self._client.pause(*assigned)
-            await self._client.getmany(timeout_ms=0)
-            self._client.resume(*(assigned & self._client.assignment()))
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(1):
+                await client.getmany(_NOWHERE, timeout_ms=0)
+            self._polled()
+
+    def _polled(self) -> None:
+        self._joined = True
         self._turned = time.monotonic()
+        metrics.LAST_POLL.labels(self._group).set_to_current_time()
 
     async def _apply(self, items: list[Item]) -> None:
         """Apply one batch. Whatever goes wrong, the stored offset says where to go on from."""
@@ -170,18 +205,18 @@ class Consumer:
             self._failures += 1
             metrics.RETRIES.labels(self._group, type(error).__name__).inc()
             _log.warning("batch.put_off", group=self._group, attempt=self._failures, exc_info=error)
-            await asyncio.sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2 ** min(self._failures, 6)))
             self._read_again(items)
+            await asyncio.sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2 ** min(self._failures, 6)))
         else:
             self._failures = 0
             metrics.PROCESSING_DURATION.labels(self._group).observe(time.monotonic() - started)
-            for item in items:
-                self._applied[item.topic, item.partition] = (item.offset + 1, item.record.timestamp)
+            for tp, last in {(item.topic, item.partition): item for item in items}.items():
+                self._done[TopicPartition(*tp)] = last.offset + 1
+                self._oldest_waiting[TopicPartition(*tp)] = last.record.timestamp
             self._on_commit()
 
     def _read_again(self, items: list[Item]) -> None:
-        for topic, partition in {(item.topic, item.partition) for item in items}:
-            self._gate.close(topic, partition)
+        self._gate.close({TopicPartition(item.topic, item.partition) for item in items})
 
     def _halt(self, why: str) -> None:
         self.halted = why
@@ -191,59 +226,64 @@ class Consumer:
     async def _leave(self) -> None:
         """Finish the batch in hand, tell Kafka where we are, leave; each bounded."""
         if self._applying is not None:
-            await asyncio.wait({self._applying}, timeout=4)
-            self._applying.cancel()
-            with contextlib.suppress(asyncio.CancelledError, Exception):
-                await self._applying
-        await self._commit_hint()
-        # `stop()` may hang or raise CancelledError into its caller while the broker is away (#647).
-        leaving = asyncio.ensure_future(self._client.stop())
-        await asyncio.wait({leaving}, timeout=2)
-        leaving.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await leaving
+            await asyncio.wait({self._applying}, timeout=_LEAVE_SECONDS)
+            await ended(self._applying)
+        if self._client is not None:
+            await self._commit_hint(within_seconds=0.5)
+            await stopped(self._client)
 
     async def _hint(self) -> None:
         while True:
             await asyncio.sleep(_HINT_SECONDS)
-            await self._commit_hint()
+            await self._commit_hint(within_seconds=2)
 
-    async def _commit_hint(self) -> None:
+    async def _commit_hint(self, *, within_seconds: float) -> None:
         """Explicit offsets, bounded, errors swallowed: `commit()` never returns while the broker is away."""
-        offsets = {
-            tp: self._applied[tp.topic, tp.partition][0]
-            for tp in self._gate.positions
-            if (tp.topic, tp.partition) in self._applied
-        }
-        if not offsets:
+        assigned = self._assigned()
+        offsets = {tp: offset for tp, offset in self._done.items() if tp in assigned}
+        if self._client is None or offsets == self._hinted:
             return
         try:
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(within_seconds):
                 await self._client.commit(offsets)
+            self._hinted = offsets
         except Exception as error:  # a hint
             metrics.COMMIT_ERRORS.labels(self._group, type(error).__name__).inc()
 
+    def _assigned(self) -> frozenset[TopicPartition]:
+        return frozenset() if self._client is None else frozenset(self._client.assignment())
+
     async def _measure(self) -> None:
         """Lag by partition, on a timer; series of partitions that left are removed."""
-        shown: set[tuple[str, int]] = set()
+        shown: set[TopicPartition] = set()
         while True:
-            await asyncio.sleep(1)
-            positions = self._gate.positions
-            for topic, partition in shown - {(tp.topic, tp.partition) for tp in positions}:
-                with contextlib.suppress(KeyError):
-                    metrics.LAG_RECORDS.remove(self._group, topic, str(partition))
-                    metrics.LAG_SECONDS.remove(self._group, topic, str(partition))
-            shown = set()
-            for tp, admitted in positions.items():
-                with contextlib.suppress(AssertionError, KafkaError, ValueError):
-                    end = self._client.highwater(tp)
-                    applied, at = self._applied.get((tp.topic, tp.partition), (admitted, 0))
-                    idle = self._applying is None or self._applying.done()
-                    behind = max(0, (end or 0) - (admitted if idle else applied))
-                    age = max(0.0, time.time() - at / 1000) if behind and at else 0.0
-                    metrics.LAG_RECORDS.labels(self._group, tp.topic, str(tp.partition)).set(behind)
-                    metrics.LAG_SECONDS.labels(self._group, tp.topic, str(tp.partition)).set(age)
-                    shown.add((tp.topic, tp.partition))
+            await asyncio.sleep(_MEASURE_SECONDS)
+            assigned = self._assigned()
+            for tp in shown - assigned:
+                metrics.LAG_RECORDS.remove(self._group, tp.topic, str(tp.partition))
+                metrics.LAG_SECONDS.remove(self._group, tp.topic, str(tp.partition))
+            shown &= assigned
             for topic in self._topics:
-                count = sum(1 for tp in positions if tp.topic == topic)
+                count = sum(1 for tp in assigned if tp.topic == topic)
                 metrics.ASSIGNED.labels(self._group, topic).set(count)
+            known = [tp for tp in assigned if tp in self._done]
+            if not known or self._client is None:
+                continue
+            try:
+                async with asyncio.timeout(_MEASURE_SECONDS):
+                    ends = await self._client.end_offsets(known)
+            except (KafkaError, TimeoutError):
+                continue
+            for tp in known:
+                behind = max(0, ends[tp] - self._done[tp])
+                if not behind:
+                    self._oldest_waiting.pop(tp, None)
+                since = self._oldest_waiting.get(tp)
+                age = max(0.0, time.time() - since / 1000) if since else 0.0
+                metrics.LAG_RECORDS.labels(self._group, tp.topic, str(tp.partition)).set(behind)
+                metrics.LAG_SECONDS.labels(self._group, tp.topic, str(tp.partition)).set(age)
+                shown.add(tp)
+
+
+class Died(RuntimeError):
+    """A background task of the client ended (aiokafka #983): only a fresh one helps."""

@@ -46,7 +46,6 @@ class Loops:
             await asyncio.wait(tasks, timeout=within_seconds)
 
     async def close(self) -> None:
-        """Cancel what still runs."""
+        """Cancel what still runs, and wait for it, bounded."""
         self._ending = True
-        for task in self._tasks.values():
-            await ended(task)
+        await ended(*self._tasks.values())

@@ -1,0 +1,38 @@
+"""One real Kafka and one real PostgreSQL for the whole run."""
+
+import asyncio
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+
+from deploy.local.stack import LocalStack
+from shared.db import migrations
+from shared.kafka import topics
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Both engines. A test that kills or pauses one starts or resumes it again."""
+    with LocalStack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def bootstrap(stack: LocalStack) -> str:
+    """Kafka's address, with the product's topics."""
+    asyncio.run(topics.ensure(stack.kafka.bootstrap, partitions=2))
+    return stack.kafka.bootstrap
+
+
+@pytest.fixture(scope="session")
+def database_url(stack: LocalStack) -> str:
+    """PostgreSQL's address, with the migrations of every package that has any."""
+
+    async def migrate() -> None:
+        for package in migrations.PACKAGES:
+            if find_spec(f"{package}.migrations") is not None:
+                await migrations.migrate(stack.postgres.url, package)
+
+    asyncio.run(migrate())
+    return stack.postgres.url
