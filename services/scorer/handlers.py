@@ -1,8 +1,8 @@
 """One function per kind of event. Start at the table at the bottom."""
 
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 
 from services.scorer.counting import Counting
 from services.scorer.domain import Answer, Outcome
@@ -53,7 +53,7 @@ class Handlers:
             former_respondents=before,
             shard=min(received.partition for received in batch),
         )
-        _measure(batch, changed.values(), outcomes)
+        _measure(changed.values(), outcomes)
         return outcomes
 
     async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
@@ -113,23 +113,20 @@ def _respondents(batch: Sequence[Received], known: Iterable[Answer]) -> set[Key]
     found = {
         (event.store, event.customer.ref)
         for received in batch
-        if isinstance(event := received.event, ResponseSubmitted) and event.customer
+        if type(event := received.event) is ResponseSubmitted and event.customer
     }
     found.update((a.store, a.body.respondent) for a in known if a.body and a.body.respondent)
     return found
 
 
-def _measure(batch: Sequence[Received], answers: Iterable[Answer], outcomes: Counter[str]) -> None:
-    """The slowest answer of the batch stands for all of it: exact where it matters, and cheap."""
-    oldest = min((r.event.received_at for r in batch if isinstance(r.event, ResponseSubmitted)), default=None)
-    if oldest:
-        late = (datetime.now(UTC) - oldest).total_seconds()
-        metrics.PIPELINE_LATENCY.labels("scored").observe(max(0.0, late))
+def _measure(answers: Iterable[Answer], outcomes: Counter[str]) -> None:
+    """The slowest new answer stands for its batch: exact where it matters, and cheap."""
     metrics.ANSWER_CONFLICTS.inc(outcomes[Outcome.CONFLICT.value])
-    by_group = Counter(
-        (a.counted.group.name.lower(), str(a.body.channel))
-        for a in answers
-        if a.counted and a.body and not a.stored
-    )
-    for (group, channel), count in by_group.items():
-        metrics.SCORES.labels(group, channel).inc(count)
+    fresh = [(a.body, a.counted) for a in answers if a.body and a.counted and not a.stored]
+    if not fresh:
+        return
+    oldest = min(body.received_at for body, _ in fresh)
+    metrics.PIPELINE_LATENCY.labels("scored").observe(max(0.0, time.time() - oldest.timestamp()))
+    counted = Counter((counted.group, body.channel) for body, counted in fresh)
+    for (group, channel), count in counted.items():
+        metrics.SCORES.labels(group.name.lower(), str(channel)).inc(count)

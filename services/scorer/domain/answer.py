@@ -34,8 +34,7 @@ class Revision(NamedTuple):
     value: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A submitted answer, as far as counting needs it. `raw` is its JSON as it came."""
 
     ce_id: str

@@ -51,7 +51,7 @@ async def tally(db: Connection, store: str, series: int, part: Split, *, latest:
         f"""SELECT coalesce(sum({prefix}detractors), 0), coalesce(sum({prefix}passives), 0),
                    coalesce(sum({prefix}promoters), 0), coalesce(sum({prefix}points), 0)::bigint
             FROM scorer.buckets WHERE series = $2 AND day BETWEEN $3 AND $4 AND $1 <> ''
-            {"".join(f"UNION ALL {clause}" for clause in clauses)}""",
+            {"".join(f" UNION ALL {clause}" for clause in clauses)}""",
         store,
         series,
         *days,
@@ -115,7 +115,8 @@ async def tally_latest_in_the_past(
     rows = await db.fetch(
         f"""SELECT count(*) FILTER (WHERE grp = -1), count(*) FILTER (WHERE grp = 0),
                    count(*) FILTER (WHERE grp = 1), coalesce(sum(score), 0)::bigint
-            FROM (SELECT DISTINCT ON (respondent IS NULL, coalesce(respondent, response_id)) grp, score, series
+            FROM (SELECT DISTINCT ON (respondent IS NULL, coalesce(respondent, response_id))
+                         grp, score, series
                   {among}
                   ORDER BY respondent IS NULL, coalesce(respondent, response_id),
                            answered_at DESC, response_id COLLATE "C" DESC) AS last
