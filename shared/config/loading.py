@@ -3,7 +3,7 @@
 import hashlib
 import os
 import re
-from collections.abc import Hashable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -70,55 +70,84 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
         raw = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(path, [Mistake(0, "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError:
+        raise ConfigError(path, [Mistake(0, "", "is not UTF-8 text")]) from None
     try:
         node = yaml.compose(raw, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or "is not YAML"
+        said = (getattr(error, "context", None), getattr(error, "problem", None))
+        problem = ", ".join(part for part in said if part) or "is not YAML"
         raise ConfigError(path, [Mistake(mark.line + 1 if mark else 0, "", problem)]) from None
-    lines: dict[Place, int] = {(): 1}
-    mistakes: list[Mistake] = []
-    document = _plain(node, (), lines, mistakes, environment) if node else {}
-    if mistakes:
-        raise ConfigError(path, mistakes)
+    reader = _Reader(environment)
+    document = reader.plain(node, ()) if node else {}
+    if reader.mistakes:
+        raise ConfigError(path, reader.mistakes)
     try:
         file = _File.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(path, _mistakes(error, lines, ())) from None
-    return Config(path, file.stores, hashlib.sha256(raw.encode()).hexdigest()[:12], lines)
+        raise ConfigError(path, _mistakes(error, reader.lines, ())) from None
+    return Config(path, file.stores, hashlib.sha256(raw.encode()).hexdigest()[:12], reader.lines)
 
 
-def _plain(
-    node: yaml.Node,
-    place: Place,
-    lines: dict[Place, int],
-    mistakes: list[Mistake],
-    environment: Mapping[str, str],
-) -> Any:
-    """The node as Python values, noting the line of each place, repeated keys and unset variables."""
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        result: dict[Hashable, Any] = {}
+class _Reader:
+    """YAML nodes as Python values, noting the line of each place and what no model would notice."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.lines: dict[Place, int] = {(): 1}
+        self.mistakes: list[Mistake] = []
+        self._environment = environment
+        self._open: set[int] = set()
+
+    def plain(self, node: yaml.Node, place: Place) -> Any:
+        """The value of the node; a mistake is noted, and stands for nothing."""
+        line = self.lines.setdefault(place, node.start_mark.line + 1)
+        if id(node) in self._open:
+            return self._note(line, place, "contains itself")
+        self._open.add(id(node))
+        try:
+            if isinstance(node, yaml.MappingNode):
+                return self._mapping(node, place)
+            if isinstance(node, yaml.SequenceNode):
+                return [self.plain(item, (*place, i)) for i, item in enumerate(node.value)]
+            return self._scalar(node, place, line)
+        finally:
+            self._open.discard(id(node))
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        result: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
+            if not isinstance(key, str):
+                self._note(line, place, "has a key that is not a word")
+                continue
             if key in result:
-                mistakes.append(Mistake(line, _dotted((*place, key)), "stands here a second time"))
-            lines[(*place, key)] = line
-            result[key] = _plain(value_node, (*place, key), lines, mistakes, environment)
+                self._note(line, (*place, key), "stands here a second time")
+            self.lines[(*place, key)] = line
+            result[key] = self.plain(value_node, (*place, key))
         return result
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(item, (*place, i), lines, mistakes, environment) for i, item in enumerate(node.value)]
-    value = yaml.SafeLoader("").construct_object(node)
-    if not isinstance(value, str):
-        return value
 
-    def fill(match: re.Match[str]) -> str:
-        name, default = match.groups()
-        if name not in environment and default is None:
-            mistakes.append(Mistake(lines[place], _dotted(place), f"the environment has no {name}"))
-        return environment.get(name) or default or ""
+    def _scalar(self, node: yaml.Node, place: Place, line: int) -> Any:
+        try:
+            value = yaml.SafeLoader("").construct_object(node)
+        except (yaml.YAMLError, ValueError):
+            kind = str(node.tag).rpartition(":")[2]
+            return self._note(line, place, f"cannot be read as {kind}; write text in quotes")
+        if not isinstance(value, str):
+            return value
+        if "${" in _VARIABLE.sub("", value):
+            return self._note(line, place, "has a ${ that is not ${NAME} or ${NAME:-default}, in capitals")
 
-    return _VARIABLE.sub(fill, value)
+        def fill(match: re.Match[str]) -> str:
+            name, default = match.groups()
+            if name not in self._environment and default is None:
+                self._note(line, place, f"the environment has no {name}")
+            return self._environment.get(name) or default or ""
+
+        return _VARIABLE.sub(fill, value)
+
+    def _note(self, line: int, place: Place, what: str) -> None:
+        self.mistakes.append(Mistake(line, _dotted(place), what))
 
 
 def _mistakes(error: ValidationError, lines: dict[Place, int], base: Place) -> list[Mistake]:

@@ -4,7 +4,16 @@ import re
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.feedback.windows import parse_window
 
@@ -64,19 +73,35 @@ class Store(Strict):
     alerts: dict[str, Any] = Field({}, description="Rules and channels; the notifier's")
 
     @model_validator(mode="after")
-    def _combinations_are_declared(self) -> "Store":
+    def _names_fit(self) -> "Store":
         known = {*self.segments, TIER, TOUCHPOINT}
-        for reserved in {TIER, TOUCHPOINT} & set(self.segments):
-            raise ValueError(f"segments: {reserved} is built in and need not be declared")
-        for combination in self.combinations:
-            for name in combination:
-                if name not in known:
-                    raise ValueError(f"combinations: {name} is not a declared segment")
-        for origin in self.allowed_origins:
-            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin):
-                raise ValueError(f"allowed_origins: {origin} is not scheme://host[:port] in lower case")
+        faults = [
+            _fault("is built in and need not be declared", "segments", name)
+            for name in self.segments
+            if name in {TIER, TOUCHPOINT}
+        ]
+        faults += [
+            _fault(f"{name} is not a declared segment", "combinations", index, part)
+            for index, combination in enumerate(self.combinations)
+            for part, name in enumerate(combination)
+            if name not in known
+        ]
+        faults += [
+            _fault("is not scheme://host[:port] in lower case", "allowed_origins", index)
+            for index, origin in enumerate(self.allowed_origins)
+            if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin)
+        ]
+        if faults:
+            # pydantic takes these over with their places, so that each mistake has its own line.
+            raise ValidationError.from_exception_data("Store", faults)
         return self
 
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+
+def _fault(what: str, *place: str | int) -> InitErrorDetails:
+    return InitErrorDetails(
+        type=PydanticCustomError("store", "{what}", {"what": what}), loc=place, input=None
+    )
