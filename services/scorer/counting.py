@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from typing import TypeAlias
 
 from services.scorer.domain import Answer, Contribution, Cuts, Ledger, settle_latest, tier_before
 from services.scorer.store import answers as store
@@ -12,6 +13,9 @@ from shared.feedback.metrics import scale_for
 from shared.feedback.windows import local_day
 
 _MOST_PROFILES = 50_000
+
+Profile: TypeAlias = tuple[str, ...]
+"""Store, metric, scale, and the values that decide the cuts: answers of one profile share their series."""
 
 
 class StoreRules:
@@ -36,8 +40,8 @@ class Counting:
     def __init__(self, config: Config, book: SeriesBook) -> None:
         self.stores = {name: StoreRules(store) for name, store in config.stores.items()}
         self.book = book
-        self._profiles: dict[tuple[str, ...], tuple[int, ...]] = {}
-        self._fresh_profiles: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self._profiles: dict[Profile, tuple[int, ...]] = {}
+        self._fresh_profiles: dict[Profile, tuple[int, ...]] = {}
 
     def begin(self) -> None:
         """Call it first in every transaction."""
@@ -74,7 +78,8 @@ class Counting:
         profiles = [self._profile(answer, spells) for answer in changed]
         await self._know(db, {profile for profile in profiles if profile})
         for answer, profile in zip(changed, profiles, strict=True):
-            answer.counted = self._contribution(answer, profile) if profile else None
+            series = self._profiles.get(profile) or self._fresh_profiles[profile] if profile else None
+            answer.counted = self._contribution(answer, series) if series else None
         settle_latest(involved)
         ledger = Ledger()
         moved = []
@@ -89,6 +94,23 @@ class Counting:
         await store.add_rivals(db, changed)
         await store.add_to_buckets(db, ledger.deltas(), shard)
         return len(moved)
+
+    async def misplaced(
+        self, db: Connection, answers: list[Answer], spells: Mapping[Key, Spells]
+    ) -> list[Answer]:
+        """Answers that are stored as counting elsewhere than these rules count them. Writes nothing."""
+        profiles = [self._profile(answer, spells) for answer in answers]
+        series = {profile: self._series(profile) for profile in set(profiles) if profile}
+        ids = await self.book.find_all(db, [one for several in series.values() for one in several])
+        wrong = []
+        for answer, profile in zip(answers, profiles, strict=True):
+            expected = None
+            if profile:
+                there = tuple(sorted(ids.get(one, 0) for one in series[profile]))
+                expected = self._contribution(answer, there)
+            if answer.counted != expected:
+                wrong.append(answer)
+        return wrong
 
     async def _others(
         self, db: Connection, changed: list[Answer], new: AbstractSet[Key], former: AbstractSet[Key]
@@ -108,7 +130,7 @@ class Counting:
         mine = {(answer.store, answer.response_id) for answer in changed}
         return [answer for answer in found if (answer.store, answer.response_id) not in mine]
 
-    def _profile(self, answer: Answer, spells: Mapping[Key, Spells]) -> tuple[str, ...] | None:
+    def _profile(self, answer: Answer, spells: Mapping[Key, Spells]) -> Profile | None:
         """What decides the series of an answer, or None when it counts nowhere."""
         body = answer.body
         rules = self.stores.get(answer.store)
@@ -124,26 +146,25 @@ class Counting:
             *rules.cuts.profile(body.segments, body.touchpoint, tier),
         )
 
-    async def _know(self, db: Connection, profiles: set[tuple[str, ...]]) -> None:
+    async def _know(self, db: Connection, profiles: set[Profile]) -> None:
         """Look up, or make, the series of profiles that were not seen before."""
         unknown = [p for p in profiles if p not in self._profiles and p not in self._fresh_profiles]
         if not unknown:
             return
-        series = {
-            profile: [
-                Series(profile[0], profile[1], profile[2], cut.segment, cut.touchpoint)
-                for cut in self.stores[profile[0]].cuts.of(profile[3:])
-            ]
-            for profile in unknown
-        }
+        series = {profile: self._series(profile) for profile in unknown}
         ids = await self.book.ids(db, [one for several in series.values() for one in several])
         for profile, several in series.items():
             self._fresh_profiles[profile] = tuple(sorted(ids[one] for one in several))
 
-    def _contribution(self, answer: Answer, profile: tuple[str, ...]) -> Contribution:
+    def _series(self, profile: Profile) -> list[Series]:
+        """The series that an answer of this profile counts in."""
+        store, metric, scale, *values = profile
+        cuts = self.stores[store].cuts.of(tuple(values))
+        return [Series(store, metric, scale, cut.segment, cut.touchpoint) for cut in cuts]
+
+    def _contribution(self, answer: Answer, series: tuple[int, ...]) -> Contribution:
         body, score = answer.body, answer.score
         if body is None or score is None:
             raise ValueError("an answer without a body counts nowhere")
-        series = self._profiles.get(profile) or self._fresh_profiles[profile]
         day = local_day(body.answered_at, self.stores[answer.store].zone)
         return Contribution(series, day, scale_for(body.metric, body.scale).group_of(score), score)

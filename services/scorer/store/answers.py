@@ -21,8 +21,8 @@ Key = tuple[str, str]
 """Store and response id, or store and respondent."""
 Spells = list[tuple[datetime, str]]
 
-_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.received_at, a.ce_id,
-    a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
+ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.received_at,
+    a.ce_id, a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
 
 
 def body_of(event: ResponseSubmitted, ce_id: str, raw: str) -> Body:
@@ -83,6 +83,18 @@ async def lock_respondents(db: Connection, keys: Iterable[Key]) -> tuple[dict[Ke
     return found, new
 
 
+async def read_spells(db: Connection, keys: Iterable[Key]) -> dict[Key, Spells]:
+    """The tiers of these respondents, without a lock."""
+    wanted = sorted(keys)
+    rows = await db.fetch(
+        """SELECT r.store, r.respondent, r.tiers FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+           JOIN scorer.respondents r USING (store, respondent)""",
+        [key[0] for key in wanted],
+        [key[1] for key in wanted],
+    )
+    return {(row[0], row[1]): spells_of(row[2]) for row in rows}
+
+
 def spells_of(tiers: list[list[str]]) -> Spells:
     """The stored tier spells, oldest first."""
     return [(datetime.fromisoformat(since), tier) for since, tier in tiers]
@@ -95,14 +107,14 @@ async def read_answers(db: Connection, keys: Iterable[Key]) -> dict[Key, Answer]
         return {}
     stores, ids = zip(*wanted, strict=True)
     rows = await db.fetch(
-        f"""SELECT {_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
+        f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
                 WHERE c.store = a.store AND c.response_id = a.response_id) AS rivals
             FROM unnest($1::text[], $2::text[]) AS k(store, response_id)
             JOIN scorer.answers a USING (store, response_id)""",
         stores,
         ids,
     )
-    return {(row[0], row[1]): _answer(row, row["rivals"]) for row in rows}
+    return {(row[0], row[1]): answer_of(row, row["rivals"]) for row in rows}
 
 
 async def answers_of(db: Connection, respondents: Iterable[Key], *, only_latest: bool) -> list[Answer]:
@@ -112,17 +124,17 @@ async def answers_of(db: Connection, respondents: Iterable[Key], *, only_latest:
         return []
     stores, refs = zip(*wanted, strict=True)
     rows = await db.fetch(
-        f"""SELECT {_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+        f"""SELECT {ANSWER_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
             JOIN scorer.answers a USING (store, respondent)
             WHERE a.series IS NOT NULL AND (a.latest OR NOT $3)""",
         stores,
         refs,
         only_latest,
     )
-    return [_answer(row, []) for row in rows]
+    return [answer_of(row, []) for row in rows]
 
 
-def _answer(row: Any, rivals: Sequence[str]) -> Answer:
+def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
     body = None
     if row["body"] is not None:
         body = body_of(ResponseSubmitted.model_validate_json(row["body"]), row["ce_id"], row["body"])
@@ -165,7 +177,7 @@ def _record(answer: Answer) -> tuple[Any, ...]:
     )
 
 
-_NAMES = tuple(name.strip().removeprefix("a.") for name in _COLUMNS.split(","))
+_NAMES = tuple(name.strip().removeprefix("a.") for name in ANSWER_COLUMNS.split(","))
 
 
 async def insert_answers(db: Connection, answers: Sequence[Answer]) -> None:

@@ -46,17 +46,21 @@ class SeriesBook:
                    ON CONFLICT DO NOTHING""",
                 *columns,
             )
-            rows = await db.fetch(
-                """SELECT s.store, s.metric, s.scale, s.segment, s.touchpoint, s.id
-                   FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
-                        AS k(store, metric, scale, segment, touchpoint)
-                   JOIN scorer.series s USING (store, metric, scale, segment, touchpoint)""",
-                *columns,
-            )
-            made = {Series(*row[:5]): row[5] for row in rows}
+            made = await self.find_all(db, missing)
             self._uncommitted.update(made)
             known.update(made)
         return known
+
+    async def find_all(self, db: Connection, wanted: Sequence[Series]) -> dict[Series, int]:
+        """The ids of those that exist."""
+        rows = await db.fetch(
+            """SELECT s.store, s.metric, s.scale, s.segment, s.touchpoint, s.id
+               FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
+                    AS k(store, metric, scale, segment, touchpoint)
+               JOIN scorer.series s USING (store, metric, scale, segment, touchpoint)""",
+            *([list(column) for column in zip(*set(wanted), strict=True)] or [[]] * 5),
+        )
+        return {Series(*row[:5]): row[5] for row in rows}
 
     async def find(self, db: Connection, series: Series) -> int | None:
         """The id of a series that may not exist yet."""

@@ -1,0 +1,153 @@
+"""Do the books balance, and how to write them anew: `closeloop verify` and `closeloop rebuild scorer`."""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from services.scorer.counting import Counting
+from services.scorer.domain import Answer
+from services.scorer.store import answers as store
+from services.scorer.store import audit
+from services.scorer.store.answers import Key
+from services.scorer.store.audit import Accepted, BucketFault
+from services.scorer.store.series import SeriesBook
+from shared.config import Config
+from shared.db import Database, driver
+from shared.events import NotAnEvent, decode
+from shared.events.responses import ResponseSubmitted
+from shared.events.topics import RESPONSES
+from shared.kafka.reading import read_log
+
+CONSUMER = "closeloop-scorer"
+JOB_SHARD = -1
+"""The shard of everything that is not a consumer's."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with a step's name, what is done, and what there is in all (0: not known)."""
+
+
+def silent(_: str, __: int, ___: int) -> None:
+    """A progress that nobody watches."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What an audit found. `balanced`: nothing is missing, doubled or in the wrong place."""
+
+    accepted: int = 0
+    """Distinct bodies (store, id, content) in the log, up to where the consumer is."""
+    fates: Counter[str] = field(default_factory=Counter)
+    """What became of them: counted, test, conflict, dead, retracted, erased, store_unknown, missing."""
+    answers: int = 0
+    misplaced: list[str] = field(default_factory=list)
+    """Response ids whose stored place is not where today's rules count them: run `closeloop rebuild`."""
+    bucket_faults: list[BucketFault] = field(default_factory=list)
+    latest_faults: int = 0
+    """Answers whose mark as a respondent's last one is wrong."""
+
+    @property
+    def balanced(self) -> bool:
+        return not (
+            self.fates["missing"]
+            or self.bucket_faults
+            or self.misplaced
+            or self.latest_faults
+            or sum(self.fates.values()) != self.accepted
+        )
+
+
+async def verify(
+    database: Database, config: Config, bootstrap: str, *, progress: Progress = silent, batch: int = 5000
+) -> Report:
+    """Recompute every bucket, every answer's place from its facts, and every accepted body's fate."""
+    report = Report()
+    counting = Counting(config, SeriesBook())
+    async with database.snapshot() as session:
+        db = await driver(session)
+        total = await audit.count_answers(db, None)
+        progress("buckets", 0, 1)
+        await db.execute("SET LOCAL statement_timeout = 0")
+        report.bucket_faults = await audit.bucket_faults(db)
+        report.latest_faults = await audit.latest_faults(db)
+        async for answers in audit.all_answers(db, None, batch):
+            report.answers += len(answers)
+            spells = await store.read_spells(db, _respondents(answers))
+            wrong = await counting.misplaced(db, answers, spells)
+            report.misplaced += [answer.response_id for answer in wrong]
+            progress("answers", report.answers, total)
+        await _reconcile(db, bootstrap, report, progress)
+    return report
+
+
+async def _reconcile(db: store.Connection, bootstrap: str, report: Report, progress: Progress) -> None:
+    """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds."""
+    upto = await audit.positions(db, CONSUMER, RESPONSES.name)
+    dead = await audit.dead_offsets(db, CONSUMER, RESPONSES.name)
+    seen: set[int] = set()
+    read, whole = 0, sum(upto.values())
+    async for records in read_log(bootstrap, RESPONSES.name, upto):
+        bodies: list[Accepted] = []
+        for record in records:
+            try:
+                event, _ = decode(record.headers, record.value, topic=record.topic)
+            except NotAnEvent:
+                continue
+            if not isinstance(event, ResponseSubmitted):
+                continue
+            body = (event.store, event.response_id, event.fingerprint)
+            if hash(body) in seen:
+                continue
+            seen.add(hash(body))
+            report.accepted += 1
+            if (record.partition, record.offset) in dead:
+                report.fates["dead"] += 1
+            else:
+                bodies.append(body)
+        report.fates.update(await audit.what_became_of(db, bodies))
+        read += len(records)
+        progress("log", read, whole)
+
+
+async def rebuild(
+    database: Database,
+    config: Config,
+    *,
+    store_name: str | None = None,
+    progress: Progress = silent,
+    batch: int = 1000,
+) -> int:
+    """Count every answer where today's configuration says, while the consumers go on; returns how many moved.
+
+    Then every bucket is written anew from the answers, in one transaction during which consumers wait.
+    """
+    counting = Counting(config, SeriesBook())
+    moved = done = 0
+    async with database.snapshot() as session:
+        total = await audit.count_answers(await driver(session), store_name)
+    after: Key = ("", "")
+    while True:
+        async with database.transaction() as session:
+            db = await driver(session)
+            some = await audit.next_keys(db, store_name, after, batch)
+            if not some:
+                break
+            counting.begin()
+            before = await store.read_answers(db, some)
+            spells, _ = await store.lock_respondents(db, _respondents(list(before.values())))
+            answers = list((await store.read_answers(db, some)).values())
+            moved += await counting.recount(db, answers, spells=spells, shard=JOB_SHARD)
+        counting.committed()
+        after = some[-1]
+        done += len(some)
+        progress("answers", done, total)
+    async with database.transaction() as session:
+        db = await driver(session)
+        await db.execute("SET LOCAL statement_timeout = 0")
+        progress("buckets", 0, 1)
+        await audit.recount_buckets(db, JOB_SHARD)
+    progress("buckets", 1, 1)
+    return moved
+
+
+def _respondents(answers: list[Answer]) -> set[Key]:
+    return {(a.store, a.body.respondent) for a in answers if a.body and a.body.respondent}
