@@ -1,7 +1,6 @@
 """`/v1/customers` and `/v1/tiers`: parse, call, map."""
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -169,7 +168,7 @@ def _after(cursor: str | None) -> str:
         return ""
     try:
         ref = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
-    except (binascii.Error, UnicodeError):
+    except ValueError:
         ref = ""
     if not _REF.fullmatch(ref):
         errors = [{"pointer": "/cursor", "detail": "is not a cursor of this list"}]

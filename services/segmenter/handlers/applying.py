@@ -10,7 +10,7 @@ from datetime import datetime
 from services.segmenter.domain.contact import Contact
 from services.segmenter.domain.records import EMPTY, Kind, Outcome, Record
 from services.segmenter.domain.ruling import Rulebook
-from services.segmenter.handlers.events import HANDLERS, NotApplicable, contact_in, utc
+from services.segmenter.handlers.events import HANDLERS, contact_in, utc
 from services.segmenter.handlers.folding import refold
 from services.segmenter.store import facts
 from services.segmenter.store.facts import CustomerKey, FactKey
@@ -44,8 +44,6 @@ async def apply(session: Session, batch: Sequence[Received], *, book: Rulebook, 
     outcomes: Counter[str] = Counter()
     visit = _Visit()
     for key, (received, kind, merge) in zip(keys, steps, strict=True):
-        if key.store not in book:
-            raise NotApplicable(f"no store {key.store} in the configuration")
         before = merged.get(key, EMPTY[kind])
         after, outcome = merge(before, received.event, received.envelope.id)
         merged[key] = after

@@ -31,7 +31,7 @@ _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
 
 class NotApplicable(ValueError):
-    """An event that no producer of ours sends: an absurd time or amount, an unknown store."""
+    """An event that no producer of ours sends: an absurd time or amount."""
 
 
 def submitted(record: AnswerRecord, event: ResponseSubmitted, ce_id: str) -> tuple[Record, Outcome]:

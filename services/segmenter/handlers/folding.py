@@ -27,12 +27,13 @@ async def refold(
 ) -> int:
     """Merge what was said about customers, fold the stale ones at `now`; returns how many rulings changed.
 
-    Every customer that is named gets a row. `traces`: the trace context of whatever made them stale.
+    Every customer that is named gets a row; a store that the configuration lacks has it folded when the
+    store comes back. `traces`: the trace context of whatever made them stale.
     """
     if not named:
         return 0
     rows = await customers.locked(session, named)
-    folding = {row.key for row in rows if row.ruling is None or row.key in stale}
+    folding = {row.key for row in rows if row.key.store in book and (row.ruling is None or row.key in stale)}
     records = await facts.of_customers(session, folding)
     after: list[Customer] = []
     for row in rows:

@@ -21,7 +21,10 @@ _HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ..
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A row without its marks of publishing. `ruling` is None between a row's birth and its first fold."""
+    """A row without its marks of publishing.
+
+    `ruling` is None until the first fold: at the row's birth, and while the configuration lacks its store.
+    """
 
     key: CustomerKey
     contact: Contact
@@ -169,7 +172,7 @@ async def listed(
 ) -> list[Listed]:
     """Customers by ref, with a tier, a tag, an e-mail address (case does not matter)."""
     query: Select[Any] = select(*_LISTED).where(
-        customers.c.store == store, customers.c.known, customers.c.ref > after
+        customers.c.store == store, customers.c.known, customers.c.tier.is_not(None), customers.c.ref > after
     )
     if tier is not None:
         query = query.where(customers.c.tier == tier)
@@ -215,15 +218,16 @@ def _customer(row: Any) -> Customer:
 
 
 def _flat(row: Customer) -> dict[str, Any]:
+    ruling = {field.name: getattr(row.ruling, field.name, None) for field in fields(Ruling)}
     if row.ruling is None:
-        raise ValueError("a customer is folded before it is stored")
-    ruling = {field.name: getattr(row.ruling, field.name) for field in fields(Ruling)}
+        ruling |= {"points": 0, "tags": [], "reason": "", "sentence": "", "rule_version": "", "history": []}
+    else:
+        ruling["history"] = orjson.Fragment(_HISTORY.dump_json(row.ruling.history))
     return {
         "store": row.key.store,
         "ref": row.key.ref,
         **asdict(row.contact),
         **ruling,
-        "history": orjson.Fragment(_HISTORY.dump_json(row.ruling.history)),
         "folded_at": row.folded_at,
         "seq": row.seq,
         "changed_at": row.changed_at,
