@@ -1,0 +1,63 @@
+"""When to try a delivery again, and when to leave a target alone for a while."""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Standard Webhooks: at once, then this many seconds after each failure; about three days in all.
+_SCHEDULE: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+
+MOST_ATTEMPTS: Final = len(_SCHEDULE) + 1
+
+_LONGEST_WAIT: Final = 86_400.0
+
+
+def delay_after(
+    attempt: int, *, luck: float, retry_after_seconds: float | None = None, scale: float = 1.0
+) -> float | None:
+    """Seconds until the next try after the failed `attempt` (1 is the first), or None: it was the last.
+
+    Full jitter: `luck` of 0..1 of the scheduled wait, so that what failed together does not come back
+    together. A receiver that asks for more time gets it, up to a day. `scale` shortens it for tests.
+    """
+    if attempt >= MOST_ATTEMPTS:
+        return None
+    wait = _SCHEDULE[attempt - 1] * luck
+    return min(max(wait, retry_after_seconds or 0.0), _LONGEST_WAIT) * scale
+
+
+class Breaker:
+    """Opens after failures in a row, for longer each time; then lets one try through.
+
+    The clock is the caller's. While it is open the deliveries wait and use up no attempt.
+    """
+
+    def __init__(
+        self, *, failures: int = 5, first_seconds: float = 30.0, longest_seconds: float = 300.0
+    ) -> None:
+        self._most = failures
+        self._first = first_seconds
+        self._longest = longest_seconds
+        self._run = 0
+        self._open_until = float("-inf")
+
+    def success(self) -> None:
+        self._run = 0
+
+    def failure(self, now: float) -> None:
+        if now < self._open_until:
+            return  # one of those that were on their way when it opened
+        self._run += 1
+        if self._run >= self._most:
+            times = min(self._run - self._most, 10)
+            self._open_until = now + min(self._first * 2**times, self._longest)
+
+    def free(self, now: float, *, in_flight: int, most: int) -> int:
+        """How many more tries it lets through now, of `most` at once."""
+        if self._run < self._most:
+            return max(0, most - in_flight)
+        return 1 if now >= self._open_until and not in_flight else 0
+
+    def opens_in(self, now: float) -> float:
+        """Seconds until it lets something through; 0 when it does already."""
+        return max(0.0, self._open_until - now) if self._run >= self._most else 0.0

@@ -1,0 +1,89 @@
+"""Tier and tags of customers, and the lock that stands before their answers and cases."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import orjson
+from sqlalchemy import text
+
+from shared.db import Session
+
+Ref = tuple[str, str]
+"""(store, customer reference)"""
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """What the loyalty programme last said; `tier` is None until it said something."""
+
+    tier: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A customer's state as an event tells it."""
+
+    ref: Ref
+    seq: int
+    tier: str
+    tags: tuple[str, ...]
+
+
+async def lock(session: Session, refs: Iterable[Ref]) -> None:
+    """Make this transaction the only one that changes these customers' answers and cases."""
+    wanted = sorted(set(refs))
+    if not wanted:
+        return
+    given = {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted]}
+    await session.execute(
+        text("""INSERT INTO notifier.customers (store, customer_ref)
+                SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) ORDER BY 1, 2
+                ON CONFLICT DO NOTHING"""),
+        given,
+    )
+    await session.execute(
+        text("""SELECT 1 FROM notifier.customers
+                WHERE (store, customer_ref) IN
+                      (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))
+                ORDER BY store, customer_ref FOR UPDATE"""),
+        given,
+    )
+
+
+async def known(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
+    """What is known of these customers."""
+    wanted = sorted(set(refs))
+    rows = await session.execute(
+        text("""SELECT store, customer_ref, tier, tags FROM notifier.customers
+                WHERE (store, customer_ref) IN
+                      (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))"""),
+        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted]},
+    )
+    return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in rows}
+
+
+async def learn(session: Session, standings: Iterable[Standing]) -> int:
+    """Keep the state with the highest `seq` of each customer; returns how many rows moved."""
+    newest: dict[Ref, Standing] = {}
+    for standing in standings:
+        if standing.ref not in newest or newest[standing.ref].seq < standing.seq:
+            newest[standing.ref] = standing
+    if not newest:
+        return 0
+    rows = [newest[ref] for ref in sorted(newest)]
+    done = await session.execute(
+        text("""UPDATE notifier.customers c SET seq = n.seq, tier = n.tier,
+                       tags = ARRAY(SELECT jsonb_array_elements_text(CAST(n.tags AS jsonb)))
+                FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]),
+                            CAST(:tiers AS text[]), CAST(:tags AS text[])) AS n(store, ref, seq, tier, tags)
+                WHERE c.store = n.store AND c.customer_ref = n.ref AND c.seq < n.seq"""),
+        {
+            "stores": [row.ref[0] for row in rows],
+            "refs": [row.ref[1] for row in rows],
+            "seqs": [row.seq for row in rows],
+            "tiers": [row.tier for row in rows],
+            "tags": [orjson.dumps(row.tags).decode() for row in rows],
+        },
+    )
+    return done.rowcount
