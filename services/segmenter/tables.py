@@ -29,7 +29,14 @@ facts = Table(
     Column("body", JSONB, nullable=False, comment="a record of the domain; nothing personal but the ref"),
     PrimaryKeyConstraint("store", "kind", "id"),
 )
-Index("facts_of_customer", facts.c.store, facts.c.ref, postgresql_where=facts.c.ref.is_not(None))
+Index(
+    "facts_of_customer",
+    facts.c.store,
+    facts.c.ref,
+    facts.c.kind,
+    facts.c.id,
+    postgresql_where=facts.c.ref.is_not(None),
+)
 
 customers = Table(
     "customers",

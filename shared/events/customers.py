@@ -17,7 +17,8 @@ class TierSpell(Part):
 class CustomerChanged(Event):
     """The state of a customer; a lower `seq` than one already seen is old news.
 
-    `history`: the latest tier spells, oldest first, bounded; the last is the present tier.
+    `history`: the latest tier spells, oldest first, bounded; the last is the present tier. The base tier
+    from the start has since = 1970-01-01T00:00:00Z here, and `since` None in the event.
     """
 
     type: ClassVar = "customer.changed.v1"

@@ -16,7 +16,7 @@ TABLES = (
         body jsonb NOT NULL,
         PRIMARY KEY (store, kind, id)
     ) WITH (fillfactor = 90)""",
-    "CREATE INDEX facts_of_customer ON segmenter.facts (store, ref) WHERE ref IS NOT NULL",
+    "CREATE INDEX facts_of_customer ON segmenter.facts (store, ref, kind, id) WHERE ref IS NOT NULL",
     """CREATE TABLE segmenter.customers (
         store text NOT NULL,
         ref text NOT NULL,

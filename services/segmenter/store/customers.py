@@ -1,7 +1,7 @@
 """Customers: the row, its lock, and the questions that are asked of it."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -218,7 +218,7 @@ def _customer(row: Any) -> Customer:
 
 
 def _flat(row: Customer) -> dict[str, Any]:
-    ruling = {field.name: getattr(row.ruling, field.name, None) for field in fields(Ruling)}
+    ruling = {name: getattr(row.ruling, name, None) for name in _RULING}
     if row.ruling is None:
         ruling |= {"points": 0, "tags": [], "reason": "", "sentence": "", "rule_version": "", "history": []}
     else:
@@ -226,7 +226,7 @@ def _flat(row: Customer) -> dict[str, Any]:
     return {
         "store": row.key.store,
         "ref": row.key.ref,
-        **asdict(row.contact),
+        **{name: getattr(row.contact, name) for name in _CONTACT},
         **ruling,
         "folded_at": row.folded_at,
         "seq": row.seq,

@@ -107,8 +107,6 @@ async def service(database_url: str, bootstrap: str, tmp_path: Path) -> AsyncIte
     store = f"s{uuid4().hex[:12]}"
     database = Database(database_url, pool_size=1)
     async with database.transaction() as session:
-        # The log is shared by all tests: this consumer reads it from here on.
-        await session.exec_driver_sql("DELETE FROM segmenter.progress")
         token = await keys.create(
             session, store=store, kind="secret", scopes=[Scope.ADMIN], pepper=Secrets(SECRET).pepper
         )
