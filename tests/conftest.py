@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 
 import pytest
+import structlog
 
 from deploy.local.stack import LocalStack
 from shared.db import migrations
 from shared.kafka import topics
+
+# structlog's default draws every local variable of every frame of a traceback: seconds for each.
+structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer()])
 
 
 @pytest.fixture(scope="session")

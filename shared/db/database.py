@@ -19,7 +19,7 @@ Session = AsyncConnection
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 # We looked, then wrote, and somebody was faster; looking again shows theirs.
 _UNIQUE_VIOLATION = "23505"
-_TRANSIENT_CODES = ("55P03", "25006", _UNIQUE_VIOLATION)
+_TRANSIENT_CODES = ("55P03", "25006", "25P03", "25P04", _UNIQUE_VIOLATION)
 
 
 class Raced(Exception):
@@ -53,7 +53,7 @@ class Database:
                     "application_name": application,
                     "statement_timeout": milliseconds,
                     "lock_timeout": milliseconds,
-                    "idle_in_transaction_session_timeout": "60000",
+                    "idle_in_transaction_session_timeout": "15000",
                     "timezone": "UTC",
                 },
             },

@@ -53,6 +53,20 @@ class TooManyDeadLetters(RuntimeError):
 
 
 @dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a record on which the client's parser breaks: its place is known, its content is not."""
+
+    topic: str
+    partition: int
+    offset: int
+    error: Exception
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One record after decoding: an event, a dead letter, or neither (a type newer than this code).
 
@@ -87,6 +101,8 @@ class Applier:
     def read(self, record: Any, follows: int) -> Item:
         """Decode a record of aiokafka's; what is not an event becomes a dead letter."""
         try:
+            if isinstance(record, Unreadable):
+                raise record.error
             event, envelope = decode(record.headers, record.value, topic=record.topic)
         except NotAnEvent as error:
             letter = _letter(record, error.reason, str(error))

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.db import Database, Inbox
-from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters
+from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
 from shared.kafka.gate import Gate, LogMismatch
 from shared.kafka.stopping import stopped
 from shared.ops import metrics
@@ -163,12 +163,30 @@ class Consumer:
             raise Died("the fetcher ended")
         # After a failure ask for less: what was too much at once must not be tried again as it was.
         enough = max(1, self._batch_records >> self._failures)
-        fetched: dict[Any, list[Any]] = await client.getmany(timeout_ms=_POLL_MS, max_records=enough)
+        try:
+            fetched: dict[TopicPartition, list[Any]] = await client.getmany(
+                timeout_ms=_POLL_MS, max_records=enough
+            )
+        except (ValueError, TypeError, IndexError):  # its parser broke on a record: come nearer to it
+            self._failures += 1
+            fetched = await self._singly(client) if enough == 1 else {}
         self._polled()
         for tp, records in fetched.items():
             metrics.CONSUMED.labels(self._group, tp.topic).inc(len(records))
             self._oldest_waiting.setdefault(tp, records[0].timestamp)
         return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
+
+    async def _singly(self, client: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
+        """One record of each partition, and a stand-in for one that the client cannot read."""
+        fetched: dict[TopicPartition, list[Any]] = {}
+        for tp in sorted(client.assignment()):
+            position = await client.position(tp)
+            try:
+                fetched |= await client.getmany(tp, timeout_ms=_POLL_MS // 5, max_records=1)
+            except (ValueError, TypeError, IndexError) as error:
+                client.seek(tp, position + 1)
+                fetched[tp] = [Unreadable(tp.topic, tp.partition, position, error)]
+        return fetched
 
     async def _previous_applied(self, client: AIOKafkaConsumer) -> None:
         """Wait for the batch in hand, and stay a member meanwhile: an unpolled one is thrown out (#1187)."""

@@ -10,7 +10,7 @@ class _Client(Protocol):
 
 
 async def stopped(client: _Client, *, within_seconds: float = 2.0) -> None:
-    """`stop()` may hang or raise CancelledError while the broker is away (#647, #1013): bounded, swallowed."""
+    """Bounded, and swallowed: `stop()` may hang or raise CancelledError without a broker (#647, #1013)."""
     stopping = asyncio.ensure_future(client.stop())
     await asyncio.wait({stopping}, timeout=within_seconds)
     stopping.cancel()

@@ -12,6 +12,7 @@ from uuid import uuid4
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.record.util import calc_crc32c
 
 from shared.db import Database, Inbox, Session, driver
 from shared.db.plumbing import tables_v1
@@ -69,7 +70,7 @@ class Group:
             await db.execute(f"CREATE TABLE {group.schema}.counted (id text PRIMARY KEY, amount int)")
             await db.execute(
                 f"CREATE TABLE {group.schema}.ledger"
-                " (n bigserial, id text, partition int, place bigint, member int, at timestamptz DEFAULT now())"
+                " (n bigserial, id text, partition int, place bigint, member int)"
             )
         return group
 
@@ -98,6 +99,10 @@ class Group:
     async def offsets(self) -> dict[int, int]:
         return dict(await self.fetch("SELECT partition, next_offset FROM {s}.progress"))  # type: ignore[arg-type]
 
+    async def applied(self) -> int:
+        """Records behind the stored offsets."""
+        return sum((await self.offsets()).values())
+
     async def set_offset(self, partition: int, offset: int) -> None:
         async with self.sql() as db:
             await db.execute(
@@ -118,8 +123,8 @@ class Group:
             'SELECT partition, "offset", reason, detail FROM {s}.dead_letters ORDER BY partition, "offset"'
         )
 
-    def record(self, id: str, amount: int = 1, **fields: Any) -> Record:
-        return encode(self.event(store="s", id=id, amount=amount, **fields), source="test")
+    def record(self, name: str, amount: int = 1, **fields: Any) -> Record:
+        return encode(self.event(store="s", id=name, amount=amount, **fields), source="test")
 
     async def produce(self, records: Sequence[Record], partition: int | None = None) -> None:
         """Spread over the partitions, or all into one."""
@@ -137,6 +142,19 @@ class Group:
                         batch = client.create_batch()
                         batch.append(timestamp=None, key=key, value=value, headers=headers)
                 await (await client.send_batch(batch, self.topic, partition=lane))
+        finally:
+            await client.stop()
+
+    async def produce_unreadable(self) -> None:
+        """One record into partition 0 whose header's name is not UTF-8; the batch around it is sound."""
+        client = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
+        await client.start()
+        try:
+            batch = client.create_batch()
+            batch.append(timestamp=None, key=b"k", value=b"{}", headers=[("NAME", b"x")])
+            content = bytes(batch._build()).replace(b"NAME", b"\xff\xfe\xfd\xfc")
+            batch._buffer[17:] = calc_crc32c(content[21:]).to_bytes(4, "big") + content[21:]
+            await (await client.send_batch(batch, self.topic, partition=0))
         finally:
             await client.stop()
 
@@ -180,7 +198,8 @@ class Group:
 
     def consumer(self, database: Database, handler: Handler | None = None, **options: Any) -> Consumer:
         options.setdefault("session_timeout_seconds", 6)
-        return Consumer(
+        kafka_group = options.pop("kafka_group", None)
+        consumer = Consumer(
             self.bootstrap,
             (self.topic,),
             database=database,
@@ -188,6 +207,9 @@ class Group:
             applier=Applier(database, self.inbox, {self.event: handler or self.handle}),
             **options,
         )
+        if kafka_group is not None:
+            consumer._group = kafka_group
+        return consumer
 
     @contextlib.asynccontextmanager
     async def member(self, *, url: str | None = None, **options: Any) -> AsyncIterator[Consumer]:
