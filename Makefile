@@ -18,12 +18,13 @@ run: $(READY) ## Start the whole product with a demo store; Ctrl-C stops it and 
 demo: $(READY) ## Send lifelike traffic to the product that `make run` started
 	@exec $(BIN)/closeloop demo
 
-check: $(READY) ## Lint, format, types, architecture, schemas: what CI runs before the tests
+check: $(READY) ## Lint, format, types, architecture, schemas, configuration: what CI runs before the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m shared.events.schema --check
+	$(BIN)/closeloop config check closeloop.yaml
 
 test: $(READY) ## Every test, on a real Kafka and PostgreSQL; ARGS="..." goes to pytest
 	$(BIN)/python -m pytest $(ARGS)

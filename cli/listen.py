@@ -17,6 +17,7 @@ from cli import CommandError
 from deploy.local.home import DEMO_ALERTS_SECRET, Home
 
 BODY_LIMIT_BYTES = 1024 * 1024
+LONGEST_LINE = 300
 Print = Callable[[str], None]
 
 
@@ -62,21 +63,25 @@ def receiving(print_line: Print) -> Iterator[str]:
 
 
 def line_of(alert: Any) -> str:
-    """An alert in one line: what happened, then the fields of its data that are plain values."""
-    if not isinstance(alert, dict):
-        return json.dumps(alert)
-    data = alert.get("data")
-    fields = _flat(data if isinstance(data, dict) else {k: v for k, v in alert.items() if k != "type"})
-    return " ".join([str(alert.get("type", "alert")), *(f"{name}={value}" for name, value in fields)])
+    """An alert of the notifier in one line; any other JSON as it is, cut to a line's length."""
+    match alert:
+        case {
+            "type": str(what),
+            "data": {"case": {"priority": priority, "rule": rule}, "answer": answer} as data,
+        }:
+            score = f"{str(answer.get('metric', '')).upper()} {answer.get('score')}"
+            parts = [what, f"{priority} ({rule})", score, _who(data.get("customer") or {})]
+            if comment := answer.get("comment"):
+                parts.append(json.dumps(comment, ensure_ascii=False))
+            parts.append((data.get("links") or {}).get("case", ""))
+            return "  ".join(part for part in parts if part)
+        case _:
+            return json.dumps(alert, ensure_ascii=False)[:LONGEST_LINE]
 
 
-def _flat(data: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for name, value in data.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, str | int | float):
-            text = str(value)
-            yield f"{prefix}{name}", json.dumps(text, ensure_ascii=False) if " " in text else text
+def _who(customer: dict[str, Any]) -> str:
+    name = next((customer[key] for key in ("name", "id", "email", "ref") if customer.get(key)), "")
+    return ", ".join(part for part in (name, customer.get("tier")) if part)
 
 
 def _webhook(secret: str) -> Webhook:
@@ -123,7 +128,7 @@ class _Handler(BaseHTTPRequestHandler):
         webhook_id = self.headers.get("webhook-id", "")
         again = " (again)" if webhook_id in self.server.seen else ""
         self.server.seen.add(webhook_id)
-        self.server.print_line(f"{time.strftime('%H:%M:%S')} alert{again}: {line_of(alert)}")
+        self.server.print_line(f"{time.strftime('%H:%M:%S')} {line_of(alert)}{again}")
         self._answer(200)
 
     def _answer(self, status: int) -> None:

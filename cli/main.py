@@ -22,6 +22,8 @@ COMMANDS = {
     "keys": "cli.keys:app",
     "config": "cli.config:app",
     "dead": "cli.dead:app",
+    "rebuild": "cli.rebuild:app",
+    "verify": "cli.verify:verify",
     "demo": "cli.demo.command:demo",
     "listen": "cli.listen:listen",
 }

@@ -39,7 +39,7 @@ def demo(
     """Send lifelike traffic to the product that `make run` started.
 
     Several countries and touchpoints, orders, repeat answers, a bad week of the courier in Germany.
-    History alerts nobody. Sent twice, it counts once; a second start sends only what is new.
+    History older than a day alerts nobody. A second start goes on with the same shop and sends what is new.
     """
     running = product.demo()
     console = Console(soft_wrap=True, highlight=False)
@@ -87,7 +87,7 @@ async def _send_history(
     started = time.monotonic()
     async with Sender(running, at_once=AT_ONCE_IN_HISTORY) as sender:
         columns = (TextColumn("History"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as progress:
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("", total=len(steps))
             line = iter(steps)
 

@@ -1,14 +1,14 @@
 """Post what the shop does, as a careful storefront would: with retries, and never the same thing twice."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
-
 from cli import CommandError
+from cli.demo.connection import Answer, Broken, Connection
 from cli.demo.shop import Step
 
 ATTEMPTS = 8
@@ -28,12 +28,11 @@ class Sender:
         self.refusal = ""
         self._secret = {"Authorization": f"Bearer {demo['secret_key']}"}
         self._public = {"Authorization": f"Bearer {demo['public_key']}", "Origin": ORIGIN}
-        self._client = httpx.AsyncClient(
-            base_url=demo["urls"]["collector"],
-            timeout=TIMEOUT_SECONDS,
-            limits=httpx.Limits(max_connections=at_once, max_keepalive_connections=at_once),
-            trust_env=False,
-        )
+        url = demo["urls"]["collector"]
+        self._connections = [Connection(url, timeout_seconds=TIMEOUT_SECONDS) for _ in range(at_once)]
+        self._free: asyncio.LifoQueue[Connection] = asyncio.LifoQueue()
+        for connection in self._connections:
+            self._free.put_nowait(connection)
 
     async def __aenter__(self) -> Self:
         return self
@@ -41,23 +40,28 @@ class Sender:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.aclose()
+        for connection in self._connections:
+            connection.close()
 
     async def send(self, step: Step) -> None:
         """Send until there is an answer, a few times at most. CommandError if the product refuses all."""
+        connection = await self._free.get()
+        try:
+            await self._send(connection, step)
+        finally:
+            self._free.put_nowait(connection)
+
+    async def _send(self, connection: Connection, step: Step) -> None:
+        body = json.dumps(step.body).encode() if step.body else b""
+        headers = self._public if step.public else self._secret
         for attempt in range(ATTEMPTS):
             try:
-                answer = await self._client.request(
-                    step.method,
-                    step.path,
-                    json=step.body if step.body else None,
-                    headers=self._public if step.public else self._secret,
-                )
-            except httpx.HTTPError:
+                answer = await connection.request(step.method, step.path, headers=headers, body=body)
+            except Broken:
                 await _pause(attempt)
                 continue
-            if answer.status_code in (429, 502, 503, 504):
-                await _pause(attempt, answer.headers.get("Retry-After"))
+            if answer.status in (429, 502, 503, 504):
+                await _pause(attempt, answer.headers.get("retry-after"))
                 continue
             self._count(step, answer)
             return
@@ -67,17 +71,17 @@ class Sender:
                 "The collector does not answer", remedy="`closeloop status` says how the product is doing."
             )
 
-    def _count(self, step: Step, answer: httpx.Response) -> None:
-        if answer.is_success:
+    def _count(self, step: Step, answer: Answer) -> None:
+        if answer.status < 300:
             self.outcomes["answers" if step.is_answer else "other facts"] += 1
             return
-        if answer.status_code == 401:
+        if answer.status == 401:
             raise CommandError(
                 "The collector does not know the demo store's key",
                 remedy="Start `make run` again: it makes new keys when the database has none.",
             )
         self.outcomes["refused"] += 1
-        self.refusal = self.refusal or f"{step.method} {step.path}: {answer.status_code} {answer.text[:300]}"
+        self.refusal = self.refusal or f"{step.method} {step.path}: {answer.status} {answer.body[:300]!r}"
         if self.outcomes["refused"] >= GIVE_UP_AFTER and not self.outcomes["answers"]:
             raise CommandError(
                 f"The collector refuses everything, first {self.refusal}",
