@@ -1,7 +1,8 @@
 """Send records and know when all in-sync replicas have them.
 
-Micro-batches: what arrives in one turn of the loop for one partition goes out as one batch of one task
-(a task and a murmur2 in Python for each record cost more than everything else together).
+Group commit: records that arrive while a broker works on a wave form the next wave, one batch for each
+partition, so that the load sets the size and a lone record waits for nothing. A request of its own for
+each record, and a murmur2 in Python, would cost more than everything else together.
 Idempotence stays off: aiokafka 0.14 hangs with it when the broker is gone (#1101), and a repeat is
 harmless here, because consumers count by response id.
 """
@@ -11,10 +12,12 @@ import contextlib
 import time
 import zlib
 from collections import deque
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from functools import partial
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from shared.events.envelope import Headers
 from shared.ops import metrics
@@ -23,35 +26,27 @@ from shared.ops.logs import log
 
 _log = log("kafka")
 
-_BATCHES_IN_FLIGHT = 2
 _REBUILD_AFTER_SECONDS = 10.0
+
+Lane = tuple[str, int]
+"""Topic and partition."""
 
 
 class NotAcknowledged(Exception):
     """Kafka did not confirm within the deadline. The record may or may not be in the log."""
 
 
-class _Lane:
-    """One partition: an open batch, full ones in line, and at most two on their way."""
-
-    __slots__ = ("in_flight", "open", "waiting")
-
-    def __init__(self) -> None:
-        self.open: _Batch | None = None
-        self.waiting: deque[_Batch] = deque()
-        self.in_flight = 0
-
-
 class _Batch:
-    """Each record has a waiter of its own, so that whoever gives up takes nobody along."""
+    """Records of one lane. Each has a waiter of its own, so that whoever gives up takes nobody along."""
 
-    __slots__ = ("bytes", "deadline", "records", "waiters")
+    __slots__ = ("bytes", "deadline", "lane", "records", "waiters")
 
-    def __init__(self, deadline: float) -> None:
+    def __init__(self, lane: Lane, deadline: float) -> None:
+        self.lane = lane
+        self.deadline = deadline
         self.records: list[tuple[bytes, bytes, Headers]] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.bytes = 0
-        self.deadline = deadline
 
     def acknowledged(self) -> None:
         for waiter in self.waiters:
@@ -64,6 +59,18 @@ class _Batch:
                 # One exception each: a shared one would grow a traceback with every waiter.
                 waiter.set_exception(NotAcknowledged(reason))
                 waiter.exception()  # its owner may be gone; that is not worth a warning
+
+
+class _Wave:
+    """Batches on their way to one broker. It takes no further wave before all of them have landed."""
+
+    __slots__ = ("broker", "started", "timer", "under_way")
+
+    def __init__(self, broker: int | None, batches: list[_Batch]) -> None:
+        self.broker = broker
+        self.under_way = set(batches)
+        self.started = time.monotonic()
+        self.timer: asyncio.TimerHandle | None = None
 
 
 class Producer:
@@ -81,7 +88,11 @@ class Producer:
         self._deadline = deadline_seconds
         self._request_timeout_ms = int(request_timeout_seconds * 1000)
         self._batch_bytes = batch_bytes
-        self._lanes: dict[tuple[str, int], _Lane] = {}
+        self._waiting: dict[Lane, deque[_Batch]] = {}
+        self._busy: set[Lane] = set()
+        self._brokers_at_work: set[int | None] = set()
+        self._flush_is_due = False
+        self._idle: asyncio.Event | None = None
         self._partitions: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: AIOKafkaProducer | None = None
@@ -113,11 +124,17 @@ class Producer:
             self._partitions[topic] = len(partitions)
 
     async def stop(self, within_seconds: float = 3.0) -> None:
-        """Let what is on its way finish, bounded."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=within_seconds)
+        """Let what waits and what is on its way finish, bounded; the rest is not acknowledged."""
+        if self._brokers_at_work or self._waiting:
+            self._idle = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_seconds):
+                    await self._idle.wait()
         for task in self._tasks:
             task.cancel()
+        for line in self._waiting.values():
+            for batch in line:
+                batch.failed("Stopped")
         if self._client is not None:
             await _stopped(self._client)
 
@@ -129,62 +146,102 @@ class Producer:
         """
         if topic not in self._partitions:
             raise NotAcknowledged("not connected yet")
-        partition = zlib.crc32(key) % self._partitions[topic]
-        lane = self._lanes.get((topic, partition))
-        if lane is None:
-            lane = self._lanes[topic, partition] = _Lane()
-        batch = lane.open
-        size = len(key) + len(value) + 400
-        if batch is not None and batch.bytes + size > self._batch_bytes:
-            lane.waiting.append(batch)
-            batch = None
+        lane = (topic, zlib.crc32(key) % self._partitions[topic])
         loop = asyncio.get_running_loop()
-        if batch is None:
-            batch = lane.open = _Batch(loop.time() + self._deadline)
-            if lane.in_flight < _BATCHES_IN_FLIGHT:
-                loop.call_soon(self._flush, topic, partition, lane)
+        line = self._waiting.get(lane)
+        if line is None:
+            line = self._waiting[lane] = deque()
+        size = len(key) + len(value) + 400
+        if not line or line[-1].bytes + size > self._batch_bytes:
+            line.append(_Batch(lane, loop.time() + self._deadline))
+            if not self._flush_is_due:
+                self._flush_is_due = True
+                loop.call_soon(self._flush)
+        batch = line[-1]
         waiter = loop.create_future()
         batch.records.append((key, value, headers))
         batch.waiters.append(waiter)
         batch.bytes += size
         return waiter
 
-    def _flush(self, topic: str, partition: int, lane: _Lane) -> None:
-        while lane.in_flight < _BATCHES_IN_FLIGHT:
-            if lane.waiting:
-                batch = lane.waiting.popleft()
-            elif lane.open is not None:
-                batch, lane.open = lane.open, None
-            else:
-                return
-            lane.in_flight += 1
-            task = asyncio.create_task(self._deliver(topic, partition, lane, batch))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+    def _flush(self) -> None:
+        """Send a wave to each broker that waits for work."""
+        self._flush_is_due = False
+        waves: dict[int | None, list[_Batch]] = {}
+        for lane in [lane for lane in self._waiting if lane not in self._busy]:
+            broker = self._leader(lane)
+            if broker in self._brokers_at_work:
+                continue
+            line = self._waiting[lane]
+            waves.setdefault(broker, []).append(line.popleft())
+            if not line:
+                del self._waiting[lane]
+        for broker, batches in waves.items():
+            wave = _Wave(broker, batches)
+            self._brokers_at_work.add(broker)
+            self._busy.update(batch.lane for batch in batches)
+            task = self._task(self._launch(wave, batches))
+            deadline = min(batch.deadline for batch in batches)
+            wave.timer = asyncio.get_running_loop().call_at(deadline, self._expired, wave, task)
 
-    async def _deliver(self, topic: str, partition: int, lane: _Lane, batch: _Batch) -> None:
-        started = time.monotonic()
-        try:
-            async with asyncio.timeout_at(batch.deadline):
-                await self._write(topic, partition, batch)
-        except BaseException as error:
-            metrics.PRODUCE_ERRORS.labels(topic, type(error).__name__).inc()
+    def _leader(self, lane: Lane) -> int | None:
+        """The broker that takes the lane's records; None while there is none."""
+        client = self._client
+        leader = client.client.cluster.leader_for_partition(TopicPartition(*lane)) if client else None
+        return leader if isinstance(leader, int) and leader >= 0 else None
+
+    async def _launch(self, wave: _Wave, batches: list[_Batch]) -> None:
+        for batch in batches:
+            try:
+                landing = await self._write(batch)
+            except KafkaError as error:
+                self._land(wave, batch, error)
+            except Exception as error:
+                self._land(wave, batch, error)
+                raise
+            else:
+                landing.add_done_callback(partial(self._landed, wave, batch))
+
+    def _landed(self, wave: _Wave, batch: _Batch, landing: "asyncio.Future[object]") -> None:
+        error = asyncio.CancelledError() if landing.cancelled() else landing.exception()
+        self._land(wave, batch, error)
+
+    def _expired(self, wave: _Wave, task: "asyncio.Task[None]") -> None:
+        task.cancel()
+        for batch in list(wave.under_way):
+            self._land(wave, batch, TimeoutError())
+
+    def _land(self, wave: _Wave, batch: _Batch, error: BaseException | None) -> None:
+        """The fate of a batch is known, or its time is over; what comes later changes nothing."""
+        if batch not in wave.under_way:
+            return
+        wave.under_way.discard(batch)
+        self._busy.discard(batch.lane)
+        if error is None:
+            self._failing_since = None
+            metrics.PRODUCE_DURATION.labels(batch.lane[0]).observe(time.monotonic() - wave.started)
+            batch.acknowledged()
+        else:
+            metrics.PRODUCE_ERRORS.labels(batch.lane[0], type(error).__name__).inc()
             batch.failed(type(error).__name__)
             self._failed()
-            if not isinstance(error, TimeoutError | KafkaError):
-                raise
-        else:
-            self._failing_since = None
-            metrics.PRODUCE_DURATION.labels(topic).observe(time.monotonic() - started)
-            batch.acknowledged()
-        finally:
-            lane.in_flight -= 1
-            self._flush(topic, partition, lane)
+        if wave.under_way:
+            return
+        if wave.timer is not None:
+            wave.timer.cancel()
+        self._brokers_at_work.discard(wave.broker)
+        if self._idle is not None and not self._waiting and not self._brokers_at_work:
+            self._idle.set()
+        if self._waiting and not self._flush_is_due:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
-    async def _write(self, topic: str, partition: int, batch: _Batch) -> None:
+    async def _write(self, batch: _Batch) -> "asyncio.Future[object]":
+        """Hand a batch to the client; the future is done when the broker has it."""
         client = self._client
         if client is None:
             raise KafkaError("the producer is not started")
+        topic, partition = batch.lane
         now = int(time.time() * 1000)
         builder = client.create_batch()
         for key, value, headers in batch.records:
@@ -194,7 +251,14 @@ class Producer:
                 builder = client.create_batch()
                 if builder.append(timestamp=now, key=key, value=value, headers=headers) is None:
                     raise KafkaError("a record is larger than a batch")
-        await (await client.send_batch(builder, topic, partition=partition))
+        landing: asyncio.Future[object] = await client.send_batch(builder, topic, partition=partition)
+        return landing
+
+    def _task(self, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _failed(self) -> None:
         """Nothing acknowledged for 10 s while sends wait: a fresh client instead of a wedged one (#1017)."""
@@ -203,9 +267,7 @@ class Producer:
             self._failing_since = now
         elif now - self._failing_since > _REBUILD_AFTER_SECONDS:
             self._failing_since = now
-            task = asyncio.create_task(self._rebuild())
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._task(self._rebuild())
 
     async def _rebuild(self) -> None:
         fresh = self._new_client()
