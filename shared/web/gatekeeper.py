@@ -17,11 +17,11 @@ _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _GONE = 499
 
 
-def valid_traceparent(sent: bytes | None) -> str:
+def valid_traceparent(sent: bytes | None) -> bytes:
     """The caller's W3C trace context, or a new one for none or a malformed one."""
     if sent is not None and _TRACEPARENT.fullmatch(sent):
-        return sent.decode()
-    return new_traceparent()
+        return sent
+    return new_traceparent().encode()
 
 
 class Gatekeeper:
@@ -36,11 +36,11 @@ class Gatekeeper:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        traceparent = valid_traceparent(dict(scope["headers"]).get(b"traceparent"))
-        scope["closeloop.traceparent"] = traceparent
+        sent = valid_traceparent(dict(scope["headers"]).get(b"traceparent"))
+        traceparent = scope["closeloop.traceparent"] = sent.decode()
         scope["closeloop.correlation_id"] = traceparent[3:35]
         structlog.contextvars.bind_contextvars(correlation_id=traceparent[3:35])
-        answer = _Answer(send, traceparent)
+        answer = _Answer(send, sent)
         try:
             await self._serve(scope, receive, answer)
         finally:
@@ -76,9 +76,9 @@ class Gatekeeper:
 class _Answer:
     """A `send` that notes the status and tells the client the trace."""
 
-    def __init__(self, send: Send, traceparent: str) -> None:
+    def __init__(self, send: Send, traceparent: bytes) -> None:
         self._send = send
-        self._traceparent = traceparent.encode()
+        self._traceparent = traceparent
         self.status = 500
         self.begun = False
 
