@@ -1,0 +1,10 @@
+"""python -m services.collector serve [--only api|consumer] | migrate"""
+
+import sys
+
+from services.collector.app import build
+from services.collector.settings import CollectorSettings
+from shared.ops.serving import run
+
+if __name__ == "__main__":
+    sys.exit(run("collector", build, CollectorSettings))

@@ -1,0 +1,73 @@
+"""Composition root: builds the collector's parts and says what lives how long."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from services.collector import api
+from services.collector.callers import Callers
+from services.collector.domain import Fault
+from services.collector.facts import Facts
+from services.collector.front import Front
+from services.collector.handlers import Handlers
+from services.collector.intake import Intake
+from services.collector.origins import Origins
+from services.collector.settings import CollectorSettings
+from services.collector.tokens import AmendTokens, CustomerTokens
+from shared.config import load
+from shared.ops.loops import Loops
+from shared.ops.runtime import Runtime
+from shared.ops.serving import Only
+from shared.ops.settings import PlatformSettings
+from shared.web import standard_app
+
+_DESCRIPTION = """Answers, orders and engagements come in here. A 202 says that Kafka has the record on all
+in-sync replicas. A 503 says that nobody knows: send the same again with the id in its body; it counts once.
+
+Send JSON with `Authorization: Bearer <key>`. `sec_` keys are for servers; `pub_` keys are for pages of the
+store's allowed origins and may only submit. Unknown fields are refused, `null` is the same as leaving a
+field out, and of a repeated field the last one counts."""
+
+
+def build(
+    platform: PlatformSettings, settings: CollectorSettings, loops: Loops, only: Only | None = None
+) -> Front:
+    """The ASGI application. Raises ConfigError when the file cannot be used."""
+    if only == "consumer":
+        raise SystemExit("collector: it consumes nothing; run it as `serve` or `serve --only api`")
+    config = load(platform.closeloop_config)
+    runtime = Runtime("collector", platform, settings, config, loops=loops, only=only)
+    # Intake never waits for PostgreSQL: keys are in memory, and answers go to Kafka.
+    runtime.health.tolerate("postgres")
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.keyring = runtime.keyring
+        async with runtime.running():
+            yield
+
+    app = standard_app("collector", _DESCRIPTION, lifespan=lifespan, listen=settings, health=runtime.health)
+    amend_tokens = AmendTokens(platform.secrets.amend_tokens)
+    customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
+    facts = Facts(customers=platform.secrets.customers, vouchers=customer_tokens)
+    callers = Callers(runtime.keyring, config.stores, settings)
+    origins = Origins(config.stores)
+    app.state.handlers = Handlers(
+        callers=callers,
+        facts=facts,
+        producer=runtime.producer,
+        amend_tokens=amend_tokens,
+        customer_tokens=customer_tokens,
+    )
+    app.add_exception_handler(Fault, api.on_fault)  # type: ignore[arg-type]  # it gets faults only
+    app.include_router(api.router)
+    intake = Intake(
+        callers=callers,
+        origins=origins,
+        facts=facts,
+        tokens=amend_tokens,
+        producer=runtime.producer,
+        limits=app.state.limits,
+    )
+    return Front(app, intake=intake, origins=origins)

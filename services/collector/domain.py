@@ -1,0 +1,73 @@
+"""The rules of the door: ids, clocks and scores."""
+
+from datetime import UTC, datetime, timedelta
+
+from shared.feedback.metrics import SCALES, Scale, UnknownScale, scale_for
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+MOST_ID_CHARACTERS = 128
+
+
+class Fault(ValueError):
+    """What was sent cannot be. `pointer` says where in the body (RFC 6901); `detail` quotes nothing of it."""
+
+    def __init__(self, pointer: str, detail: str) -> None:
+        super().__init__(f"{pointer}: {detail}")
+        self.pointer = pointer
+        self.detail = detail
+
+
+def checked_scale(metric: str, scale_id: str | None) -> Scale:
+    """The metric's scale, or its default. Raises Fault."""
+    try:
+        return scale_for(metric, scale_id)
+    except UnknownScale:
+        known = ", ".join(scale.id for scale in SCALES if scale.metric == metric)
+        raise Fault("/scale", f"is not a scale of {metric}: use one of {known}") from None
+
+
+def check_score(scale: Scale, score: int) -> None:
+    """Raises Fault unless the score is an integer of the scale."""
+    if not scale.is_valid(score):
+        raise Fault("/score", f"must be an integer of {scale.low}..{scale.high} (scale {scale.id})")
+
+
+def chosen_id(in_body: str | None, in_header: bytes | None, pointer: str = "/response_id") -> str | None:
+    """The client's id: from the body, else from the `Idempotency-Key`. Raises Fault if the two differ."""
+    if in_header is None:
+        return in_body
+    key = in_header.decode("latin-1").strip('"')
+    if not (key.isascii() and key.isprintable() and 0 < len(key) <= MOST_ID_CHARACTERS):
+        raise Fault(pointer, "the Idempotency-Key must be 1 to 128 printable ASCII characters")
+    if in_body is not None and in_body != key:
+        raise Fault(pointer, "differs from the Idempotency-Key")
+    return key
+
+
+def namespaced(key_id: str, response_id: str) -> str:
+    """The id of an answer that came with a public key: no browser can name another's answer.
+
+    Harmless twice, so that a client may retry with the id it sent and with the one it was given.
+    """
+    prefix = f"{key_id}:"
+    return response_id if response_id.startswith(prefix) else prefix + response_id
+
+
+def event_time(sent: str, now: datetime, pointer: str) -> datetime:
+    """When it happened, in UTC; a clock a little ahead is taken for now. Raises Fault.
+
+    `sent` is RFC 3339 with an offset; not before the year 2000, at most 5 minutes after `now`.
+    """
+    try:
+        local = datetime.fromisoformat(sent)
+        moment = local.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Fault(pointer, "is not a time such as 2026-11-22T10:00:00+01:00") from None
+    if local.tzinfo is None:
+        raise Fault(pointer, "needs a zone: end it with Z or an offset such as +01:00")
+    if moment < EARLIEST:
+        raise Fault(pointer, "is before the year 2000")
+    if moment > now + CLOCK_TOLERANCE:
+        raise Fault(pointer, "is more than 5 minutes in the future")
+    return moment

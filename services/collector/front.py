@@ -1,0 +1,48 @@
+"""What uvicorn calls: the hot route and preflights here, everything else to FastAPI."""
+
+from fastapi import FastAPI
+from starlette.types import Message, Receive, Scope, Send
+
+from services.collector.intake import ROUTE, Intake
+from services.collector.origins import STORE, Origins
+
+_ONE_ANSWER = f"{ROUTE}/"
+
+
+class Front:
+    """Pages may submit and amend; only those two addresses speak CORS."""
+
+    def __init__(self, app: FastAPI, *, intake: Intake, origins: Origins) -> None:
+        self.app = app
+        self._intake = intake
+        self._origins = origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        path, method = scope["path"], scope["method"]
+        if path == ROUTE:
+            if method == "POST":
+                await self._intake(scope, receive, send)
+                return
+            if method == "OPTIONS":
+                await self._origins.preflight(scope, send, method=b"POST")
+                return
+        elif path.startswith(_ONE_ANSWER):
+            if method == "OPTIONS":
+                await self._origins.preflight(scope, send, method=b"PATCH")
+                return
+            if method == "PATCH":
+                send = self._with_cors(scope, send)
+        await self.app(scope, receive, send)
+
+    def _with_cors(self, scope: Scope, send: Send) -> Send:
+        async def send_with_cors(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                origin = dict(scope["headers"]).get(b"origin")
+                cors = self._origins.headers(origin, scope.get(STORE))
+                message["headers"] = [*message.get("headers", ()), *cors]
+            await send(message)
+
+        return send_with_cors

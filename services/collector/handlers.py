@@ -1,0 +1,138 @@
+"""One method for each request beside the hot route: who may, what happened, and wait until Kafka has it."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from uuid_utils import uuid7
+
+from services.collector.bodies import AmendmentIn, EngagementIn, VouchIn
+from services.collector.callers import Caller, Callers, must_be_secret, must_come_from
+from services.collector.domain import Fault, chosen_id, namespaced
+from services.collector.facts import Facts, amended
+from services.collector.tokens import Amendable, AmendTokens, CustomerTokens, Vouched
+from shared.events import Event, encode
+from shared.events.responses import ResponseAmended, ResponseRetracted
+from shared.kafka import NotAcknowledged, Producer
+from shared.web import Problem
+from shared.web.auth import check_store
+from shared.web.problems import unavailable
+
+SOURCE = "/collector"
+
+_BEARER = "bearer "
+_VOUCH_SECONDS = 86_400
+
+
+class Handlers:
+    def __init__(
+        self,
+        *,
+        callers: Callers,
+        facts: Facts,
+        producer: Producer,
+        amend_tokens: AmendTokens,
+        customer_tokens: CustomerTokens,
+    ) -> None:
+        self._callers = callers
+        self._facts = facts
+        self._producer = producer
+        self._amend_tokens = amend_tokens
+        self._customer_tokens = customer_tokens
+
+    async def server(self, authorization: str, store: str | None) -> Caller:
+        """The caller, which holds a secret key that may write. Raises Problem."""
+        caller = await self._callers.find(authorization.encode("latin-1"))
+        must_be_secret(caller)
+        check_store(caller.key, store)
+        return caller
+
+    async def amend(
+        self, sent: AmendmentIn, response_id: str, *, authorization: str, origin: str | None, traceparent: str
+    ) -> ResponseAmended:
+        """Emit what changed. The answer itself may still be on its way. Raises Problem and Fault."""
+        now = datetime.now(UTC)
+        token = sent.get("amend_token")
+        if authorization[: len(_BEARER)].lower() == _BEARER and authorization[len(_BEARER) :].startswith(
+            "amd_"
+        ):
+            token, authorization = authorization[len(_BEARER) :].strip(), ""
+        caller = None
+        if authorization or token is None:
+            caller = await self._callers.find(authorization.encode("latin-1"))
+            if caller.public:
+                must_come_from(caller, origin.encode("latin-1") if origin else None)
+        if caller is not None and not caller.public:
+            must_be_secret(caller)
+            store, key_id = caller.store, caller.key.key_id
+            scale: tuple[str, str | None] = (sent.get("metric") or "nps", sent.get("scale"))
+        else:
+            answer = self._amendable(token, response_id, caller)
+            store, key_id, response_id = answer.store, answer.key_id, answer.response_id
+            scale = (answer.metric, answer.scale)
+            for name in ("metric", "scale"):
+                if sent.get(name) is not None:
+                    raise Fault(f"/{name}", "is known from the amend token; leave it out")
+        event = amended(sent, store=store, response_id=response_id, key_id=key_id, scale=scale, now=now)
+        await self._publish(event, traceparent, response_id=response_id)
+        return event
+
+    def _amendable(self, token: str | None, response_id: str, caller: Caller | None) -> Amendable:
+        if token is None:
+            raise Problem(403, "forbidden", "A public key amends with the amend_token of its answer only.")
+        answer = self._amend_tokens.read(token, now=time.time())
+        if answer is None or self._callers.config(answer.store) is None:
+            headers = {"WWW-Authenticate": 'Bearer realm="closeloop"'}
+            raise Problem(
+                401, "unauthorised", "The amend token is not valid or has expired.", headers=headers
+            )
+        own = namespaced(answer.key_id, answer.response_id) == answer.response_id
+        named = namespaced(answer.key_id, response_id) if own else response_id
+        if named != answer.response_id or (caller is not None and caller.store != answer.store):
+            raise Problem(403, "forbidden", "The amend token is for another answer.")
+        self._callers.bucket(answer.key_id, public=own).take(time.monotonic())
+        return answer
+
+    async def retract(self, response_id: str, caller: Caller, *, reason: str, traceparent: str) -> None:
+        event = ResponseRetracted(
+            store=caller.store,
+            response_id=response_id,
+            received_at=datetime.now(UTC),
+            key_id=caller.key.key_id,
+            reason=reason,
+        )
+        await self._publish(event, traceparent, response_id=response_id)
+
+    async def order(self, sent: dict[str, Any], caller: Caller, *, traceparent: str) -> str:
+        """Emit an order's event, and return its id."""
+        event = self._facts.ordered(sent, caller, now=datetime.now(UTC))
+        await self._publish(event, traceparent, order_id=event.order_id)
+        return event.order_id
+
+    async def engage(
+        self, sent: EngagementIn, caller: Caller, *, idempotency_key: str | None, traceparent: str
+    ) -> str:
+        """Emit an engagement, and return its id."""
+        header = idempotency_key.encode("latin-1") if idempotency_key is not None else None
+        engagement_id = chosen_id(sent.get("id"), header, "/id") or str(uuid7())
+        event = self._facts.engaged(sent, caller, engagement_id=engagement_id, now=datetime.now(UTC))
+        await self._publish(event, traceparent, engagement_id=engagement_id)
+        return engagement_id
+
+    def vouch(self, sent: VouchIn, caller: Caller) -> tuple[str, datetime]:
+        """A token with which a page shows who its customer is, and when it ends. Raises Fault."""
+        who = Vouched(sent.get("id"), sent.get("email"))
+        if who.id is None and who.email is None:
+            raise Fault("", "needs an id or an email")
+        expires_at = datetime.now(UTC).replace(microsecond=0)
+        expires_at += timedelta(seconds=sent.get("valid_seconds") or _VOUCH_SECONDS)
+        token = self._customer_tokens.issue(caller.store, who, expires_at=int(expires_at.timestamp()))
+        return token, expires_at
+
+    async def _publish(self, event: Event, traceparent: str, **ids: Any) -> None:
+        key, value, headers = encode(event, source=SOURCE, traceparent=traceparent)
+        try:
+            await self._producer.send(event.topic.name, key, value, headers)
+        except NotAcknowledged:
+            detail = "Kafka did not confirm the record. Send it again with the same id: it counts once."
+            raise unavailable(detail, **ids) from None

@@ -1,0 +1,37 @@
+"""A token bucket as one number: the moment at which it would be full again."""
+
+import math
+from collections.abc import Mapping
+
+from shared.web import Problem
+
+BURST_SECONDS = 1.0
+"""A bucket holds what the rate gives in this time."""
+
+
+class Bucket:
+    """At most `rate` requests a second, and as many at once after a pause; 0 is no limit."""
+
+    __slots__ = ("_cost", "_full_at", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._cost = 1 / rate if rate else 0.0
+        self._full_at = 0.0
+
+    def take(self, now: float) -> None:
+        """One request at `now` (seconds of any steady clock). Raises Problem 429."""
+        full_at = (self._full_at if self._full_at > now else now) + self._cost
+        if full_at - now > BURST_SECONDS + self._cost / 2 and self._cost:
+            raise self._exhausted(full_at - now - BURST_SECONDS)
+        self._full_at = full_at
+
+    def _exhausted(self, wait: float) -> Problem:
+        seconds = str(max(1, math.ceil(wait)))
+        headers: Mapping[str, str] = {
+            "Retry-After": seconds,
+            "RateLimit-Limit": f"{self._rate:g}",
+            "RateLimit-Remaining": "0",
+            "RateLimit-Reset": seconds,
+        }
+        return Problem(429, "rate-limited", "This key sends too many requests. Slow down.", headers=headers)

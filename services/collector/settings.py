@@ -1,0 +1,20 @@
+"""What the collector is told by its environment."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from shared.ops.settings import ListenSettings
+
+
+class CollectorSettings(ListenSettings):
+    """Prefix `COLLECTOR_`."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="COLLECTOR_")
+
+    port: int = Field(8001, ge=1, le=65535, description="Port to listen on")
+    rate_limit_per_second: float = Field(
+        2000, ge=0, description="Requests of one secret key a second, in each process; 0 is no limit"
+    )
+    public_rate_limit_per_second: float = Field(
+        100, ge=0, description="Requests of one public key a second, in each process; 0 is no limit"
+    )

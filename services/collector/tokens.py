@@ -1,0 +1,110 @@
+"""Signed tokens: `<kind>_<text>`, URL-safe.
+
+`text` is base64url without padding of a signature and the claims, a JSON array. The signature is the first
+128 bits of HMAC-SHA256 over `<kind>_` and the claims, each kind under a key of its own: no token passes for
+one of another kind.
+"""
+
+import binascii
+import hashlib
+import hmac
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+AMEND_SECONDS = 24 * 3600
+_SIGNATURE_BYTES = 16
+_LONGEST = 2048
+
+
+class _Signer:
+    def __init__(self, kind: str, key: bytes) -> None:
+        self._prefix = f"{kind}_".encode()
+        # The key and the prefix are hashed in once; a copy for each token takes over from there.
+        self._keyed = hmac.new(key, self._prefix, hashlib.sha256)
+
+    def _signature(self, claims: bytes) -> bytes:
+        mac = self._keyed.copy()
+        mac.update(claims)
+        return mac.digest()[:_SIGNATURE_BYTES]
+
+    def sign(self, claims: list[Any]) -> str:
+        text = orjson.dumps(claims)
+        return (self._prefix + urlsafe_b64encode(self._signature(text) + text).rstrip(b"=")).decode()
+
+    def read(self, token: str) -> list[Any] | None:
+        """The claims of a token that we signed; None for anything else."""
+        if len(token) > _LONGEST or not token.isascii() or not token.startswith(self._prefix.decode()):
+            return None
+        text = token[len(self._prefix) :]
+        try:
+            raw = urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        except binascii.Error:
+            return None
+        signature, claims = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
+        if not hmac.compare_digest(self._signature(claims), signature):
+            return None
+        return list(orjson.loads(claims))
+
+
+@dataclass(frozen=True, slots=True)
+class Amendable:
+    """An answer that the bearer may amend. The scale travels along, so that a score can be checked."""
+
+    store: str
+    response_id: str
+    expires_at: int
+    metric: str
+    scale: str
+    key_id: str
+
+
+class AmendTokens:
+    """Given with a 202; whoever sent the answer may complete it for 24 hours."""
+
+    def __init__(self, key: bytes) -> None:
+        self._signer = _Signer("amd", key)
+
+    def issue(self, store: str, response_id: str, *, now: int, metric: str, scale: str, key_id: str) -> str:
+        """`now` in seconds since 1970."""
+        return self._signer.sign([store, response_id, now + AMEND_SECONDS, metric, scale, key_id])
+
+    def read(self, token: str, *, now: float) -> Amendable | None:
+        """None when it is not ours or has expired."""
+        claims = self._signer.read(token)
+        if claims is None or len(claims) != 6 or claims[2] < now:
+            return None
+        return Amendable(*claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """The customer whom a store's server vouches for."""
+
+    id: str | None
+    email: str | None
+
+
+class CustomerTokens:
+    """A store's server hands one to the page of a signed-in customer: `POST /v1/customer-tokens`."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._signers: dict[str, _Signer] = {}
+
+    def _of(self, store: str) -> _Signer:
+        if store not in self._signers:
+            self._signers[store] = _Signer("cst", hmac.digest(self._key, store.encode(), hashlib.sha256))
+        return self._signers[store]
+
+    def issue(self, store: str, who: Vouched, *, expires_at: int) -> str:
+        return self._of(store).sign([store, who.id, who.email, expires_at])
+
+    def read(self, store: str, token: str, *, now: float) -> Vouched | None:
+        """None when it was not signed for this store or has expired."""
+        claims = self._of(store).read(token)
+        if claims is None or len(claims) != 4 or claims[0] != store or claims[3] < now:
+            return None
+        return Vouched(claims[1], claims[2])
