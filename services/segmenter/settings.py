@@ -31,7 +31,7 @@ class SegmenterSettings(ListenSettings):
     model_config = SettingsConfigDict(env_prefix="SEGMENTER_", frozen=True, extra="ignore")
 
     port: int = Field(8003, ge=1, le=65535, description="Port to listen on")
-    batch_records: int = Field(500, ge=1, le=5000, description="Facts stored in one transaction, at most")
+    batch_records: int = Field(1000, ge=1, le=5000, description="Facts stored in one transaction, at most")
     publish_interval_seconds: float = Field(
         5, ge=0, description="Least time between two events of one customer"
     )

@@ -1,5 +1,6 @@
 """The fold of a customer's facts into the stored ruling, under the customer's lock."""
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -39,6 +40,7 @@ async def refold(
     for row in rows:
         changed = replace(row, contact=row.contact.merged(named[row.key]))
         if row.key in folding:
+            await asyncio.sleep(0)  # a batch of busy customers must not keep heartbeats waiting
             _, ruling = judge(records[row.key], book[row.key.store], now)
             changed = replace(changed, ruling=ruling, folded_at=now)
         after.append(_numbered(row, changed, now, (traces or {}).get(row.key, "")))
