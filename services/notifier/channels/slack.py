@@ -10,9 +10,10 @@ from services.notifier.channels.request import Request
 from services.notifier.domain import Answer, Priority
 from services.notifier.settings import Channel
 
-LONGEST_COMMENT = 1500
+LONGEST_COMMENT = 2500
 LONGEST_FIELD = 150
 
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _MARKS = {
     Priority.URGENT: ":rotating_light:",
     Priority.HIGH: ":warning:",
@@ -32,10 +33,18 @@ def escaped(text: str, longest: int) -> str:
     `<!channel>`, `<@user>` and `<https://…|…>` need their brackets. What customers write goes into
     `plain_text` elements, where Slack parses no mrkdwn either.
     """
-    kept = "".join(c for c in text if c.isprintable() or c == "\n")
-    if len(kept) > longest:
-        kept = kept[: longest - 1] + "…"
-    return kept.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    kept: list[str] = []
+    room = longest - 1
+    for character in text:
+        if not character.isprintable() and character != "\n":
+            continue
+        piece = _ENTITIES.get(character, character)
+        room -= len(piece)
+        if room < 0:
+            kept.append("…")
+            break
+        kept.append(piece)
+    return "".join(kept)
 
 
 def build(message: Message, _: Channel, __: datetime) -> Request:

@@ -18,12 +18,12 @@ def delay_after(
     """Seconds until the next try after the failed `attempt` (1 is the first), or None: it was the last.
 
     Full jitter: `luck` of 0..1 of the scheduled wait, so that what failed together does not come back
-    together. A receiver that asks for more time gets it, up to a day. `scale` shortens it for tests.
+    together; `scale` shortens it for tests. A receiver that asks for more time gets it, up to a day.
     """
     if attempt >= MOST_ATTEMPTS:
         return None
-    wait = _SCHEDULE[attempt - 1] * luck
-    return min(max(wait, retry_after_seconds or 0.0), _LONGEST_WAIT) * scale
+    wait = _SCHEDULE[attempt - 1] * luck * scale
+    return min(max(wait, retry_after_seconds or 0.0), _LONGEST_WAIT)
 
 
 class Breaker:
