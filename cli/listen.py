@@ -53,7 +53,7 @@ def receiving(print_line: Print) -> Iterator[str]:
             f"Alerts cannot be received on {url}: {error.strerror}",
             remedy="Another `closeloop listen` or `make demo` may have the port; it prints the alerts.",
         ) from error
-    thread = threading.Thread(target=server.serve_forever, name="alerts", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="alerts", daemon=True)
     thread.start()
     try:
         yield url

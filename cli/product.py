@@ -1,11 +1,14 @@
 """The product that a command works on: what the environment names, else the copy that `make run` started."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+
+import structlog
 
 from cli import CommandError
 from deploy.local import demo_file
@@ -101,6 +104,9 @@ async def database(*, statement_timeout_seconds: float = 30) -> AsyncIterator[Da
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """The result of the work; a PostgreSQL or Kafka that is away becomes one sentence."""
+    if not structlog.is_configured():
+        # What the services' own code has to say is for their logs; here the output is the command's.
+        structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return asyncio.run(work)
     except CommandError:

@@ -77,4 +77,4 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
         await reader.readline()
     elif (length := int(headers.get("content-length", "0"))) > 0:
         body = await reader.readexactly(length)
-    return Answer(int(first.split()[1]), headers, body)
+    return Answer(int(first[9:12]), headers, body)

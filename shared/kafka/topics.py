@@ -1,5 +1,6 @@
 """Create what is missing; never change what is there."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +17,6 @@ _REQUEST_TIMEOUT_MS = 15_000
 
 class TopicError(Exception):
     """No broker answers, or it refuses a topic. `str()` is a sentence for operators."""
-
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,7 @@ async def ensure(bootstrap: str, *, partitions: int = PARTITIONS, replication: i
             if code and for_code(code) is not TopicAlreadyExistsError:
                 reason = for_code(code).description
                 raise TopicError(f"Kafka does not create the topic {name}: {reason}")
+        await _visible(admin, [topic.name for topic in missing])
         return [topic.name for topic in missing]
 
 
@@ -63,6 +64,15 @@ async def describe(bootstrap: str) -> list[TopicState]:
         differs = [f"{k}={actual.get(k)}" for k, v in topic.config.items() if actual and actual.get(k) != v]
         states.append(TopicState(topic.name, found.get(topic.name, 0), tuple(differs)))
     return states
+
+
+async def _visible(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Wait until the broker shows topics that the controller has just made."""
+    for _ in range(300):
+        if all(topic["partitions"] for topic in await admin.describe_topics(names)):
+            return
+        await asyncio.sleep(0.05)
+    raise TopicError("Kafka made the topics and does not show them")
 
 
 @asynccontextmanager
