@@ -37,15 +37,10 @@ def build(
     runtime = Runtime("scorer", platform, settings, config, loops=loops, only=only)
     counting = Counting(config, SeriesBook())
     ring = runtime.publish("publisher", PublishedScores(counting, settings.publish_interval_seconds))
-
-    def committed() -> None:
-        counting.committed()
-        ring()
-
     runtime.consume(
         (RESPONSES, CUSTOMERS),
         Handlers(counting).table(),
-        on_commit=committed,
+        on_commit=ring,
         batch_records=settings.batch_records,
     )
 

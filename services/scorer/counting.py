@@ -41,45 +41,38 @@ class Counting:
         self.stores = {name: StoreRules(store) for name, store in config.stores.items()}
         self.book = book
         self._profiles: dict[Profile, tuple[int, ...]] = {}
-        self._fresh_profiles: dict[Profile, tuple[int, ...]] = {}
 
     def begin(self) -> None:
-        """Call it first in every transaction."""
-        self.book.begin()
-        self._fresh_profiles = {}
+        """Nothing any more: what a transaction made is remembered when a later one finds it committed."""
 
-    def committed(self) -> None:
-        """Call it when the transaction committed."""
-        self.book.committed()
-        if len(self._profiles) > _MOST_PROFILES:
-            self._profiles.clear()
-        self._profiles.update(self._fresh_profiles)
-        self._fresh_profiles = {}
+    committed = begin
 
     async def recount(
         self,
         db: Connection,
-        changed: list[Answer],
+        answers: list[Answer],
         *,
         spells: Mapping[Key, Spells],
         new_respondents: AbstractSet[Key] = frozenset(),
         former_respondents: AbstractSet[Key] = frozenset(),
+        whole_respondents: bool = False,
         shard: int,
     ) -> int:
-        """Write the changed answers and move the buckets; returns how many answers count differently.
+        """Count these answers anew, write what changed and move the buckets; returns how many moved.
 
         The respondents of all of them are locked, also those whom stored answers belonged to before
         (`former_respondents`). Other answers of the same people may stop or start being the latest; they are
-        read here and written too.
+        read here and written too, unless these are all that their `whole_respondents` gave.
         """
-        others = await self._others(db, changed, new_respondents, former_respondents)
-        involved = [*changed, *others]
+        others = []
+        if not whole_respondents:
+            others = await self._others(db, answers, new_respondents, former_respondents)
+        involved = [*answers, *others]
         before = [(answer.counted, answer.latest) for answer in involved]
-        profiles = [self._profile(answer, spells) for answer in changed]
-        await self._know(db, {profile for profile in profiles if profile})
-        for answer, profile in zip(changed, profiles, strict=True):
-            series = self._profiles.get(profile) or self._fresh_profiles[profile] if profile else None
-            answer.counted = self._contribution(answer, series) if series else None
+        profiles = [self._profile(answer, spells) for answer in answers]
+        series = await self._series_of(db, {profile for profile in profiles if profile})
+        for answer, profile in zip(answers, profiles, strict=True):
+            answer.counted = self._contribution(answer, series[profile]) if profile else None
         settle_latest(involved)
         ledger = Ledger()
         moved = []
@@ -87,11 +80,10 @@ class Counting:
             if answer.counted != was_counted or answer.latest != was_latest:
                 ledger.note(was_counted, was_latest, answer.counted, answer.latest)
                 moved.append(answer)
-        touched = {id(answer): answer for answer in [*changed, *moved]}.values()
-        if fresh := [answer for answer in touched if not answer.stored]:
-            await store.insert_answers(db, fresh)
-        await store.update_answers(db, [answer for answer in touched if answer.stored])
-        await store.add_rivals(db, changed)
+        await store.insert_answers(db, [answer for answer in answers if not answer.stored])
+        await store.update_answers(db, [answer for answer in answers if answer.stored and answer.changed])
+        await store.move_answers(db, [answer for answer in moved if answer.stored and not answer.changed])
+        await store.add_rivals(db, answers)
         await store.add_to_buckets(db, ledger.deltas(), shard)
         return len(moved)
 
@@ -101,7 +93,7 @@ class Counting:
         """Answers that are stored as counting elsewhere than these rules count them. Writes nothing."""
         profiles = [self._profile(answer, spells) for answer in answers]
         series = {profile: self._series(profile) for profile in set(profiles) if profile}
-        ids = await self.book.find_all(db, [one for several in series.values() for one in several])
+        ids = await self.book.find_all(db, {one for several in series.values() for one in several})
         wrong = []
         for answer, profile in zip(answers, profiles, strict=True):
             expected = None
@@ -113,21 +105,21 @@ class Counting:
         return wrong
 
     async def _others(
-        self, db: Connection, changed: list[Answer], new: AbstractSet[Key], former: AbstractSet[Key]
+        self, db: Connection, answers: list[Answer], new: AbstractSet[Key], former: AbstractSet[Key]
     ) -> list[Answer]:
-        """The answers beside the changed ones that decide which is the latest of a respondent.
+        """The answers beside these that decide which is the latest of a respondent.
 
         Where all changes are new answers, the present latest is enough. Where a stored answer changed, it may
         have been the latest, and any other may take its place.
         """
         back, plain = set(former), set[Key]()
-        for answer in changed:
+        for answer in answers:
             if answer.body and answer.body.respondent:
                 key = (answer.store, answer.body.respondent)
                 (back if answer.stored else plain).add(key)
-        found = await store.answers_of(db, back, only_latest=False)
-        found += await store.answers_of(db, plain - back - new, only_latest=True)
-        mine = {(answer.store, answer.response_id) for answer in changed}
+        found = await store.standing_answers(db, back, only_latest=False)
+        found += await store.standing_answers(db, plain - back - new, only_latest=True)
+        mine = {(answer.store, answer.response_id) for answer in answers}
         return [answer for answer in found if (answer.store, answer.response_id) not in mine]
 
     def _profile(self, answer: Answer, spells: Mapping[Key, Spells]) -> Profile | None:
@@ -146,15 +138,20 @@ class Counting:
             *rules.cuts.profile(body.segments, body.touchpoint, tier),
         )
 
-    async def _know(self, db: Connection, profiles: set[Profile]) -> None:
-        """Look up, or make, the series of profiles that were not seen before."""
-        unknown = [p for p in profiles if p not in self._profiles and p not in self._fresh_profiles]
-        if not unknown:
-            return
-        series = {profile: self._series(profile) for profile in unknown}
-        ids = await self.book.ids(db, [one for several in series.values() for one in several])
+    async def _series_of(self, db: Connection, profiles: set[Profile]) -> dict[Profile, tuple[int, ...]]:
+        """The ids of the series of each profile, made where missing."""
+        known = {profile: self._profiles[profile] for profile in profiles if profile in self._profiles}
+        series = {profile: self._series(profile) for profile in profiles - known.keys()}
+        if not series:
+            return known
+        ids = await self.book.ids(db, {one for several in series.values() for one in several})
+        if len(self._profiles) > _MOST_PROFILES:
+            self._profiles.clear()
         for profile, several in series.items():
-            self._fresh_profiles[profile] = tuple(sorted(ids[one] for one in several))
+            known[profile] = tuple(sorted(ids[one] for one in several))
+            if self.book.knows(several):
+                self._profiles[profile] = known[profile]
+        return known
 
     def _series(self, profile: Profile) -> list[Series]:
         """The series that an answer of this profile counts in."""

@@ -29,28 +29,26 @@ class Handlers:
     async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
         db = await driver(session)
-        self._counting.begin()
         keys = {_key(received.event) for received in batch}
         known = await store.read_answers(db, keys)
         spells, new = await store.lock_respondents(db, _respondents(batch, known.values()))
         if known:
-            known = await store.read_answers(db, keys)  # again: what the lock guards may have changed
-        before = {(a.store, a.body.respondent) for a in known.values() if a.body and a.body.respondent}
+            known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
+        before = {key: _respondent(answer) for key, answer in known.items()}
         outcomes: Counter[str] = Counter()
         changed: dict[Key, Answer] = {}
         for received in batch:
             key = _key(received.event)
             answer = changed.get(key) or known.get(key) or Answer(*key)
-            outcome = _merge(answer, received)
-            outcomes[outcome.value] += 1
-            if outcome is not Outcome.DUPLICATE or answer.new_rivals or answer.stored:
+            outcomes[_merge(answer, received).value] += 1
+            if answer.changed or answer.new_rivals:
                 changed[key] = answer
         await self._counting.recount(
             db,
             list(changed.values()),
             spells=spells,
             new_respondents=new,
-            former_respondents=before,
+            former_respondents={one for key in changed if (one := before.get(key))},
             shard=min(received.partition for received in batch),
         )
         _measure(changed.values(), outcomes)
@@ -59,7 +57,9 @@ class Handlers:
     async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """Count answers under the tier that was in force when they were given."""
         db = await driver(session)
-        self._counting.begin()
+        # The answers in the same transaction have locked respondents of their own, so two members could wait
+        # for each other. Let go before PostgreSQL calls it a deadlock (1 s), and try all again.
+        await db.execute("SET LOCAL lock_timeout = '800ms'")
         newest: dict[Key, CustomerChanged] = {}
         for received in batch:
             event = received.event
@@ -69,11 +69,12 @@ class Handlers:
                 newest[key] = event
         await store.lock_respondents(db, newest)
         moved = await tiers.keep_newer(db, newest)
-        answers = await store.answers_of(db, moved, only_latest=False)
+        answers = await store.answers_of(db, moved)
         await self._counting.recount(
             db,
             answers,
             spells=moved,
+            whole_respondents=True,
             shard=CUSTOMERS_SHARD + min(received.partition for received in batch),
         )
         return {"ok": len(moved), "duplicate": len(batch) - len(moved)}
@@ -115,8 +116,12 @@ def _respondents(batch: Sequence[Received], known: Iterable[Answer]) -> set[Key]
         for received in batch
         if type(event := received.event) is ResponseSubmitted and event.customer
     }
-    found.update((a.store, a.body.respondent) for a in known if a.body and a.body.respondent)
+    found.update(one for answer in known if (one := _respondent(answer)))
     return found
+
+
+def _respondent(answer: Answer) -> Key | None:
+    return (answer.store, answer.body.respondent) if answer.body and answer.body.respondent else None
 
 
 def _measure(answers: Iterable[Answer], outcomes: Counter[str]) -> None:

@@ -57,7 +57,8 @@ class Answer:
     """All that is known under one response id.
 
     `body` is None while only amendments or a retraction arrived. `counted` and `latest` are what the
-    buckets hold for it, and `new_rivals` the bodies that lost since it was read.
+    buckets hold for it, and `new_rivals` the bodies that lost since it was read. `stored`: there is a row of
+    it; `changed`: that row does not say what is known now.
     """
 
     store: str
@@ -70,19 +71,19 @@ class Answer:
     rivals: set[str] = field(default_factory=set)
     new_rivals: list[Body] = field(default_factory=list)
     stored: bool = False
+    changed: bool = False
 
     def submit(self, body: Body) -> Outcome:
         """Two bodies under one id: the lowest `ce_id` wins, the other is a visible conflict."""
         mine = self.body
-        if mine is None:
+        if mine is None or body.ce_id < mine.ce_id:
             self.body = body
+            self.changed = True
+        if mine is None:
             return Outcome.OK
         if body.fingerprint == mine.fingerprint:
-            if body.ce_id < mine.ce_id:
-                self.body = body
             return Outcome.DUPLICATE
-        winner, loser = (body, mine) if body.ce_id < mine.ce_id else (mine, body)
-        self.body = winner
+        winner, loser = (body, mine) if self.body is body else (mine, body)
         known = loser.fingerprint in self.rivals
         self.rivals.discard(winner.fingerprint)
         if not known:
@@ -97,14 +98,16 @@ class Answer:
             known = self.amended.get(name)
             if known is None or (known.number, known.ce_id) < (number, ce_id):
                 self.amended[name] = Revision(number, ce_id, value)
+                self.changed = True
                 outcome = Outcome.OK
         return outcome
 
     def retract(self) -> Outcome:
         """Final: nothing that arrives later brings it back."""
-        outcome = Outcome.DUPLICATE if self.retracted else Outcome.OK
-        self.retracted = True
-        return outcome
+        if self.retracted:
+            return Outcome.DUPLICATE
+        self.retracted = self.changed = True
+        return Outcome.OK
 
     @property
     def counts(self) -> bool:

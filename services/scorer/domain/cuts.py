@@ -1,5 +1,6 @@
 """By what the scores of a store are cut, and which cuts one answer belongs to."""
 
+import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -9,6 +10,9 @@ TIER = "tier"
 TOUCHPOINT = "touchpoint"
 UNKNOWN = "unknown"
 OTHER = "other"
+
+_PART = re.compile(r"(?:[^,\\]|\\.)+", re.DOTALL)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 
 
 class Cut(NamedTuple):
@@ -34,8 +38,11 @@ class Cuts:
     ) -> None:
         self._dimensions = dict(dimensions)
         self._touchpoints = touchpoints
-        alone = [(name,) for name in self._dimensions]
-        self._sets: list[tuple[str, ...]] = [(TOUCHPOINT,), (TIER,), *alone, *combinations]
+        wanted = [(TOUCHPOINT,), (TIER,), *[(name,) for name in self._dimensions], *combinations]
+        unique: dict[frozenset[str], tuple[str, ...]] = {}
+        for names in wanted:
+            unique.setdefault(frozenset(names), tuple(dict.fromkeys(names)))
+        self._sets = list(unique.values())
 
     def profile(
         self, segments: Mapping[str, str], touchpoint: str | None, tier: str | None
@@ -60,11 +67,14 @@ class Cuts:
     def declared(self, segment: str, touchpoint: str) -> Cut | None:
         """The cut that a query names, in its stored spelling; None when it is not declared."""
         values: dict[str, str] = {}
-        for part in filter(None, segment.split(",")):
+        parts = _PART.findall(segment)
+        if ",".join(parts) != segment:
+            return None
+        for part in parts:
             name, colon, value = part.partition(":")
             if not colon or name in values or name == TOUCHPOINT:
                 return None
-            values[name] = value
+            values[name] = _ESCAPE.sub(r"\1", value)
         if touchpoint:
             values[TOUCHPOINT] = touchpoint
         if not values:
@@ -98,8 +108,13 @@ class Cuts:
 
     @staticmethod
     def _named(names: Sequence[str], values: Mapping[str, str]) -> Cut:
-        segment = ",".join(f"{name}:{values[name]}" for name in sorted(names) if name != TOUCHPOINT)
-        return Cut(segment, values[TOUCHPOINT] if TOUCHPOINT in names else "")
+        parts = [f"{name}:{_spelled(values[name])}" for name in sorted(names) if name != TOUCHPOINT]
+        return Cut(",".join(parts), values[TOUCHPOINT] if TOUCHPOINT in names else "")
+
+
+def _spelled(value: str) -> str:
+    """A comma within a value is written `\\,`, so that `a,b:c` is not the value `a` beside a segment `b`."""
+    return value.replace("\\", "\\\\").replace(",", "\\,") if "," in value or "\\" in value else value
 
 
 def tier_before(spells: Sequence[tuple[datetime, str]], moment: datetime) -> str | None:

@@ -100,8 +100,11 @@ def spells_of(tiers: list[list[str]]) -> Spells:
     return [(datetime.fromisoformat(since), tier) for since, tier in tiers]
 
 
-async def read_answers(db: Connection, keys: Iterable[Key]) -> dict[Key, Answer]:
-    """These answers, as far as they are stored, with the fingerprints of their rivals."""
+async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = False) -> dict[Key, Answer]:
+    """These answers, as far as they are stored, with the fingerprints of their rivals.
+
+    Who writes them afterwards needs their `lock`: an answer without a respondent has no other guard.
+    """
     wanted = sorted(keys)
     if not wanted:
         return {}
@@ -110,28 +113,59 @@ async def read_answers(db: Connection, keys: Iterable[Key]) -> dict[Key, Answer]
         f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
                 WHERE c.store = a.store AND c.response_id = a.response_id) AS rivals
             FROM unnest($1::text[], $2::text[]) AS k(store, response_id)
-            JOIN scorer.answers a USING (store, response_id)""",
+            JOIN scorer.answers a USING (store, response_id)
+            {"ORDER BY a.store, a.response_id FOR UPDATE OF a" if lock else ""}""",
         stores,
         ids,
     )
     return {(row[0], row[1]): answer_of(row, row["rivals"]) for row in rows}
 
 
-async def answers_of(db: Connection, respondents: Iterable[Key], *, only_latest: bool) -> list[Answer]:
-    """The counted answers of these respondents; with `only_latest` the ones that are latest now."""
+async def answers_of(db: Connection, respondents: Iterable[Key]) -> list[Answer]:
+    """The counted answers of these respondents."""
     wanted = sorted(respondents)
     if not wanted:
         return []
     stores, refs = zip(*wanted, strict=True)
     rows = await db.fetch(
         f"""SELECT {ANSWER_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
-            JOIN scorer.answers a USING (store, respondent)
-            WHERE a.series IS NOT NULL AND (a.latest OR NOT $3)""",
+            JOIN scorer.answers a USING (store, respondent) WHERE a.series IS NOT NULL""",
+        stores,
+        refs,
+    )
+    return [answer_of(row, []) for row in rows]
+
+
+async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_latest: bool) -> list[Answer]:
+    """The counted answers of these respondents, or the latest of them, as far as `settle_latest` looks.
+
+    What they said is not read: they may be moved, and not stored as changed.
+    """
+    wanted = sorted(respondents)
+    if not wanted:
+        return []
+    stores, refs = zip(*wanted, strict=True)
+    rows = await db.fetch(
+        """SELECT a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.latest,
+                  a.day, a.grp, a.score, a.series
+           FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+           JOIN scorer.answers a USING (store, respondent)
+           WHERE a.series IS NOT NULL AND (a.latest OR NOT $3)""",
         stores,
         refs,
         only_latest,
     )
-    return [answer_of(row, []) for row in rows]
+    return [
+        Answer(
+            store=store,
+            response_id=response_id,
+            body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, ""),
+            counted=Contribution(tuple(series), day, Group(group), score),
+            latest=latest,
+            stored=True,
+        )
+        for store, response_id, respondent, metric, scale, at, latest, day, group, score, series in rows
+    ]
 
 
 def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
@@ -166,7 +200,9 @@ def _record(answer: Answer) -> tuple[Any, ...]:
         body.received_at if body else None,
         body.ce_id if body else None,
         body.fingerprint if body else None,
-        orjson.dumps(answer.amended).decode() if answer.amended else None,
+        orjson.dumps({name: tuple(one) for name, one in answer.amended.items()}).decode()
+        if answer.amended
+        else None,
         answer.retracted,
         answer.latest,
         counted.day if counted else None,
@@ -182,9 +218,10 @@ _NAMES = tuple(name.strip().removeprefix("a.") for name in ANSWER_COLUMNS.split(
 
 async def insert_answers(db: Connection, answers: Sequence[Answer]) -> None:
     """Answers that are not stored yet."""
-    await db.copy_records_to_table(
-        "answers", schema_name="scorer", columns=_NAMES, records=[_record(answer) for answer in answers]
-    )
+    if answers:
+        await db.copy_records_to_table(
+            "answers", schema_name="scorer", columns=_NAMES, records=[_record(answer) for answer in answers]
+        )
 
 
 async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
@@ -193,7 +230,7 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
     if not records:
         return
     columns: list[Any] = [list(column) for column in zip(*records, strict=True)]
-    columns[15] = [None if s is None else "{" + ",".join(map(str, s)) + "}" for s in columns[15]]
+    columns[15] = [_array(series) for series in columns[15]]
     await db.execute(
         """UPDATE scorer.answers a SET respondent = n.respondent, metric = n.metric, scale = n.scale,
                answered_at = n.answered_at, received_at = n.received_at, ce_id = n.ce_id,
@@ -208,6 +245,33 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
            WHERE a.store = n.store AND a.response_id = n.response_id""",
         *columns,
     )
+
+
+async def move_answers(db: Connection, answers: Iterable[Answer]) -> None:
+    """Answers that only count elsewhere than before, or stopped or started being the latest."""
+    moved = sorted(answers, key=lambda a: (a.store, a.response_id))
+    if not moved:
+        return
+    places = [
+        (a.counted.day, int(a.counted.group), a.counted.score) if a.counted else (None,) * 3 for a in moved
+    ]
+    await db.execute(
+        """UPDATE scorer.answers a SET latest = n.latest, day = n.day, grp = n.grp, score = n.score,
+               series = n.series::int[]
+           FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::date[], $6::smallint[],
+                       $7::smallint[]) AS n(store, response_id, latest, series, day, grp, score)
+           WHERE a.store = n.store AND a.response_id = n.response_id""",
+        [a.store for a in moved],
+        [a.response_id for a in moved],
+        [a.latest for a in moved],
+        [_array(a.counted.series if a.counted else None) for a in moved],
+        *[list(column) for column in zip(*places, strict=True)],
+    )
+
+
+def _array(series: Sequence[int] | None) -> str | None:
+    """An array as PostgreSQL writes it: unnest would flatten an array of arrays."""
+    return None if series is None else "{" + ",".join(map(str, series)) + "}"
 
 
 async def add_rivals(db: Connection, answers: Iterable[Answer]) -> None:

@@ -8,10 +8,22 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from services.scorer.store.series import Series
+from shared.feedback.metrics import Metric, scale_for
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Id = tuple[int, str, str]
 """Series, policy, window."""
+
+_DEFAULT_SCALES = [(metric.value, scale_for(metric).id) for metric in Metric]
+
+
+@dataclass(frozen=True, slots=True)
+class Promised:
+    """What is published of a store: every series of a default scale, by one policy, over these windows."""
+
+    store: str
+    policy: str
+    windows: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +58,27 @@ class Unpublished:
     previous: Any
 
 
-async def due(db: Connection, stores: Sequence[str], interval_seconds: float, limit: int) -> list[Due]:
+async def due(db: Connection, promised: Sequence[Promised], interval_seconds: float, limit: int) -> list[Due]:
     """Series that somebody changed, or that time changes, and that were not computed just now."""
     rows = await db.fetch(
         """SELECT s.id, s.store, s.metric, s.scale, s.segment, s.touchpoint, m.changes
            FROM (SELECT series, sum(changes)::bigint AS changes FROM scorer.marks GROUP BY series) m
            JOIN scorer.series s ON s.id = m.series
-           LEFT JOIN LATERAL (
+           JOIN unnest($1::text[], $2::text[], $3::text[]) AS p(store, policy, windows) USING (store)
+           JOIN unnest($4::text[], $5::text[]) AS d(metric, scale) USING (metric, scale)
+           CROSS JOIN LATERAL (
                SELECT min(c.marks) AS marks, min(c.expires_at) AS expires_at,
-                      max(c.computed_at) AS computed_at
-               FROM scorer.scores c WHERE c.series = s.id) c ON true
-           WHERE s.store = ANY($1) AND (
-               c.marks IS NULL OR (c.marks < m.changes OR c.expires_at <= clock_timestamp())
-               AND c.computed_at <= clock_timestamp() - make_interval(secs => $2))
-           ORDER BY c.computed_at NULLS FIRST LIMIT $3""",
-        stores,
+                      max(c.computed_at) AS computed_at, count(*) AS windows
+               FROM scorer.scores c WHERE c.series = s.id AND c.policy = p.policy
+                AND c."window" = ANY(string_to_array(p.windows, ' '))) c
+           WHERE c.windows < cardinality(string_to_array(p.windows, ' '))
+              OR (c.marks < m.changes OR c.expires_at <= clock_timestamp())
+                 AND c.computed_at <= clock_timestamp() - make_interval(secs => $6)
+           ORDER BY c.computed_at NULLS FIRST LIMIT $7""",
+        [one.store for one in promised],
+        [one.policy for one in promised],
+        [" ".join(one.windows) for one in promised],
+        *[list(column) for column in zip(*_DEFAULT_SCALES, strict=True)],
         interval_seconds,
         limit,
     )
@@ -68,7 +86,8 @@ async def due(db: Connection, stores: Sequence[str], interval_seconds: float, li
 
 
 async def keep(db: Connection, scores: Iterable[Score]) -> None:
-    """Store the scores; `seq` rises only where the shown figure changed."""
+    """Store the scores. `seq` rises only where the shown figure changed; `previous` is what was
+    published last."""
     rows = [
         (*score.id, score.marks, score.expires_at, score.as_of, score.figure.decode())
         for score in sorted(scores, key=lambda score: score.id)
@@ -84,7 +103,8 @@ async def keep(db: Connection, scores: Iterable[Score]) -> None:
            ON CONFLICT (series, policy, "window") DO UPDATE SET
                marks = excluded.marks, expires_at = excluded.expires_at, computed_at = excluded.computed_at,
                as_of = CASE WHEN c.figure = excluded.figure THEN c.as_of ELSE excluded.as_of END,
-               previous = CASE WHEN c.figure = excluded.figure THEN c.previous ELSE c.figure END,
+               previous = CASE WHEN c.figure = excluded.figure OR c.seq > c.published_seq THEN c.previous
+                               ELSE c.figure END,
                seq = CASE WHEN c.figure = excluded.figure THEN c.seq ELSE c.seq + 1 END,
                figure = excluded.figure""",
         *[list(column) for column in zip(*rows, strict=True)],

@@ -1,13 +1,13 @@
 """Read rolling counts: whole days from the buckets, the ragged ends from the answers."""
 
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
 from shared.feedback.nps import Counts
-from shared.feedback.windows import Split, Window
+from shared.feedback.windows import Days, Split, Window
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -20,11 +20,12 @@ class Tally(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """A tally and its oldest answer: the instant if it lies in a ragged end, and the oldest whole day."""
+    """A tally and its oldest answer: the instant within each ragged end, and the oldest whole day."""
 
     tally: Tally
-    first: datetime | None
-    first_day: date | None
+    in_head: datetime | None = None
+    first_day: date | None = None
+    in_tail: datetime | None = None
 
 
 class TooManyAnswers(Exception):
@@ -32,6 +33,7 @@ class TooManyAnswers(Exception):
 
 
 NOTHING = Tally(Counts(), 0)
+_FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 async def tally(db: Connection, store: str, series: int, part: Split, *, latest: bool) -> Tally:
@@ -60,42 +62,65 @@ async def tally(db: Connection, store: str, series: int, part: Split, *, latest:
     return _sum(rows)
 
 
-async def tallies(
-    db: Connection, store: str, series: Sequence[int], part: Split, *, latest: bool
-) -> dict[int, Counted]:
-    """Many series of one store over one window; each end of the window is read once for all of them."""
-    flag = "AND latest" if latest else ""
-    prefix = "latest_" if latest else ""
-    result = {one: Counted(NOTHING, None, None) for one in series}
-    if part.days:
-        rows = await db.fetch(
-            f"""SELECT sum({prefix}detractors), sum({prefix}passives), sum({prefix}promoters),
-                       sum({prefix}points)::bigint, series,
-                       min(day) FILTER (WHERE {prefix}detractors + {prefix}passives + {prefix}promoters <> 0)
-                FROM scorer.buckets WHERE series = ANY($1) AND day BETWEEN $2 AND $3 GROUP BY series""",
-            series,
-            *part.days,
+class Reading:
+    """Many series of one store over several windows that end at one moment.
+
+    What two windows share, as their new end, is read once.
+    """
+
+    def __init__(self, db: Connection, store: str, series: Sequence[int], *, latest: bool) -> None:
+        self._db = db
+        self._store = store
+        self._series = series
+        self._flag = "AND latest" if latest else ""
+        self._prefix = "latest_" if latest else ""
+        self._ends: dict[Window, dict[int, tuple[Tally, datetime]]] = {}
+
+    async def tallies(self, part: Split) -> dict[int, Counted]:
+        """Every series over one window."""
+        days = await self._days(part.days) if part.days else {}
+        head = await self._end(part.head) if part.head else {}
+        tail = await self._end(part.tail) if part.tail else {}
+        result = {}
+        for series in self._series:
+            whole, first_day = days.get(series, (NOTHING, None))
+            old, in_head = head.get(series, (NOTHING, None))
+            new, in_tail = tail.get(series, (NOTHING, None))
+            total = Tally(whole.counts + old.counts + new.counts, whole.points + old.points + new.points)
+            result[series] = Counted(total, in_head, first_day, in_tail)
+        return result
+
+    async def coming(self, now: datetime) -> dict[int, datetime]:
+        """The next answer of each series that is ahead of our clock: its sender's runs before ours."""
+        return {series: first for series, (_, first) in (await self._end(Window(now, _FOREVER))).items()}
+
+    async def _days(self, days: Days) -> dict[int, tuple[Tally, date | None]]:
+        p = self._prefix
+        rows = await self._db.fetch(
+            f"""SELECT sum({p}detractors), sum({p}passives), sum({p}promoters), sum({p}points)::bigint,
+                       series, min(day) FILTER (WHERE {p}detractors + {p}passives + {p}promoters <> 0)
+                FROM scorer.buckets JOIN unnest($1::int[]) AS w(series) USING (series)
+                WHERE day BETWEEN $2 AND $3 GROUP BY series""",
+            self._series,
+            *days,
         )
-        for row in rows:
-            result[row[4]] = Counted(_sum([row]), None, row[5])
-    for end in filter(None, (part.head, part.tail)):
-        rows = await db.fetch(
-            f"""SELECT count(*) FILTER (WHERE grp = -1), count(*) FILTER (WHERE grp = 0),
-                       count(*) FILTER (WHERE grp = 1), sum(score)::bigint, s, min(answered_at)
-                FROM scorer.answers, unnest(series) AS s
-                WHERE store = $1 AND series IS NOT NULL AND s = ANY($2) {flag}
-                  AND answered_at > $3 AND answered_at <= $4 GROUP BY s""",
-            store,
-            series,
-            end.after,
-            end.upto,
-        )
-        for row in rows:
-            old = result[row[4]]
-            more = _sum([row])
-            total = Tally(old.tally.counts + more.counts, old.tally.points + more.points)
-            result[row[4]] = Counted(total, min(filter(None, (old.first, row[5]))), old.first_day)
-    return result
+        return {row[4]: (_sum([row]), row[5]) for row in rows}
+
+    async def _end(self, end: Window) -> dict[int, tuple[Tally, datetime]]:
+        if end not in self._ends:
+            rows = await self._db.fetch(
+                f"""SELECT count(*) FILTER (WHERE grp = -1), count(*) FILTER (WHERE grp = 0),
+                           count(*) FILTER (WHERE grp = 1), sum(score)::bigint, s, min(answered_at)
+                    FROM scorer.answers, unnest(series) AS s JOIN unnest($2::int[]) AS w(s) USING (s)
+                    WHERE store = $1 AND series IS NOT NULL {self._flag}
+                      AND answered_at > $3 AND answered_at <= $4 GROUP BY s""",
+                self._store,
+                self._series,
+                end.after,
+                end.upto,
+            )
+            self._ends[end] = {row[4]: (_sum([row]), row[5]) for row in rows}
+        return self._ends[end]
 
 
 async def tally_latest_in_the_past(

@@ -1,6 +1,6 @@
-"""The ids of series, known by heart once they are committed."""
+"""The ids of series, known by heart once they are committed. Series are made and never deleted."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
@@ -19,58 +19,53 @@ class Series(NamedTuple):
 
 
 class SeriesBook:
-    """Series by id. New ones are made inside a transaction and remembered once it committed."""
+    """Series by id. One that a transaction made itself is remembered when a later one finds it committed:
+    whoever makes series need not say how the transaction ended."""
 
     def __init__(self) -> None:
         self._ids: dict[Series, int] = {}
-        self._uncommitted: dict[Series, int] = {}
 
-    def begin(self) -> None:
-        """A new transaction: what the last one made without committing is void."""
-        self._uncommitted = {}
+    def knows(self, wanted: Iterable[Series]) -> bool:
+        """Whether all of these are committed and their ids known."""
+        return all(series in self._ids for series in wanted)
 
-    def committed(self) -> None:
-        """The transaction since `begin` committed."""
-        self._ids.update(self._uncommitted)
-        self._uncommitted = {}
-
-    async def ids(self, db: Connection, wanted: Sequence[Series]) -> dict[Series, int]:
+    async def ids(self, db: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
         """The id of each series, made where missing, in sorted order."""
-        known = {s: i for s in wanted if (i := self._ids.get(s) or self._uncommitted.get(s))}
-        missing = sorted(set(wanted) - known.keys())
+        asked = set(wanted)
+        found = await self.find_all(db, asked)
+        missing = sorted(asked - found.keys())
         if missing:
-            columns = [list(column) for column in zip(*missing, strict=True)]
             await db.execute(
                 """INSERT INTO scorer.series (store, metric, scale, segment, touchpoint)
                    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
                    ON CONFLICT DO NOTHING""",
-                *columns,
+                *[list(column) for column in zip(*missing, strict=True)],
             )
-            made = await self.find_all(db, missing)
-            self._uncommitted.update(made)
-            known.update(made)
-        return known
+            found |= await self.find_all(db, missing)
+        return found
 
-    async def find_all(self, db: Connection, wanted: Sequence[Series]) -> dict[Series, int]:
+    async def find_all(self, db: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
         """The ids of those that exist."""
+        asked = set(wanted)
+        found = {series: self._ids[series] for series in asked if series in self._ids}
+        unknown = asked - found.keys()
+        if not unknown:
+            return found
         rows = await db.fetch(
-            """SELECT s.store, s.metric, s.scale, s.segment, s.touchpoint, s.id
+            """SELECT s.store, s.metric, s.scale, s.segment, s.touchpoint, s.id,
+                      (s.xmin = pg_current_xact_id_if_assigned()::xid) IS TRUE AS mine
                FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[])
                     AS k(store, metric, scale, segment, touchpoint)
                JOIN scorer.series s USING (store, metric, scale, segment, touchpoint)""",
-            *([list(column) for column in zip(*set(wanted), strict=True)] or [[]] * 5),
+            *[list(column) for column in zip(*unknown, strict=True)],
         )
-        return {Series(*row[:5]): row[5] for row in rows}
+        for row in rows:
+            series = Series(*row[:5])
+            found[series] = row["id"]
+            if not row["mine"]:
+                self._ids[series] = row["id"]
+        return found
 
     async def find(self, db: Connection, series: Series) -> int | None:
         """The id of a series that may not exist yet."""
-        if found := self._ids.get(series):
-            return found
-        stored: int | None = await db.fetchval(
-            """SELECT id FROM scorer.series
-               WHERE store = $1 AND metric = $2 AND scale = $3 AND segment = $4 AND touchpoint = $5""",
-            *series,
-        )
-        if stored:
-            self._ids[series] = stored
-        return stored
+        return (await self.find_all(db, [series])).get(series)
