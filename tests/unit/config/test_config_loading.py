@@ -83,8 +83,16 @@ class TestAMistake:
             ("    windows: [7d, 1w]\n", 7, "window"),
             ("    policy: newest\n", 7, "'all' or 'latest'"),
             ("    touchpoints:\n      - support\n      - Post Delivery\n", 9, "should match"),
-            ("    combinations:\n      - [country, touchpoint]\n      - [country, colour]\n", 9, "colour is not"),
-            ("    allowed_origins:\n      - https://shop.example\n      - shop.example\n", 9, "scheme://host"),
+            (
+                "    combinations:\n      - [country, touchpoint]\n      - [country, colour]\n",
+                9,
+                "colour is not",
+            ),
+            (
+                "    allowed_origins:\n      - https://shop.example\n      - shop.example\n",
+                9,
+                "scheme://host",
+            ),
             ("    name: Demo again\n", 7, "a second time"),
             ("    industry: ${INDUSTRY}\n", 7, "the environment has no INDUSTRY"),
             ("    industry: ${industry}\n", 7, "in capitals"),
