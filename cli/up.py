@@ -4,13 +4,18 @@ import asyncio
 import contextlib
 import sys
 import time
+from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
+from cli import CommandError
+from cli.config import mistakes_of_sections
 from deploy.local import demo_store
 from deploy.local.home import SERVICES, Home
 from deploy.local.product import Product
+from deploy.local.services import service_environment
+from shared.config import ConfigError, load
 
 COLOURS = {
     "kafka": "magenta",
@@ -35,6 +40,7 @@ def up() -> None:
     terminal = _Terminal()
     home = Home.from_environment()
     with home.locked():
+        _check_config(home)
         product = Product(home, say=terminal.say, show=terminal.show, prepare=demo_store.prepare)
         try:
             product.fetch()
@@ -42,6 +48,20 @@ def up() -> None:
         except KeyboardInterrupt:
             terminal.say("Stopped")
             sys.exit(130)
+
+
+def _check_config(home: Home) -> None:
+    """Read the file as the services will, before an engine starts. CommandError with every mistake."""
+    environment = service_environment(home, kafka_bootstrap="", database_url="")
+    path = Path(environment["CLOSELOOP_CONFIG"])
+    try:
+        mistakes = mistakes_of_sections(load(path, environment))
+    except ConfigError as error:
+        mistakes = error.mistakes
+    if mistakes:
+        raise CommandError(
+            "\n".join(f"{path}, {mistake}" for mistake in mistakes), remedy="No service starts with it."
+        )
 
 
 class _Terminal:

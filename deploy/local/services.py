@@ -101,10 +101,12 @@ def service_environment(
     environment: Mapping[str, str] = os.environ,
 ) -> dict[str, str]:
     """The caller's environment, and on top of it what every service is told."""
+    # The services run in the project's folder: a relative path is meant from where the command was given.
+    config = Path(environment.get("CLOSELOOP_CONFIG") or PROJECT / "closeloop.yaml").resolve()
     told = {
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
-        "CLOSELOOP_CONFIG": environment.get("CLOSELOOP_CONFIG") or str(PROJECT / "closeloop.yaml"),
+        "CLOSELOOP_CONFIG": str(config),
         "CLOSELOOP_SECRET": home.secret(environment),
         "CLOSELOOP_ALERTS_URL": home.alerts_url(environment),
         "CLOSELOOP_ALERTS_SECRET": environment.get("CLOSELOOP_ALERTS_SECRET") or DEMO_ALERTS_SECRET,
