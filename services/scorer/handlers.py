@@ -58,8 +58,8 @@ class Handlers:
         """Count answers under the tier that was in force when they were given."""
         db = await driver(session)
         # The answers in the same transaction have locked respondents of their own, so two members could wait
-        # for each other. Let go before PostgreSQL calls it a deadlock (1 s), and try all again.
-        await db.execute("SET LOCAL lock_timeout = '800ms'")
+        # for each other. Let go well before PostgreSQL calls it a deadlock (1 s), and try all again.
+        await db.execute("SET LOCAL lock_timeout = '50ms'")
         newest: dict[Key, CustomerChanged] = {}
         for received in batch:
             event = received.event

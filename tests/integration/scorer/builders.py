@@ -215,8 +215,9 @@ class Shop:
             "answers": await self.rows(
                 """SELECT response_id, respondent, metric, scale, answered_at, received_at, ce_id,
                           fingerprint, amended::text, retracted, latest, day, grp, score,
-                          (SELECT array_agg(s.segment || '|' || s.touchpoint ORDER BY 1)
-                           FROM unnest(a.series) AS x JOIN scorer.series s ON s.id = x) AS cuts, body
+                          (SELECT array_agg(s.segment || '|' || s.touchpoint ORDER BY s.segment, s.touchpoint)
+                           FROM unnest(a.series) AS x JOIN scorer.series s ON s.id = x) AS cuts,
+                          replace(body, $1, '')
                    FROM scorer.answers a WHERE store = $1 ORDER BY 1"""
             ),
             "conflicts": await self.rows(
