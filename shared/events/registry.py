@@ -1,6 +1,7 @@
 """Every event type, and the way between a record and an event."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -57,8 +58,20 @@ def decode(
     if value is None:
         raise NotAnEvent("no_value")
     try:
-        return model.__pydantic_validator__.validate_json(value), envelope
+        event: Event = model.__pydantic_validator__.validate_json(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         where = "/".join(str(part) for part in first["loc"])
         raise NotAnEvent("invalid_body", f"/{where}: {first['type']}") from error
+    if b"\\u0000" in value and _holds_nul(event.model_dump()):
+        # PostgreSQL refuses it, and its log then quotes the record around it.
+        raise NotAnEvent("nul_character")
+    return event, envelope
+
+
+def _holds_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, Mapping):
+        return any(_holds_nul(name) or _holds_nul(part) for name, part in value.items())
+    return isinstance(value, list | tuple) and any(_holds_nul(part) for part in value)
