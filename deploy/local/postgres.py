@@ -32,6 +32,8 @@ SERVER_SETTINGS = {
     "max_wal_size": "4GB",
     "fsync": "on",
     "log_checkpoints": "off",
+    # The details of an error quote rows, which hold what customers wrote.
+    "log_error_verbosity": "terse",
     "log_timezone": "UTC",
     "timezone": "UTC",
 }
