@@ -75,7 +75,8 @@ async def _demo(running: dict[str, Any], shop: Shop, world: World, console: Cons
     if wish.days:
         await _send_history(running, shop, world, console, wish)
     if not wish.once:
-        await _send_live(running, shop, console, wish)
+        rng = random.Random(f"{wish.seed}/live/{world.next_run()}")
+        await _send_live(running, shop, console, wish, rng)
 
 
 async def _send_history(
@@ -106,9 +107,10 @@ async def _send_history(
     console.print(f"History of {wish.days} days: {told}, in {took:.0f} s", markup=False)
 
 
-async def _send_live(running: dict[str, Any], shop: Shop, console: Console, wish: _Wish) -> None:
+async def _send_live(
+    running: dict[str, Any], shop: Shop, console: Console, wish: _Wish, rng: random.Random
+) -> None:
     run = secrets.token_hex(3)  # ids of an earlier run must not be met again
-    rng = random.Random(f"{wish.seed}/live")
     console.print(f"Live traffic, {wish.rate:g} customers a second; Ctrl-C ends it", markup=False)
     async with Sender(running, at_once=AT_ONCE_LIVE) as sender, asyncio.TaskGroup() as group:
         waiting: list[tuple[datetime, int, Step]] = []

@@ -21,12 +21,14 @@ class World:
         self.began: date = datetime.now(UTC).date()
         self.days = 0
         self.sent_until = datetime.min.replace(tzinfo=UTC)
+        self.runs = 0
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             if stored["world"] == self._name:
                 self.began = date.fromisoformat(stored["began"])
                 self.days = int(stored["days"])
                 self.sent_until = datetime.fromisoformat(stored["sent_until"])
+                self.runs = int(stored["runs"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
 
@@ -36,10 +38,21 @@ class World:
 
     def sent(self, days: int, until: datetime) -> None:
         """All history of so many days up to the moment was accepted."""
+        self.days, self.sent_until = max(days, self.days), until
+        self._write()
+
+    def next_run(self) -> int:
+        """The number of a new run of live traffic: other customers than in the runs before."""
+        self.runs += 1
+        self._write()
+        return self.runs
+
+    def _write(self) -> None:
         content = {
             "world": self._name,
             "began": self.began.isoformat(),
-            "days": max(days, self.days),
-            "sent_until": until.isoformat(),
+            "days": self.days,
+            "sent_until": self.sent_until.isoformat(),
+            "runs": self.runs,
         }
         write_atomically(self._path, json.dumps(content) + "\n")

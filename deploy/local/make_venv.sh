@@ -30,3 +30,6 @@ echo "Installing the locked packages (about a minute the first time)"
 pip="$venv/bin/python -m pip --disable-pip-version-check --quiet install"
 $pip --require-hashes -r requirements/dev.txt
 $pip --no-deps --no-build-isolation -e .
+# Where PYTHONDONTWRITEBYTECODE is set pip leaves none, and every start of every service would compile all
+# of it again. A package may ship a file that does not compile; nobody imports that.
+"$venv/bin/python" -m compileall -q -j 0 "$venv/lib" >/dev/null 2>&1 || true

@@ -34,3 +34,13 @@ def test_another_database_or_seed_knows_nothing(tmp_path: Path) -> None:
 def test_a_broken_file_is_as_none(tmp_path: Path) -> None:
     (tmp_path / "world").write_text('{"world": 3')
     assert World(tmp_path / "world", "sec_key_x", 1).missing([EARLIER], 30) == [EARLIER]
+
+
+def test_every_run_of_live_traffic_has_a_number_of_its_own(tmp_path: Path) -> None:
+    first = World(tmp_path / "world", "sec_key_x", 1)
+    first.sent(30, EARLIER.at)
+    assert first.next_run() == 1
+    second = World(tmp_path / "world", "sec_key_x", 1)
+
+    assert second.next_run() == 2
+    assert second.missing([EARLIER, LATER], 30) == [LATER]
