@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakSet
 
 import asyncpg
+from sqlalchemy import event
 import orjson
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -59,6 +61,9 @@ class Database:
             },
         )
 
+        self._connections: WeakSet[asyncpg.Connection[Any]] = WeakSet()
+        event.listen(self._engine.sync_engine, "connect", self._connected)
+
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
         """A read-only transaction all of whose statements see the same moment."""
@@ -87,10 +92,15 @@ class Database:
     async def close(self) -> None:
         """Bounded: a frozen server must not hold up a shutdown."""
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(1):
                 await self._engine.dispose()
         except TimeoutError:
             await self._engine.dispose(close=False)
+        for connection in self._connections:
+            connection.terminate()
+
+    def _connected(self, connection: Any, _: object) -> None:
+        self._connections.add(connection.driver_connection)
 
 
 def async_url(url: str) -> str:

@@ -100,15 +100,17 @@ class Applier:
 
     def read(self, record: Any, follows: int) -> Item:
         """Decode a record of aiokafka's; what is not an event becomes a dead letter."""
-        try:
-            if isinstance(record, Unreadable):
-                raise record.error
-            event, envelope = decode(record.headers, record.value, topic=record.topic)
-        except NotAnEvent as error:
-            letter = _letter(record, error.reason, str(error))
-            return Item(record.topic, record.partition, record.offset, follows, None, letter, record)
-        except Exception as error:  # whatever is in a record, it stops nobody
-            letter = _letter(record, "unreadable", type(error).__name__)
+        letter = None
+        if isinstance(record, Unreadable):
+            letter = _letter(record, "unreadable", type(record.error).__name__)
+        else:
+            try:
+                event, envelope = decode(record.headers, record.value, topic=record.topic)
+            except NotAnEvent as error:
+                letter = _letter(record, error.reason, str(error))
+            except Exception as error:  # whatever is in a record, it stops nobody
+                letter = _letter(record, "unreadable", type(error).__name__)
+        if letter is not None:
             return Item(record.topic, record.partition, record.offset, follows, None, letter, record)
         received = None
         if event is not None and type(event) in self._handlers:

@@ -9,6 +9,7 @@ harmless here, because consumers count by response id.
 
 import asyncio
 import contextlib
+import math
 import time
 import zlib
 from collections import deque
@@ -20,13 +21,15 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from shared.events.envelope import Headers
+from shared.kafka.stopping import stopped
 from shared.ops import metrics
-from shared.ops.health import NotReady
+from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
 _log = log("kafka")
 
 _REBUILD_AFTER_SECONDS = 10.0
+_LATELY_SECONDS = 3.0
 
 Lane = tuple[str, int]
 """Topic and partition."""
@@ -97,6 +100,8 @@ class Producer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: AIOKafkaProducer | None = None
         self._failing_since: float | None = None
+        self._failed_at = self._acknowledged_at = -math.inf
+        self._stopping = False
 
     def _new_client(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
@@ -115,13 +120,11 @@ class Producer:
         client = self._new_client()
         try:
             await client.start()
+            partitions = {topic: len(await client.partitions_for(topic)) for topic in topics}
         except BaseException:
-            await _stopped(client)
+            await stopped(client)
             raise
-        self._client = client
-        for topic in topics:
-            partitions = await client.partitions_for(topic)
-            self._partitions[topic] = len(partitions)
+        self._client, self._partitions = client, partitions
 
     async def stop(self, within_seconds: float = 3.0) -> None:
         """Let what waits and what is on its way finish, bounded; the rest is not acknowledged."""
@@ -130,13 +133,14 @@ class Producer:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(within_seconds):
                     await self._idle.wait()
-        for task in self._tasks:
-            task.cancel()
+        self._stopping = True
         for line in self._waiting.values():
             for batch in line:
                 batch.failed("Stopped")
+        self._waiting.clear()
+        await ended(*self._tasks, within_seconds=1)
         if self._client is not None:
-            await _stopped(self._client)
+            await stopped(self._client, within_seconds=1)
 
     def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Awaitable[None]:
         """Queue a record at once; await the result for the acknowledgement.
@@ -219,6 +223,7 @@ class Producer:
         self._busy.discard(batch.lane)
         if error is None:
             self._failing_since = None
+            self._acknowledged_at = time.monotonic()
             metrics.PRODUCE_DURATION.labels(batch.lane[0]).observe(time.monotonic() - wave.started)
             batch.acknowledged()
         else:
@@ -262,10 +267,10 @@ class Producer:
 
     def _failed(self) -> None:
         """Nothing acknowledged for 10 s while sends wait: a fresh client instead of a wedged one (#1017)."""
-        now = time.monotonic()
+        self._failed_at = now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
-        elif now - self._failing_since > _REBUILD_AFTER_SECONDS:
+        elif now - self._failing_since > _REBUILD_AFTER_SECONDS and not self._stopping:
             self._failing_since = now
             self._task(self._rebuild())
 
@@ -273,32 +278,28 @@ class Producer:
         fresh = self._new_client()
         try:
             await fresh.start()
-        except KafkaError as error:
+        except BaseException as error:
+            await stopped(fresh)
+            if not isinstance(error, KafkaError):
+                raise
             _log.warning("producer.not_rebuilt", exc_info=error)
-            await _stopped(fresh)
             return
         old, self._client = self._client, fresh
         _log.warning("producer.rebuilt")
         if old is not None:
-            await _stopped(old)
+            await stopped(old)
 
     async def check(self) -> None:
-        """Readiness: acknowledged something lately, or nothing was sent."""
+        """Readiness: acknowledged something lately, or answers when asked."""
         if self._client is None:
             raise NotReady("not connected")
-        if self._failing_since is not None and time.monotonic() - self._failing_since > 2:
-            try:
-                async with asyncio.timeout(2):
-                    await self._client.client.fetch_all_metadata()
-            except Exception as error:
-                raise NotReady("Kafka does not acknowledge") from error
-            self._failing_since = None
-
-
-async def _stopped(client: AIOKafkaProducer) -> None:
-    """`stop()` may hang or raise CancelledError when the broker is gone (#1013): bounded, and swallowed."""
-    stopping = asyncio.ensure_future(client.stop())
-    await asyncio.wait({stopping}, timeout=2)
-    stopping.cancel()
-    with contextlib.suppress(asyncio.CancelledError, Exception):
-        stopping.exception()
+        lately = time.monotonic() - _LATELY_SECONDS
+        if self._failed_at > max(lately, self._acknowledged_at):
+            raise NotReady("Kafka does not acknowledge")
+        if self._acknowledged_at > lately:
+            return
+        try:
+            async with asyncio.timeout(2):
+                await self._client.client.fetch_all_metadata()
+        except Exception as error:
+            raise NotReady("Kafka does not answer") from error

@@ -1,14 +1,17 @@
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from toy_group import Group
+from toy_group import Group, eventually
 
 from shared.events import EVENTS
 
 
 @pytest.fixture
 async def group(bootstrap: str, database_url: str) -> AsyncIterator[Group]:
-    """A group with a fresh topic of two partitions and a fresh schema."""
+    """A group with a fresh topic of two partitions and a fresh schema; checks that no task is left behind."""
+    before = asyncio.all_tasks()
     group = await Group.create(bootstrap, database_url)
     yield group
     EVENTS.pop(group.event.type)
+    await eventually(lambda: not asyncio.all_tasks() - before - {asyncio.current_task()})

@@ -240,7 +240,7 @@ async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 async def eventually(
-    check: Callable[[], Awaitable[object] | object], *, within_seconds: float = 30, what: str = ""
+    check: Callable[[], Awaitable[object] | object], *, within_seconds: float = 60, what: str = ""
 ) -> None:
     """Wait until the check is true."""
     deadline = time.monotonic() + within_seconds
