@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from services.notifier import news
 from services.notifier.domain import (
     Answer,
     Case,
@@ -18,7 +19,6 @@ from services.notifier.domain import (
     another_low_answer,
     known_answer_changed,
     new_case,
-    opens,
     strictest,
 )
 from services.notifier.facts import fact_of
@@ -29,8 +29,7 @@ from services.notifier.store.customers import Customer, Ref
 from shared.db import Outbox, Session
 from shared.events import Event, Received, new_id
 from shared.events.customers import CustomerChanged
-from shared.events.responses import Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
-from shared.feedback import low
+from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
 from shared.ops.logs import log
@@ -76,37 +75,24 @@ class Handlers:
         loyalty = [r.event for r in batch if isinstance(r.event, CustomerChanged)]
         standings = [customers.Standing((e.store, e.customer_ref), e.seq, e.tier, e.tags) for e in loyalty]
         told = [r for r in batch if not isinstance(r.event, CustomerChanged)]
-        news = self._relevant(told, outcomes)
-        before = await answers.known(session, news) if news else {}
-        await customers.lock(session, [*(s.ref for s in standings), *_people(news, before)])
-        await self._customers_changed(session, standings, outcomes)
-        await self._answers_changed(session, news, before, outcomes)
+        of_answers = news.relevant(told, self._alerts, outcomes)
+        before = await answers.known(session, of_answers) if of_answers else {}
+        touched = news.people(of_answers, before)
+        people = await customers.lock(session, [*(s.ref for s in standings), *touched])
+        learnt = await customers.learn(session, standings)
+        outcomes["ok"] += len(learnt)
+        outcomes["duplicate"] += len(standings) - len(learnt)
+        fresh = news.unseen(of_answers, before, outcomes)
+        if fresh:
+            await self._answers_changed(session, fresh, people | learnt)
         return outcomes
-
-    async def _customers_changed(
-        self, session: Session, standings: Sequence[customers.Standing], outcomes: Counter[str]
-    ) -> None:
-        learnt = await customers.learn(session, standings) if standings else 0
-        outcomes["ok"] += learnt
-        outcomes["duplicate"] += len(standings) - learnt
 
     async def _answers_changed(
         self,
         session: Session,
-        news: Mapping[AnswerKey, Mapping[str, Received]],
-        before: Mapping[AnswerKey, answers.Known],
-        outcomes: Counter[str],
+        fresh: news.News,
+        people: Mapping[Ref, Customer],
     ) -> None:
-        fresh: dict[AnswerKey, dict[str, Received]] = {}
-        for key, told in news.items():
-            seen = before[key].events if key in before else frozenset[str]()
-            unseen = {i: received for i, received in told.items() if i not in seen}
-            outcomes["duplicate"] += len(told) - len(unseen)
-            outcomes["ok"] += len(unseen)
-            if unseen:
-                fresh[key] = unseen
-        if not fresh:
-            return
         events = {key: {i: r.event for i, r in told.items()} for key, told in fresh.items()}
         folded = await answers.add(session, events)
         known = {key: answer for key, answer in folded.items() if answer}
@@ -122,14 +108,13 @@ class Handlers:
         held = await cases.lock(
             session, refs.values(), [links[key].case_id for key in unhappy if key in links]
         )
-        tiers = await customers.known(session, refs.values())
-        written = self._decide(unhappy, fresh, links, held, tiers)
+        written = self._decide(unhappy, fresh, links, held, people)
         await self._write(session, written)
 
     def _decide(
         self,
         unhappy: Mapping[AnswerKey, Answer],
-        fresh: Mapping[AnswerKey, Mapping[str, Received]],
+        fresh: news.News,
         links: Mapping[AnswerKey, cases.Link],
         held: Iterable[Case],
         known: Mapping[Ref, Customer],
@@ -177,9 +162,13 @@ class Handlers:
             for r in told.values()
         )
         revisions = [answers.revision_of(i, r.event) for i, r in told.items()]
-        news = tuple(revision for revision in revisions if revision)
         return known_answer_changed(
-            answer, case, link.part, rule=rule if scored else None, news=news, now=now
+            answer,
+            case,
+            link.part,
+            rule=rule if scored else None,
+            news=tuple(revision for revision in revisions if revision),
+            now=now,
         )
 
     def _new_answer(
@@ -275,51 +264,6 @@ class Handlers:
                 store=case.store,
                 reason=change.entries[0].what,
             )
-
-    def _relevant(
-        self, told: Iterable[Received], outcomes: Counter[str]
-    ) -> dict[AnswerKey, dict[str, Received]]:
-        """Events by answer, without originals that can never open a case; those are not even stored."""
-        news: dict[AnswerKey, dict[str, Received]] = {}
-        for received in told:
-            event = received.event
-            if event.store not in self._alerts or (
-                isinstance(event, ResponseSubmitted) and not _may_open(event)
-            ):
-                outcomes["skipped"] += 1
-            elif isinstance(event, ResponseSubmitted | ResponseAmended | ResponseRetracted):
-                of_answer = news.setdefault((event.store, event.response_id), {})
-                outcomes["duplicate"] += received.envelope.id in of_answer
-                of_answer[received.envelope.id] = received
-        return news
-
-
-def _may_open(event: ResponseSubmitted) -> bool:
-    """Raises FeedbackError for a metric, scale or score that there is not: such an event is poison."""
-    low(event.metric, event.scale, event.score)
-    return opens(
-        test=event.test,
-        historical=event.historical,
-        identified=event.identity is Identity.IDENTIFIED and event.customer is not None,
-        answered_at=event.answered_at,
-        received_at=event.received_at,
-    )
-
-
-def _people(
-    news: Mapping[AnswerKey, Mapping[str, Received]], before: Mapping[AnswerKey, answers.Known]
-) -> set[Ref]:
-    """The customers whose cases these events may touch: those of low answers and of amended ones."""
-    people: set[Ref] = set()
-    for key, told in news.items():
-        bodies = [r.event for r in told.values() if isinstance(r.event, ResponseSubmitted)]
-        plain = key not in before and len(told) == 1
-        for body in bodies:
-            if body.customer and (not plain or low(body.metric, body.scale, body.score)):
-                people.add((key[0], body.customer.ref))
-        if key in before and (ref := before[key].customer_ref):
-            people.add((key[0], ref))
-    return people
 
 
 def _latest(held: Iterable[Case], ref: Ref) -> Case | None:

@@ -30,11 +30,11 @@ class Standing:
     tags: tuple[str, ...]
 
 
-async def lock(session: Session, refs: Iterable[Ref]) -> None:
+async def lock(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
     """Make this transaction the only one that changes these customers' answers and cases."""
     wanted = sorted(set(refs))
     if not wanted:
-        return
+        return {}
     given = {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted]}
     await session.execute(
         text("""INSERT INTO notifier.customers (store, customer_ref)
@@ -42,13 +42,14 @@ async def lock(session: Session, refs: Iterable[Ref]) -> None:
                 ON CONFLICT DO NOTHING"""),
         given,
     )
-    await session.execute(
-        text("""SELECT 1 FROM notifier.customers
+    rows = await session.execute(
+        text("""SELECT store, customer_ref, tier, tags FROM notifier.customers
                 WHERE (store, customer_ref) IN
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))
                 ORDER BY store, customer_ref FOR UPDATE"""),
         given,
     )
+    return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in rows}
 
 
 async def known(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
@@ -63,21 +64,22 @@ async def known(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
     return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in rows}
 
 
-async def learn(session: Session, standings: Iterable[Standing]) -> int:
-    """Keep the state with the highest `seq` of each customer; returns how many rows moved."""
+async def learn(session: Session, standings: Iterable[Standing]) -> dict[Ref, Customer]:
+    """Keep the state with the highest `seq` of each customer; returns the customers that changed."""
     newest: dict[Ref, Standing] = {}
     for standing in standings:
         if standing.ref not in newest or newest[standing.ref].seq < standing.seq:
             newest[standing.ref] = standing
     if not newest:
-        return 0
+        return {}
     rows = [newest[ref] for ref in sorted(newest)]
-    done = await session.execute(
+    changed = await session.execute(
         text("""UPDATE notifier.customers c SET seq = n.seq, tier = n.tier,
                        tags = ARRAY(SELECT jsonb_array_elements_text(CAST(n.tags AS jsonb)))
                 FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]),
                             CAST(:tiers AS text[]), CAST(:tags AS text[])) AS n(store, ref, seq, tier, tags)
-                WHERE c.store = n.store AND c.customer_ref = n.ref AND c.seq < n.seq"""),
+                WHERE c.store = n.store AND c.customer_ref = n.ref AND c.seq < n.seq
+                RETURNING c.store, c.customer_ref, c.tier, c.tags"""),
         {
             "stores": [row.ref[0] for row in rows],
             "refs": [row.ref[1] for row in rows],
@@ -86,4 +88,4 @@ async def learn(session: Session, standings: Iterable[Standing]) -> int:
             "tags": [orjson.dumps(row.tags).decode() for row in rows],
         },
     )
-    return done.rowcount
+    return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in changed}
