@@ -51,6 +51,7 @@ def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict
             "balanced": report.balanced,
             "accepted": report.accepted,
             "fates": dict(report.fates),
+            "dead_changes": report.dead_changes,
             "answers": report.answers,
             "misplaced": report.misplaced,
             "bucket_faults": [fault._asdict() for fault in report.bucket_faults],
@@ -70,6 +71,8 @@ def _print(report: scorer.Report, wrong: list[Any]) -> None:
     fates = " + ".join(f"{count} {fate}" for fate, count in sorted(report.fates.items()) if count)
     followed = not report.fates["missing"] and sum(report.fates.values()) == report.accepted
     line(followed, f"accepted {report.accepted} = {fates or '0'}")
+    if report.dead_changes:
+        line(True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`")
     line(not report.bucket_faults, f"{len(report.bucket_faults)} buckets differ from their answers")
     for fault in report.bucket_faults[:SHOWN]:
         console.print(f"      {fault}", markup=False)

@@ -38,6 +38,8 @@ class Report:
     """Distinct bodies (store, id, content) in the log, up to where the consumer is."""
     fates: Counter[str] = field(default_factory=Counter)
     """What became of them: counted, test, conflict, dead, retracted, erased, store_unknown, missing."""
+    dead_changes: int = 0
+    """Amendments and retractions among the dead letters: `closeloop dead list`."""
     answers: int = 0
     misplaced: list[str] = field(default_factory=list)
     """Response ids whose stored place is not where today's rules count them: run `closeloop rebuild`."""
@@ -93,6 +95,7 @@ async def _reconcile(db: store.Connection, bootstrap: str, report: Report, progr
             except NotAnEvent:
                 continue
             if not isinstance(event, ResponseSubmitted):
+                report.dead_changes += (record.partition, record.offset) in dead
                 continue
             body = (event.store, event.response_id, event.fingerprint)
             if hash(body) in seen:

@@ -6,6 +6,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.kafka.stopping import stopped
+
 
 async def read_log(
     bootstrap: str, topic: str, upto: Mapping[int, int], *, stall_seconds: float = 30
@@ -14,6 +16,8 @@ async def read_log(
 
     Yields batches of one partition. Raises TimeoutError when the broker sends nothing for `stall_seconds`.
     """
+    if not any(upto.values()):
+        return
     consumer = AIOKafkaConsumer(
         bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
     )
@@ -39,4 +43,4 @@ async def read_log(
                     left.discard(tp)
                     consumer.pause(tp)
     finally:
-        await consumer.stop()
+        await stopped(consumer)
