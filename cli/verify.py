@@ -72,7 +72,9 @@ def _print(report: scorer.Report, wrong: list[Any]) -> None:
     followed = not report.fates["missing"] and sum(report.fates.values()) == report.accepted
     line(followed, f"accepted {report.accepted} = {fates or '0'}")
     if report.dead_changes:
-        line(True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`")
+        line(
+            True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`"
+        )
     line(not report.bucket_faults, f"{len(report.bucket_faults)} buckets differ from their answers")
     for fault in report.bucket_faults[:SHOWN]:
         console.print(f"      {fault}", markup=False)

@@ -7,8 +7,8 @@ from typing import Any
 from weakref import WeakSet
 
 import asyncpg
-from sqlalchemy import event
 import orjson
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine

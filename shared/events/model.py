@@ -35,7 +35,6 @@ class Part(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
-
     def body(self) -> bytes:
         """JSON without the fields that nobody set."""
         return self.__pydantic_serializer__.to_json(self, exclude_none=True)
