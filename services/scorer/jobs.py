@@ -1,7 +1,7 @@
 """What the clock starts: scores are computed again when answers come or go, and published."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
@@ -25,9 +25,18 @@ class PublishedScores:
     Only the default scale of a metric is published; the API computes the rest.
     """
 
-    def __init__(self, counting: Counting, interval_seconds: float) -> None:
+    def __init__(
+        self,
+        counting: Counting,
+        interval_seconds: float,
+        *,
+        busy_share: float = 0.1,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._stores = counting.stores
         self._interval = interval_seconds
+        self._busy_share = busy_share
+        self._clock = clock
         self._rest_until = 0.0
         self._promised = [
             Promised(name, rules.config.policy, tuple(dict.fromkeys(rules.config.windows)))
@@ -37,20 +46,20 @@ class PublishedScores:
     async def prepare(self, session: Session) -> None:
         """Compute the scores that may have changed, all as of one moment.
 
-        It is asked after every batch of answers, and takes at most a tenth of the time.
+        It is asked after every batch of answers, and takes at most `busy_share` of the time.
         """
         started = time.monotonic()
         if started < self._rest_until:
             return
         await session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         db = await driver(session)
-        now = datetime.now(UTC)
-        found = await published.due(db, self._promised, self._interval, _AT_ONCE)
+        now = self._clock()
+        found = await published.due(db, self._promised, now, self._interval, _AT_ONCE)
         by_store = groupby(sorted(found, key=lambda due: due.series), key=lambda due: due.series.store)
         for store, due in by_store:
             await self._compute(db, self._stores[store], list(due), now)
         ended = time.monotonic()
-        self._rest_until = ended + 9 * (ended - started)
+        self._rest_until = ended + (ended - started) * (1 / self._busy_share - 1)
 
     async def _compute(self, db: Connection, rules: StoreRules, due: list[Due], now: datetime) -> None:
         store = due[0].series.store

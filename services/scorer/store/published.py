@@ -58,8 +58,10 @@ class Unpublished:
     previous: Any
 
 
-async def due(db: Connection, promised: Sequence[Promised], interval_seconds: float, limit: int) -> list[Due]:
-    """Series that somebody changed, or that time changes, and that were not computed just now."""
+async def due(
+    db: Connection, promised: Sequence[Promised], now: datetime, interval_seconds: float, limit: int
+) -> list[Due]:
+    """Series that somebody changed, or that time changed by `now`, and that were not computed just now."""
     rows = await db.fetch(
         """SELECT s.id, s.store, s.metric, s.scale, s.segment, s.touchpoint, m.changes
            FROM (SELECT series, sum(changes)::bigint AS changes FROM scorer.marks GROUP BY series) m
@@ -72,13 +74,14 @@ async def due(db: Connection, promised: Sequence[Promised], interval_seconds: fl
                FROM scorer.scores c WHERE c.series = s.id AND c.policy = p.policy
                 AND c."window" = ANY(string_to_array(p.windows, ' '))) c
            WHERE c.windows < cardinality(string_to_array(p.windows, ' '))
-              OR (c.marks < m.changes OR c.expires_at <= clock_timestamp())
-                 AND c.computed_at <= clock_timestamp() - make_interval(secs => $6)
-           ORDER BY c.computed_at NULLS FIRST LIMIT $7""",
+              OR (c.marks < m.changes OR c.expires_at <= $6)
+                 AND c.computed_at <= clock_timestamp() - make_interval(secs => $7)
+           ORDER BY c.computed_at NULLS FIRST LIMIT $8""",
         [one.store for one in promised],
         [one.policy for one in promised],
         [" ".join(one.windows) for one in promised],
         *[list(column) for column in zip(*_DEFAULT_SCALES, strict=True)],
+        now,
         interval_seconds,
         limit,
     )
