@@ -61,9 +61,8 @@ class Lease:
         if row is None:
             self._valid_until = 0.0
             return False
-        taken_over = row[0] is False and self._valid_until == 0.0
         self._valid_until = now + self._ttl
-        if taken_over:
+        if row[0] is False:  # the owner before us was another, and did not let go
             self._work_from = asyncio.get_running_loop().time() + self._grace
         return self.held
 

@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import Awaitable
 from typing import Any
 
+from aiokafka.errors import KafkaError
+
 
 async def stopped(client: Any, *, within_seconds: float = 2.0) -> None:
     """Bounded, and swallowed: `stop()` may hang or raise CancelledError without a broker (#647, #1013).
@@ -16,6 +18,8 @@ async def stopped(client: Any, *, within_seconds: float = 2.0) -> None:
     parts = (getattr(client, name, None) for name in ("_fetcher", "_sender", "_client", "client"))
     for part in filter(None, parts):
         await _ended_well(part.close(), within_seconds / 4)
+    if accumulator := getattr(client, "_message_accumulator", None):
+        accumulator.fail_all(KafkaError("stopped"))  # else its flush waits for ever
 
 
 async def _ended_well(work: Awaitable[object], within_seconds: float) -> bool:

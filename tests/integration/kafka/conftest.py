@@ -14,4 +14,8 @@ async def group(bootstrap: str, database_url: str) -> AsyncIterator[Group]:
     group = await Group.create(bootstrap, database_url)
     yield group
     EVENTS.pop(group.event.type)
-    await eventually(lambda: not asyncio.all_tasks() - before - {asyncio.current_task()})
+    await eventually(lambda: not left_behind(before), within_seconds=20)
+
+
+def left_behind(before: set["asyncio.Task[object]"]) -> list[str]:
+    return [str(t.get_coro()) for t in asyncio.all_tasks() - before - {asyncio.current_task()}]

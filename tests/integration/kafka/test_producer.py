@@ -67,7 +67,7 @@ class TestSend:
         assert len(await names(group)) == 100
 
     async def test_refuses_a_record_that_no_batch_can_hold(self, producer: Producer, group: Group) -> None:
-        large = send(producer, group, "large", "x" * 300_000)
+        large = send(producer, group, "large", "x" * 2_000_000)
         results = await asyncio.gather(outcome(large), outcome(send(producer, group, "small")))
 
         assert results[0] == "refused"
