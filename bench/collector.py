@@ -7,6 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
+from bench import machine
 from bench.peers import tutorial
 from bench.report import Figures, Goal, Part
 from bench.stage import Failed, Running, Stage, run_module, wait_ready
@@ -70,20 +71,25 @@ def run(*, quick: bool) -> Part:
 
 
 def _load(server: Running, connections: int, seconds: float, key: str, tag: str) -> dict[str, Any]:
-    started = server.cpu_seconds()
+    started, kernel = server.cpu_seconds(), machine.kernel_seconds(server.pid)
     result = run_module(
         "bench.load", server.port, connections, seconds, key, tag, timeout_seconds=seconds + 60
     )
     if not result["accepted"]:
         raise Failed(f"{server.name} accepted nothing: {result['statuses']} {result['refusal']}")
-    return {**result, "cpu_us": (server.cpu_seconds() - started) / result["accepted"] * 1e6}
+    each = 1e6 / result["accepted"]
+    return {
+        **result,
+        "cpu_us": (server.cpu_seconds() - started) * each,
+        "kernel_us": (machine.kernel_seconds(server.pid) - kernel) * each,
+    }
 
 
 def _figures(runs: dict[tuple[str, int], list[dict[str, Any]]], resident: dict[str, float]) -> Figures:
     figures = Figures(
         "One JSON answer a request; collector and tutorial answer after Kafka's acks=all",
         (
-            "server", "connections", "CPU µs / answer", "times bare", "times tutorial",
+            "server", "connections", "CPU µs / answer", "of it kernel", "times bare", "times tutorial",
             "requests/s", "p50 ms", "p99 ms", "RSS MB",
         ),
     )  # fmt: skip
@@ -93,6 +99,7 @@ def _figures(runs: dict[tuple[str, int], list[dict[str, Any]]], resident: dict[s
                 name,
                 connections,
                 median(run["cpu_us"] for run in several),
+                median(run["kernel_us"] for run in several),
                 ratio(runs, name, "bare", connections),
                 ratio(runs, name, "tutorial", connections),
                 int(median(run["requests_a_second"] for run in several)),

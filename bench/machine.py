@@ -25,6 +25,11 @@ def cpu_seconds(pid: int) -> float:
     return (user + system) / _TICKS
 
 
+def kernel_seconds(pid: int) -> float:
+    """System time of one process: the part of its CPU that its calls into the kernel took."""
+    return _times(pid)[1] / _TICKS
+
+
 def family_cpu_seconds(pid: int) -> float:
     """The same of a process and its children, ended ones included: PostgreSQL with its backends."""
     children = sum(cpu_seconds(child.pid) for child in psutil.Process(pid).children(recursive=True))
