@@ -38,7 +38,7 @@ def _folder(package: str) -> Path:
 
 def revisions(package: str) -> list[str]:
     """The package's revisions, the newest last."""
-    return sorted(file.name.partition("_")[0] for file in _folder(package).glob("[0-9]*.py"))
+    return sorted(file.stem.partition("_")[0] for file in _folder(package).glob("[0-9]*.py"))
 
 
 def _upgrade(connection: Connection, package: str) -> str:
