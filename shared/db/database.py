@@ -124,6 +124,8 @@ def is_transient(error: BaseException) -> bool:
     """Whether the same work may succeed later without anybody changing it."""
     if isinstance(error, DBAPIError) and (error.connection_invalidated or isinstance(error, InterfaceError)):
         return True
+    if isinstance(_cause(error), asyncpg.InvalidCachedStatementError):  # after a migration
+        return True
     code = sqlstate(error)
     if code is not None:
         return code.startswith(_TRANSIENT_CLASSES) or code in _TRANSIENT_CODES

@@ -34,10 +34,10 @@ class Package:
 
     def add(self, revision: str, down: str | None = None) -> None:
         source = REVISION.format(revision=revision, down=down, schema=self.name)
-        (self.folder / f"{revision}.py").write_text(source)
+        (self.folder / f"{revision}_change.py").write_text(source)
 
     def remove(self, revision: str) -> None:
-        (self.folder / f"{revision}.py").unlink()
+        (self.folder / f"{revision}_change.py").unlink()
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ class TestMigrate:
         assert await tables(database_url, package) == {"migrations", "t0001", "t0002"}
 
     async def test_that_fails_leaves_nothing(self, database_url: str, package: Package) -> None:
-        (package.folder / "0002.py").write_text(
+        (package.folder / "0002_change.py").write_text(
             "from alembic import op\nrevision, down_revision = '0002', '0001'\n"
             "def upgrade():\n    op.execute('no sql')\n"
         )
