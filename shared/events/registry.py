@@ -43,7 +43,7 @@ def encode(
 
 
 def decode(
-    headers: Iterable[tuple[str, bytes]], value: bytes | None, *, topic: str
+    headers: Iterable[tuple[str, bytes | None]], value: bytes | None, *, topic: str
 ) -> tuple[Event | None, Envelope]:
     """The event in a record, or None when its type is newer than this code (consumers roll first).
 

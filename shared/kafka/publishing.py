@@ -70,9 +70,11 @@ class _Leased:
         while not self._stopping:
             self._bell.clear()
             try:
-                more = await self._lease.hold() and await self._round()
+                more = False
+                if await self._lease.hold():
+                    more = await self._round()
+                    metrics.JOB_LAST_SUCCESS.labels(self._lease.name).set_to_current_time()
                 failures = 0
-                metrics.JOB_LAST_SUCCESS.labels(self._lease.name).set_to_current_time()
             except Exception as error:  # database or broker away: the rows wait
                 failures += 1
                 more = False
@@ -183,6 +185,8 @@ class OutboxRelay(_Leased):
 
         async def send_in_order(indexes: list[int]) -> None:
             for index in indexes:
+                if not self._lease.held:
+                    return
                 fact = facts[index]
                 try:
                     await self._producer.send(fact.topic, fact.key, fact.body, fact.headers(self._name))
