@@ -51,13 +51,19 @@ def build(
     runtime.job("deliveries", deliveries)
     runtime.job("clock", Clock(runtime.database, alerts))
 
-    def committed() -> None:
+    handlers = Handlers(alerts, config.version)
+
+    def ring() -> None:
         deliveries.ring()
         ring_relay()
 
+    def committed() -> None:
+        if handlers.wrote():
+            ring()
+
     runtime.consume(
         (RESPONSES, CUSTOMERS),
-        Handlers(alerts, config.version).table(),
+        handlers.table(),
         on_commit=committed,
         batch_records=settings.batch_records,
     )
@@ -76,5 +82,5 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(routes(runtime.database, committed))
+        app.include_router(routes(runtime.database, ring))
     return app

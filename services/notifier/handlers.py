@@ -1,7 +1,7 @@
 """What the notifier does with each event, in the transaction of the batch."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -65,6 +65,12 @@ class Handlers:
         self._config_version = config_version
         self._now = now
         self._outbox = Outbox("notifier")
+        self._wrote = False
+
+    def wrote(self) -> bool:
+        """Whether a case changed since the last call: then there are facts, and perhaps alerts, to send."""
+        wrote, self._wrote = self._wrote, False
+        return wrote
 
     def table(self) -> dict[type[Event], Handler]:
         return dict.fromkeys(HANDLED, self.apply)
@@ -84,19 +90,21 @@ class Handlers:
         outcomes["duplicate"] += len(standings) - len(learnt)
         fresh = news.unseen(of_answers, before, outcomes)
         if fresh:
-            await self._answers_changed(session, fresh, people | learnt)
+            await self._answers_changed(session, fresh, before.keys(), people | learnt)
         return outcomes
 
     async def _answers_changed(
         self,
         session: Session,
         fresh: news.News,
+        old: Set[AnswerKey],
         people: Mapping[Ref, Customer],
     ) -> None:
+        """`old`: answers that had a row before, so only these can have a case."""
         events = {key: {i: r.event for i, r in told.items()} for key, told in fresh.items()}
         folded = await answers.add(session, events)
         known = {key: answer for key, answer in folded.items() if answer}
-        links = await cases.links(session, known)
+        links = await cases.links(session, old & known.keys())
         unhappy = {
             key: answer
             for key, answer in known.items()
@@ -202,6 +210,7 @@ class Handlers:
     async def _write(self, session: Session, written: _Written) -> None:
         """Cases, their answers, history, deliveries and facts: one transaction, so all or none of it."""
         now = self._now()
+        self._wrote = self._wrote or bool(written.changes)
         await cases.insert_new(session, list(written.new.values()))
         await cases.save(session, [written.changed[case_id] for case_id in sorted(written.changed)])
         linked, retracted, history, alerts, released, cancelled = [], [], [], [], [], []

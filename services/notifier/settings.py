@@ -33,8 +33,8 @@ class NotifierSettings(ListenSettings):
         validation_alias=AliasChoices("NOTIFIER_ALLOW_PRIVATE_TARGETS", "CLOSELOOP_ALLOW_PRIVATE_TARGETS"),
         description="Whether alerts may go to plain http and private addresses; for a trial on one machine",
     )
-    sends_in_flight: int = Field(64, ge=1, le=1000, description="Alerts on their way at once")
-    sends_per_target: int = Field(16, ge=1, le=1000, description="Of these to one channel of one store")
+    sends_in_flight: int = Field(128, ge=1, le=1000, description="Alerts on their way at once")
+    sends_per_target: int = Field(32, ge=1, le=1000, description="Of these to one channel of one store")
     connect_timeout_seconds: float = Field(5, gt=0, description="How long a receiver may take to accept")
     send_timeout_seconds: float = Field(15, gt=0, description="How long one attempt may take in all")
     lease_seconds: float = Field(

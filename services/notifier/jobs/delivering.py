@@ -99,6 +99,7 @@ class DeliveryLoop:
         token = uuid4().hex
         try:
             async with self._database.transaction() as session:
+                await deliveries.do_not_wait_for_disk(session)
                 await deliveries.record(session, results)
                 claimed = await deliveries.claim(
                     session,

@@ -41,6 +41,8 @@ class HistoryRow:
 async def links(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Link]:
     """The cases of these answers."""
     wanted = list(keys)
+    if not wanted:
+        return {}
     rows = await session.execute(
         text("""SELECT store, response_id, case_id, part FROM notifier.case_answers
                 WHERE (store, response_id) IN

@@ -148,6 +148,15 @@ async def _change_waiting(
     )
 
 
+async def do_not_wait_for_disk(session: Session) -> None:
+    """Commit before the disk has it: for what may be done twice, never for what must not be lost.
+
+    A PostgreSQL that crashes may forget the last moments of claims and results: the same deliveries are
+    then sent again under the same id, as after any crash between sending and recording.
+    """
+    await session.execute(text("SET LOCAL synchronous_commit TO off"))
+
+
 async def claim(
     session: Session, free: dict[Target, int], *, most: int, token: str, lease_seconds: float
 ) -> list[Claimed]:
