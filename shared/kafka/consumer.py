@@ -24,7 +24,7 @@ _POLL_MS = 500
 _CONNECT_SECONDS = 15.0
 _HINT_SECONDS = 5.0
 _MEASURE_SECONDS = 2.0
-_LEAVE_SECONDS = 2.0
+_LEAVE_SECONDS = 1.5
 _NOWHERE = TopicPartition("", -1)
 
 
@@ -248,7 +248,7 @@ class Consumer:
             await ended(self._applying)
         if self._client is not None:
             await self._commit_hint(within_seconds=0.5)
-            await stopped(self._client)
+            await stopped(self._client, within_seconds=1)
 
     async def _hint(self) -> None:
         while True:

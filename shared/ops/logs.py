@@ -20,8 +20,12 @@ FIELDS = frozenset({
 # fmt: on
 
 
+# What structlog hands from step to step with a library's line, and takes away at the end.
+_BAGGAGE = frozenset({"_record", "_from_structlog"})
+
+
 def _only_known_fields(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in event.items() if name in FIELDS}
+    return {name: value for name, value in event.items() if name in FIELDS or name in _BAGGAGE}
 
 
 def _error_as_type_and_place(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -29,6 +33,8 @@ def _error_as_type_and_place(_: Any, __: str, event: dict[str, Any]) -> dict[str
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]
+    elif isinstance(error, tuple):  # as the standard library hands it on
+        error = error[1]
     if isinstance(error, BaseException):
         event["error_type"] = type(error).__name__
         place, frame = "", error.__traceback__
@@ -60,7 +66,7 @@ def configure(service: str, level: str = "INFO") -> None:
             structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str)),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level)),
-        logger_factory=structlog.BytesLoggerFactory(),
+        logger_factory=structlog.BytesLoggerFactory(sys.stdout.buffer),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)

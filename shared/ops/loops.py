@@ -48,4 +48,4 @@ class Loops:
     async def close(self) -> None:
         """Cancel what still runs, and wait for it, bounded."""
         self._ending = True
-        await ended(*self._tasks.values())
+        await ended(*self._tasks.values(), within_seconds=1)

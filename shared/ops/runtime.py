@@ -124,7 +124,7 @@ class Runtime:
         """Start everything; at the end stop what makes new work first, and close what work needs last."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
-            stack.push_async_callback(self.producer.stop, 2.0)
+            stack.push_async_callback(self.producer.stop, 0.5)
             stack.push_async_callback(self.loops.close)
             stack.push_async_callback(self._stop_work)
             self.loops.start("health", self.health.watch())
@@ -141,7 +141,7 @@ class Runtime:
         for job in self._jobs.values():
             await job.stop()
         names = [*self._jobs, *(f"consumer-{i}" for i in range(len(self._consumers)))]
-        await self.loops.finish(*names, within_seconds=4)
+        await self.loops.finish(*names, within_seconds=3)
 
     async def _check_boot(self) -> None:
         if self._booted != "done":

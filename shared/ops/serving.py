@@ -16,6 +16,7 @@ from shared.config import ConfigError
 from shared.db import migrations
 from shared.ops import logs, metrics
 from shared.ops.loops import Loops
+from shared.ops.protocol import Protocol
 from shared.ops.settings import ListenSettings, PlatformSettings
 
 Only = Literal["api", "consumer"]
@@ -34,7 +35,7 @@ def serve(
 ) -> int:
     """Serve `build(loops)` and return the process's exit code: 0 after a signal, 1 after a failed loop.
 
-    A request gets half of the grace to finish, the lifespan the other half.
+    A request gets a third of the grace to finish, the lifespan the rest.
     """
     logs.configure(service, log_level)
     metrics.BUILD_INFO.labels(service, VERSION).set(1)
@@ -50,14 +51,14 @@ def serve(
                 build(loops),  # inside the loop: clients of Kafka and PostgreSQL belong to it
                 host=host,
                 port=port,
-                http="httptools",
+                http=Protocol,
                 lifespan="on",
                 access_log=False,
                 log_config=None,
                 server_header=False,
                 date_header=False,
                 timeout_keep_alive=30,
-                timeout_graceful_shutdown=max(1, int(stop_grace_seconds / 2)),
+                timeout_graceful_shutdown=max(1, int(stop_grace_seconds / 3)),
                 proxy_headers=False,
             )
         )
