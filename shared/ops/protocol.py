@@ -1,0 +1,79 @@
+"""uvicorn's HTTP protocol with one write for a response, and an end to waiting for the head of a request."""
+
+import asyncio
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_SECONDS = 10.0
+"""How long a client may take from connecting, or from the first byte of a request, to the end of its head."""
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn writes the head and the body of a response apart, and waits for a request for ever."""
+
+    _waits_since: float | None = None
+    _watching: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
+        self._waits_since = self.loop.time()
+        self._watching = self.loop.call_later(HEAD_SECONDS, self._watch)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        self._waits_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._waits_since = None
+        super().on_headers_complete()
+
+    def _watch(self) -> None:
+        """One timer a connection, not one a request: a slow head has up to half as long again."""
+        if self._waits_since is not None and self.loop.time() - self._waits_since >= HEAD_SECONDS:
+            self.transport.close()
+        else:
+            self._watching = self.loop.call_later(HEAD_SECONDS / 2, self._watch)
+
+
+class OneWrite:
+    """A transport that joins two writes of one turn of the loop; each one is a system call."""
+
+    __slots__ = ("_held", "_loop", "_transport", "get_extra_info", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._held: bytes | None = None
+        self.is_closing = transport.is_closing
+        self.get_extra_info = transport.get_extra_info
+
+    def write(self, data: bytes) -> None:
+        held = self._held
+        if held is None:
+            self._held = data
+            self._loop.call_soon(self._flush)
+        else:
+            self._held = None
+            self._write(held + data)
+
+    def _flush(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            self._write(held)
+
+    def _write(self, data: bytes) -> None:
+        if not self.is_closing():
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
