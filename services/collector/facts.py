@@ -42,8 +42,8 @@ class Facts:
         """`ResponseSubmitted` as it goes over the wire. Raises Fault."""
         if caller.public:
             _refuse_what_pages_may_not_say(sent, caller.config)
-        fact: dict[str, Any] = _DEFAULTS | sent
-        scale = checked_scale(fact["metric"] or "nps", fact["scale"])
+        fact: dict[str, Any] = _DEFAULTS | (_without_nulls(sent) if None in sent.values() else sent)
+        scale = checked_scale(fact["metric"], fact["scale"])
         check_score(scale, fact["score"])
         fact["metric"], fact["scale"] = scale.metric.value, scale.id
         fact.pop("response_id", None)
@@ -60,8 +60,6 @@ class Facts:
             _check_currency(order.get("currency"), caller.config, "/order/currency")
         if (answered_at := fact.get("answered_at")) is not None:
             fact["answered_at"] = event_time(answered_at, now, "/answered_at")
-        if None in fact.values():
-            fact = _without_nulls(fact)
         fact["fingerprint"] = _fingerprint(fact)
         fact["answered_at"] = min(fact.get("answered_at", now), now)
         fact["verified"] = verified

@@ -1,8 +1,10 @@
 """`POST /v1/responses`: the hot route, in front of FastAPI, whose routing and injection cost three times
 as much as everything that happens here. Nothing is answered before Kafka has the record."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
+from typing import Any
 
 import orjson
 import structlog
@@ -27,7 +29,7 @@ from shared.web.auth import check_store
 from shared.web.bodies import check_json_type
 from shared.web.gatekeeper import valid_traceparent
 from shared.web.limits import BodyRefused, ClientGone, Limits, linger, read_body
-from shared.web.problems import crashed, send_problem, unavailable
+from shared.web.problems import STOPPING, crashed, send_problem, unavailable
 
 SOURCE = "/collector"
 ROUTE = "/v1/responses"
@@ -85,7 +87,7 @@ class Intake:
         except ClientGone:
             self._outcomes.gone(asked.started)
             return
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # cancelled: the grace of a stop is over
             await self._refuse(asked, error, scope, receive, send)
             return
         headers = [
@@ -143,7 +145,12 @@ class Intake:
         )
 
     async def _refuse(
-        self, asked: _Asked, error: Exception, scope: Scope, receive: Receive, send: Send
+        self,
+        asked: _Asked,
+        error: Exception | asyncio.CancelledError,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
     ) -> None:
         correlation_id = scope["closeloop.correlation_id"] = asked.traceparent[3:35].decode()
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
@@ -161,7 +168,7 @@ class Intake:
         self._outcomes.refused(asked.channel, problem, asked.started)
 
 
-def _problem(error: Exception, asked: _Asked, scope: Scope) -> Problem:
+def _problem(error: Exception | asyncio.CancelledError, asked: _Asked, scope: Scope) -> Problem:
     match error:
         case Problem():
             return error
@@ -172,4 +179,7 @@ def _problem(error: Exception, asked: _Asked, scope: Scope) -> Problem:
                 "Kafka did not confirm the answer. Send it again with this response_id: it counts once.",
                 response_id=asked.response_id,
             )
+        case asyncio.CancelledError():
+            known: dict[str, Any] = {"response_id": asked.response_id} if asked.response_id else {}
+            return unavailable(STOPPING, **known)
     return crashed(error, scope)

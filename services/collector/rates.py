@@ -12,18 +12,20 @@ BURST_SECONDS = 1.0
 class Bucket:
     """At most `rate` requests a second, and as many at once after a pause; 0 is no limit."""
 
-    __slots__ = ("_cost", "_full_at", "_rate")
+    __slots__ = ("_cost", "_full_at", "_holds", "_rate")
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
         self._cost = 1 / rate if rate else 0.0
+        # One request at least, and room for what floating-point sums lose.
+        self._holds = max(BURST_SECONDS, self._cost) + 1e-6 if rate else math.inf
         self._full_at = 0.0
 
     def take(self, now: float) -> None:
         """One request at `now` (seconds of any steady clock). Raises Problem 429."""
         full_at = (self._full_at if self._full_at > now else now) + self._cost
-        if full_at - now > BURST_SECONDS + self._cost / 2 and self._cost:
-            raise self._exhausted(full_at - now - BURST_SECONDS)
+        if full_at - now > self._holds:
+            raise self._exhausted(full_at - now - self._holds)
         self._full_at = full_at
 
     def _exhausted(self, wait: float) -> Problem:
