@@ -1,0 +1,60 @@
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from shared.access import Scope
+
+from .running import Collector, Topic, make_key, start
+
+
+@pytest.fixture(scope="session")
+async def tokens(database_url: str) -> tuple[str, str]:
+    """A secret and a public key of the store."""
+    return (
+        await make_key(database_url, "secret", Scope.RESPONSES_WRITE),
+        await make_key(database_url, "public"),
+    )
+
+
+@pytest.fixture(scope="session")
+def collector(
+    bootstrap: str, database_url: str, tokens: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Collector]:
+    """With every setting at its default."""
+    running = start(tmp_path_factory.mktemp("collector"), bootstrap, database_url, tokens)
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+def narrow(
+    bootstrap: str, database_url: str, tokens: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Collector]:
+    """With low limits."""
+    running = start(
+        tmp_path_factory.mktemp("narrow"),
+        bootstrap,
+        database_url,
+        tokens,
+        requests_in_flight="4",
+        receive_timeout_seconds="1",
+        public_rate_limit_per_second="5",
+    )
+    yield running
+    assert running.stop() == 0
+
+
+@pytest.fixture(scope="session")
+async def responses(bootstrap: str) -> AsyncIterator[Topic]:
+    topic = Topic(bootstrap, "feedback.responses.v1")
+    await topic.open()
+    yield topic
+    await topic.close()
+
+
+@pytest.fixture(scope="session")
+async def orders(bootstrap: str) -> AsyncIterator[Topic]:
+    topic = Topic(bootstrap, "commerce.orders.v1")
+    await topic.open()
+    yield topic
+    await topic.close()

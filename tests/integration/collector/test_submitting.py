@@ -1,0 +1,327 @@
+"""What a good answer becomes: a 202, and one event with everything in it."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from .running import STORE, Collector, Topic
+
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+FULL = {
+    "metric": "csat",
+    "scale": "1-7",
+    "score": 6,
+    "comment": "Größe 38 passt, 👍 <b>=1+1</b>\r\n",
+    "complete": False,
+    "answers": [
+        {"question": "reason", "value": "speed"},
+        {"question": "again", "value": True},
+        {"question": "minutes", "value": 7.5},
+        {"question": "liked", "value": ["shoes", "box"]},
+    ],
+    "touchpoint": "post_delivery",
+    "channel": "in_app",
+    "answered_at": "2026-01-02T10:00:00+01:00",
+    "locale": "nl-NL",
+    "test": True,
+    "identity": "confidential",
+    "customer": {"id": "c-1", "email": "Ada@Example.com", "name": "Ada", "consent": True},
+    "order": {"id": "o-1", "value": 59.90, "currency": "EUR"},
+    "segments": {"country": "NL", "nobody_declared_this": "x"},
+}
+
+
+OPTIONAL = [name for name in FULL if name != "score"]
+
+
+def new_id() -> str:
+    return f"r-{uuid4()}"
+
+
+class TestAFullAnswer:
+    async def test_arrives_as_it_was_sent(self, collector: Collector, responses: Topic) -> None:
+        response_id = new_id()
+        assert collector.post({**FULL, "response_id": response_id}).status == 202
+        [written] = await responses.about(response_id)
+        body = written.body
+        for name in ("metric", "scale", "score", "comment", "complete", "answers", "touchpoint", "channel"):
+            assert body[name] == FULL[name]
+        for name in ("locale", "test", "identity", "segments"):
+            assert body[name] == FULL[name]
+        assert body["store"] == STORE
+        assert body["verified"] is True
+        assert datetime.fromisoformat(body["answered_at"]) == datetime(2026, 1, 2, 9, tzinfo=UTC)
+        assert body["order"] == {"id": "o-1", "value": "59.9", "currency": "EUR"}
+        assert {**FULL["customer"], "ref": body["customer"]["ref"]} == body["customer"]
+        assert body["key_id"] == collector.secret.split("_")[1]
+
+    async def test_has_cloudevents_headers_and_the_requests_trace(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        response_id = new_id()
+        reply = collector.post({"score": 9, "response_id": response_id}, traceparent=TRACE)
+        assert reply.headers["traceparent"] == TRACE
+        [written] = await responses.about(response_id)
+        assert written.headers["traceparent"] == TRACE
+        assert written.headers["ce_specversion"] == "1.0"
+        assert written.headers["ce_type"] == "response.submitted.v1"
+        assert written.headers["ce_source"] == "/collector"
+        assert written.headers["content-type"] == "application/json"
+        assert UUID(written.headers["ce_id"]).version == 7
+        assert abs(datetime.fromisoformat(written.headers["ce_time"]) - datetime.now(UTC)) < timedelta(
+            minutes=5
+        )
+        assert written.key == f"{len(STORE)}:{STORE}{len(response_id)}:{response_id}".encode()
+
+    async def test_starts_a_trace_when_the_caller_has_none_or_a_broken_one(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        response_id = new_id()
+        broken = TRACE.replace("0af7651916cd43dd8448eb211c80319c", "0" * 32)
+        reply = collector.post({"score": 9, "response_id": response_id}, traceparent=broken)
+        [written] = await responses.about(response_id)
+        assert written.headers["traceparent"] == reply.headers["traceparent"] != broken
+
+    async def test_of_a_large_body_is_taken(self, collector: Collector, responses: Topic) -> None:
+        response_id = new_id()
+        answers = [{"question": f"q{n}", "value": "x" * 8_000} for n in range(30)]
+        assert collector.post({"score": 9, "response_id": response_id, "answers": answers}).status == 202
+        [written] = await responses.about(response_id)
+        assert len(written.body["answers"]) == 30
+
+
+class TestTheLeastAnswer:
+    async def test_gets_its_defaults(self, collector: Collector, responses: Topic) -> None:
+        before = datetime.now(UTC)
+        reply = collector.post({"score": 10})
+        assert reply.status == 202
+        assert set(reply.json) == {"response_id", "status", "amend_token"}
+        assert reply.json["status"] == "accepted"
+        assert UUID(reply.json["response_id"]).version == 7
+        [written] = await responses.about(reply.json["response_id"])
+        body = written.body
+        assert (body["metric"], body["scale"], body["identity"]) == ("nps", "0-10", "anonymous")
+        assert (body["complete"], body["test"], body["channel"]) == (True, False, "api")
+        assert before <= datetime.fromisoformat(body["answered_at"]) <= datetime.now(UTC)
+        assert body["answered_at"] == body["received_at"]
+        assert "customer" not in body
+
+    async def test_null_is_the_same_as_nothing(self, collector: Collector, responses: Topic) -> None:
+        nothing = dict.fromkeys(OPTIONAL)
+        empty, full = collector.post({"score": 3}), collector.post({"score": 3, **nothing})
+        [left_out] = await responses.about(empty.json["response_id"])
+        [null] = await responses.about(full.json["response_id"])
+        assert left_out.body["fingerprint"] == null.body["fingerprint"]
+        assert set(left_out.body) >= set(null.body)
+
+
+class TestTheRespondent:
+    async def test_is_identified_once_named(self, collector: Collector, responses: Topic) -> None:
+        response_id = new_id()
+        collector.post(
+            {"score": 9, "response_id": response_id, "customer": {"email": " Ada@Example.com".strip()}}
+        )
+        [written] = await responses.about(response_id)
+        assert written.body["identity"] == "identified"
+        assert len(written.body["customer"]["ref"]) == 32
+
+    async def test_who_stays_anonymous_is_not_written_down(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        response_id = new_id()
+        collector.post(
+            {"score": 9, "response_id": response_id, "identity": "anonymous", "customer": {"id": "c-secret"}}
+        )
+        [written] = await responses.about(response_id)
+        assert written.body["identity"] == "anonymous"
+        assert "customer" not in written.body
+        assert await responses.holds_nothing_about("c-secret")
+
+
+class TestAnId:
+    async def test_may_come_as_idempotency_key(self, collector: Collector, responses: Topic) -> None:
+        response_id = new_id()
+        reply = collector.post({"score": 9}, idempotency_key=response_id)
+        assert reply.json["response_id"] == response_id
+        assert await responses.about(response_id)
+
+    def test_may_come_both_ways_when_they_agree(self, collector: Collector) -> None:
+        assert collector.post({"score": 9, "response_id": "same"}, idempotency_key="same").status == 202
+
+    async def test_again_with_the_same_content_has_the_same_fingerprint(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        response_id = new_id()
+        body = {**FULL, "response_id": response_id}
+        collector.post(body)
+        collector.post(dict(reversed(body.items())))
+        collector.post({**body, "score": 1})
+        first, retry, rival = await responses.about(response_id, count=3)
+        assert first.body["fingerprint"] == retry.body["fingerprint"] != rival.body["fingerprint"]
+        assert first.partition == retry.partition == rival.partition
+
+    async def test_again_without_a_time_has_the_same_fingerprint(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        response_id = new_id()
+        for _ in range(2):
+            collector.post({"score": 4, "response_id": response_id})
+        first, second = await responses.about(response_id, count=2)
+        assert first.body["fingerprint"] == second.body["fingerprint"]
+
+
+class TestAClockThatRunsAhead:
+    async def test_by_a_little_is_taken_for_now(self, collector: Collector, responses: Topic) -> None:
+        response_id = new_id()
+        ahead = (datetime.now(UTC) + timedelta(minutes=2)).isoformat()
+        collector.post({"score": 9, "response_id": response_id, "answered_at": ahead})
+        [written] = await responses.about(response_id)
+        assert written.body["answered_at"] == written.body["received_at"]
+
+
+class TestAmending:
+    async def test_by_token_in_the_header(self, collector: Collector, responses: Topic) -> None:
+        given = collector.post({"score": 2, "complete": False}).json
+        reply = collector.request(
+            "PATCH",
+            f"/v1/responses/{given['response_id']}",
+            {"comment": "Too late", "complete": True, "revision": 2},
+            authorization=f"Bearer {given['amend_token']}",
+            traceparent=TRACE,
+        )
+        assert (reply.status, reply.json) == (
+            202,
+            {"response_id": given["response_id"], "status": "accepted"},
+        )
+        submitted, amended = await responses.about(given["response_id"], count=2)
+        assert amended.partition == submitted.partition
+        assert amended.key == submitted.key
+        assert amended.headers["ce_type"] == "response.amended.v1"
+        assert amended.headers["traceparent"] == TRACE
+        assert amended.body["comment"] == "Too late"
+        assert amended.body["revision"] == 2
+        assert "score" not in amended.body
+
+    def test_by_token_in_the_body(self, collector: Collector) -> None:
+        given = collector.post({"score": 2}).json
+        path = f"/v1/responses/{given['response_id']}"
+        body = {"score": 3, "amend_token": given["amend_token"]}
+        assert collector.request("PATCH", path, body, authorization="").status == 202
+
+    async def test_by_a_secret_key_before_the_answer_is_there(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        response_id = new_id()
+        assert collector.request("PATCH", f"/v1/responses/{response_id}", {"score": 3}).status == 202
+        [amended] = await responses.about(response_id)
+        assert amended.body["score"] == 3
+
+    def test_of_a_score_is_checked_against_the_answers_scale(self, collector: Collector) -> None:
+        given = collector.post({"score": 5, "metric": "csat"}).json
+        path, bearer = f"/v1/responses/{given['response_id']}", f"Bearer {given['amend_token']}"
+        assert collector.request("PATCH", path, {"score": 6}, authorization=bearer).status == 422
+        assert collector.request("PATCH", path, {"score": 4}, authorization=bearer).status == 202
+        assert collector.request("PATCH", path, {"score": 6, "metric": "csat"}).status == 422
+        assert collector.request("PATCH", path, {"score": 6, "metric": "csat", "scale": "1-7"}).status == 202
+
+    def test_of_another_answer_is_forbidden(self, collector: Collector) -> None:
+        token = collector.post({"score": 5}).json["amend_token"]
+        reply = collector.request(
+            "PATCH", "/v1/responses/other", {"score": 6}, authorization=f"Bearer {token}"
+        )
+        assert reply.status == 403
+
+    def test_with_a_forged_token_is_401(self, collector: Collector) -> None:
+        given = collector.post({"score": 5}).json
+        token = given["amend_token"]
+        for forged in (token[:-4] + "AAAA", "amd_", "amd_x", token + "x" * 3000, "amd_é"):
+            path, body = f"/v1/responses/{given['response_id']}", {"score": 6, "amend_token": forged[:2048]}
+            assert collector.request("PATCH", path, body, authorization="").status == 401
+
+    def test_without_anything_is_401(self, collector: Collector) -> None:
+        assert collector.request("PATCH", "/v1/responses/x", {"score": 6}, authorization="").status == 401
+
+
+class TestRetracting:
+    async def test_takes_a_secret_key(self, collector: Collector, responses: Topic) -> None:
+        response_id = new_id()
+        reply = collector.request("DELETE", f"/v1/responses/{response_id}?reason=spam")
+        assert (reply.status, reply.json["response_id"]) == (202, response_id)
+        [written] = await responses.about(response_id)
+        assert written.headers["ce_type"] == "response.retracted.v1"
+        assert written.body["reason"] == "spam"
+
+    def test_does_not_take_an_amend_token(self, collector: Collector) -> None:
+        given = collector.post({"score": 5}).json
+        path = f"/v1/responses/{given['response_id']}"
+        reply = collector.request("DELETE", path, authorization=f"Bearer {given['amend_token']}")
+        assert reply.status == 401
+
+    async def test_of_an_id_with_a_slash(self, collector: Collector, responses: Topic) -> None:
+        response_id = f"shop/{uuid4()}"
+        assert collector.request("DELETE", f"/v1/responses/{response_id}").status == 202
+        assert await responses.about(response_id)
+
+    def test_of_an_id_with_a_control_character_is_422(self, collector: Collector) -> None:
+        assert collector.request("DELETE", "/v1/responses/a%00b").status == 422
+
+
+class TestOrders:
+    async def test_keep_their_amounts_exact(self, collector: Collector, orders: Topic) -> None:
+        order_id = f"o-{uuid4()}"
+        placed = b'{"type": "placed", "id": "%s", "placed_at": "2026-01-02T10:00:00+01:00", "value": 0.1,' % (
+            order_id.encode()
+        )
+        placed += b' "currency": "EUR", "customer": {"email": "ada@example.com"}}'
+        reply = collector.request("POST", "/v1/orders", placed)
+        assert (reply.status, reply.json) == (202, {"order_id": order_id, "status": "accepted"})
+        [written] = await orders.about(order_id)
+        assert written.headers["ce_type"] == "order.placed.v1"
+        assert written.body["value"] == "0.1"
+        assert written.body["customer"]["ref"]
+
+    async def test_are_delivered_and_refunded(self, collector: Collector, orders: Topic) -> None:
+        order_id = f"o-{uuid4()}"
+        moment = "2026-01-02T10:00:00Z"
+        delivered = {"type": "delivered", "id": order_id, "delivered_at": moment}
+        refunded = {
+            "type": "refunded", "id": order_id, "refund_id": "rf-1", "refunded_at": moment,
+            "amount": 999_999_999_999.9999, "currency": "EUR",
+        }  # fmt: skip
+        assert collector.request("POST", "/v1/orders", delivered).status == 202
+        assert collector.request("POST", "/v1/orders", refunded).status == 202
+        first, second = await orders.about(order_id, count=2)
+        assert first.headers["ce_type"] == "order.delivered.v1"
+        assert second.body["amount"] == "999999999999.9999"
+        assert first.key == second.key
+
+    async def test_an_engagement_has_an_id_of_its_own_or_a_new_one(
+        self, collector: Collector, orders: Topic
+    ) -> None:
+        body = {"kind": "review", "engaged_at": "2026-01-02T10:00:00Z", "customer": {"id": "c-1"}}
+        made = collector.request("POST", "/v1/engagements", body).json["engagement_id"]
+        assert UUID(made).version == 7
+        chosen = f"e-{uuid4()}"
+        collector.request("POST", "/v1/engagements", body, idempotency_key=chosen)
+        [written] = await orders.about(chosen)
+        assert written.headers["ce_type"] == "engagement.recorded.v1"
+        assert written.body["kind"] == "review"
+
+
+class TestTheDocumentation:
+    def test_names_every_address_and_its_examples(self, collector: Collector) -> None:
+        document = collector.request("GET", "/openapi.json").json
+        for path, method in {
+            "/v1/responses": "post",
+            "/v1/responses/{response_id}": "patch",
+            "/v1/orders": "post",
+            "/v1/engagements": "post",
+            "/v1/customer-tokens": "post",
+        }.items():
+            operation = document["paths"][path][method]
+            assert operation["requestBody"]["content"]["application/json"]["example"]
+            assert {"401", "422", "429", "503"} <= set(operation["responses"])
+
+    def test_has_an_example_that_works(self, collector: Collector) -> None:
+        document = collector.request("GET", "/openapi.json").json
+        content = document["paths"]["/v1/responses"]["post"]["requestBody"]["content"]["application/json"]
+        assert collector.post(content["example"]).status == 202
