@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
 from uuid_utils import uuid7
@@ -34,8 +33,7 @@ def new_traceparent() -> str:
     return f"00-{text[:32]}-{text[32:]}-01"
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """Who says what, when, and within which trace."""
 
     id: str
@@ -70,19 +68,18 @@ class Envelope:
     @classmethod
     def read(cls, headers: Iterable[tuple[str, bytes | None]]) -> "Envelope":
         """Raises NotAnEvent when an attribute that everything hangs on is missing."""
+        found = dict(headers)
         try:
-            found = {name: value.decode() for name, value in headers if value is not None}
+            envelope = cls(*[(found.get(name) or b"").decode() for name in _ATTRIBUTES])
         except UnicodeDecodeError as error:
             raise NotAnEvent("headers_not_utf8") from error
-        if not found.get("ce_id") or not found.get("ce_type"):
+        if not envelope.id or not envelope.type:
             raise NotAnEvent("no_envelope", "ce_id or ce_type is missing")
-        return cls(
-            id=found["ce_id"],
-            type=found["ce_type"],
-            source=found.get("ce_source", ""),
-            time=found.get("ce_time", ""),
-            traceparent=found.get("traceparent", ""),
-        )
+        return envelope
+
+
+_ATTRIBUTES = ("ce_id", "ce_type", "ce_source", "ce_time", "traceparent")
+"""The headers that an envelope is read from, in the order of its fields."""
 
 
 class Stamp:
@@ -106,8 +103,7 @@ class Stamp:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """An event as a consumer sees it: the fact, its envelope, its JSON as sent, and its place in the log."""
 
     event: "Event"

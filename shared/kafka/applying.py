@@ -3,9 +3,9 @@
 import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -66,8 +66,7 @@ class Unreadable:
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """One record after decoding: an event, a dead letter, or neither (a type newer than this code).
 
     `follows`: the stored offset that this record must find; below `offset` where the log has a gap.
@@ -148,7 +147,7 @@ class Applier:
                 offset=items[0].offset,
             )
             letter = _letter(items[0].record, "handler_failed", type(error).__name__)
-            await self._in_one_transaction([replace(items[0], event=None, letter=letter)])
+            await self._in_one_transaction([items[0]._replace(event=None, letter=letter)])
 
     async def _despite_races(self, items: Sequence[Item]) -> None:
         """A lost race is found won by somebody at the next look; one lost every time is no race."""

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -224,7 +223,7 @@ class TestAFrozenServer:
         stack.postgres.pause()
         try:
             started = time.monotonic()
-            with pytest.raises(Exception) as caught:  # noqa: PT011 - whichever time-out comes first
+            with pytest.raises(Exception) as caught:
                 async with database.transaction() as session:
                     await session.execute(text("SELECT 1"))
             with pytest.raises(TimeoutError):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import asyncpg
 import pytest
@@ -116,9 +116,8 @@ class TestPostgreSQL:
 
     async def test_that_committed_and_could_not_say_so_is_believed(self, group: Group) -> None:
         await group.produce([group.record(f"id-{n}") for n in range(400)])
-        async with CommitsUnheard(group.url) as proxy:
-            async with group.member(batch_records=50, url=proxy.url):
-                await eventually(lambda: applied(group, 400))
+        async with CommitsUnheard(group.url) as proxy, group.member(batch_records=50, url=proxy.url):
+            await eventually(lambda: applied(group, 400))
 
         assert proxy.cut >= 2
         await assert_exact(group, 400)
