@@ -174,7 +174,7 @@ def _problem(error: Exception | asyncio.CancelledError, asked: _Asked, scope: Sc
             return error
         case Fault():
             return misfit(error)
-        case NotAcknowledged():
+        case NotAcknowledged() | asyncio.CancelledError():
             return unavailable(
                 "Kafka did not confirm the answer. Send it again with this response_id: it counts once.",
                 response_id=asked.response_id,
@@ -182,4 +182,6 @@ def _problem(error: Exception | asyncio.CancelledError, asked: _Asked, scope: Sc
         case asyncio.CancelledError():
             known: dict[str, Any] = {"response_id": asked.response_id} if asked.response_id else {}
             return unavailable(STOPPING, **known)
-    return crashed(error, scope)
+        case Exception():
+            return crashed(error, scope)
+    raise error

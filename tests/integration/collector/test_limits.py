@@ -4,12 +4,13 @@ import asyncio
 import socket
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from deploy.local.stack import LocalStack
 
-from .running import ORIGIN, Collector, Reply, Topic
+from .running import ORIGIN, Collector, Reply, Topic, start
 
 HEAD = (
     "POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"
@@ -184,6 +185,23 @@ class TestABrokerThatDoesNotAnswer:
         assert (reply.status, reply.json["type"]) == (503, "urn:closeloop:problem:busy")
         assert int(reply.headers["retry-after"]) >= 1
         assert {reply.status for reply in await asyncio.gather(*waiting)} == {503}
+
+    async def test_leaves_nobody_without_the_id_when_the_service_stops(
+        self,
+        stack: LocalStack,
+        collector: Collector,
+        bootstrap: str,
+        database_url: str,
+        tmp_path: Path,
+    ) -> None:
+        keys = (collector.secret, collector.public)
+        leaving = start(tmp_path, bootstrap, database_url, keys)
+        stack.kafka.pause()
+        waiting = asyncio.create_task(asyncio.to_thread(leaving.post, {"score": 8, "response_id": "r-left"}))
+        await asyncio.sleep(0.5)
+        assert await asyncio.to_thread(leaving.stop) == 0
+        reply = await waiting
+        assert (reply.status, reply.json["response_id"]) == (503, "r-left")
 
     async def _until_taken(self, collector: Collector, response_id: str) -> Reply:
         async with asyncio.timeout(30):
