@@ -2,9 +2,6 @@
 
 import asyncio
 import sys
-from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[3])]
 
 from toy_group import Group
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ MEMBER = Path(__file__).with_name("member.py")
 @contextlib.contextmanager
 def process_of(group: Group) -> Iterator["subprocess.Popen[bytes]"]:
     command = [sys.executable, str(MEMBER), group.bootstrap, group.url, group.topic, group.schema]
-    with subprocess.Popen(command) as process:
+    with subprocess.Popen(command, env=os.environ | {"PYTHONPATH": str(MEMBER.parents[3])}) as process:
         try:
             yield process
         finally:

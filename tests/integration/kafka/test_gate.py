@@ -32,7 +32,7 @@ class TestAnAssignment:
     async def test_starts_there_also_when_the_database_is_slow(
         self, ten: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """0.4 s of reading was enough for aiokafka to deliver from Kafka's own offset (reliability.md 0.1)."""
+        """0.4 s of reading was enough for aiokafka to deliver from Kafka's own offset."""
         read = ten.inbox.read
 
         async def slowly(session: Session, topic: str, partition: int) -> int | None:
