@@ -1,5 +1,6 @@
 """The outermost layer: correlation id, limits on number, size and time of requests, and their metrics."""
 
+import asyncio
 import re
 import time
 from typing import Any
@@ -10,7 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.events.envelope import new_traceparent
 from shared.ops import metrics
 from shared.web.limits import BodyRefused, ClientGone, Limits, linger, read_body
-from shared.web.problems import Problem, crashed, send_problem
+from shared.web.problems import Problem, crashed, send_problem, unavailable
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _PROBES = frozenset({"/livez", "/readyz", "/metrics"})
@@ -65,6 +66,11 @@ class Gatekeeper:
             return
         try:
             await self._app(scope, _replayed(body, receive), answer.send)
+        except asyncio.CancelledError:  # the grace of a stop is over
+            if answer.begun:
+                raise
+            stopped = unavailable("The service stopped before it could answer. Send the same again.")
+            await send_problem(stopped, answer.send)
         except Exception as error:
             if answer.begun:
                 raise
