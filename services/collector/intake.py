@@ -4,7 +4,6 @@ as much as everything that happens here. Nothing is answered before Kafka has th
 import asyncio
 import time
 from datetime import UTC, datetime
-from typing import Any
 
 import orjson
 import structlog
@@ -29,7 +28,7 @@ from shared.web.auth import check_store
 from shared.web.bodies import check_json_type
 from shared.web.gatekeeper import valid_traceparent
 from shared.web.limits import BodyRefused, ClientGone, Limits, linger, read_body
-from shared.web.problems import STOPPING, crashed, send_problem, unavailable
+from shared.web.problems import crashed, send_problem, unavailable
 
 SOURCE = "/collector"
 ROUTE = "/v1/responses"
@@ -179,9 +178,6 @@ def _problem(error: Exception | asyncio.CancelledError, asked: _Asked, scope: Sc
                 "Kafka did not confirm the answer. Send it again with this response_id: it counts once.",
                 response_id=asked.response_id,
             )
-        case asyncio.CancelledError():
-            known: dict[str, Any] = {"response_id": asked.response_id} if asked.response_id else {}
-            return unavailable(STOPPING, **known)
         case Exception():
             return crashed(error, scope)
     raise error
