@@ -21,14 +21,27 @@ class Caller:
     """A key that was checked, with what the door needs to know of its store."""
 
     key: Key
+    store: str
+    key_id: str
     public: bool
+    may_write: bool
+    """A secret key with the scope to write."""
     config: Store
     origins: frozenset[bytes]
     bucket: Bucket
 
-    @property
-    def store(self) -> str:
-        return self.key.store
+    @classmethod
+    def of(cls, key: Key, config: Store, bucket: Bucket) -> "Caller":
+        return cls(
+            key,
+            key.store,
+            key.key_id,
+            public=key.kind == "public",
+            may_write=key.may(Scope.RESPONSES_WRITE),
+            config=config,
+            origins=frozenset(origin.encode() for origin in config.allowed_origins),
+            bucket=bucket,
+        )
 
 
 class Callers:
@@ -37,10 +50,6 @@ class Callers:
     def __init__(self, keyring: Keyring, stores: Mapping[str, Store], settings: CollectorSettings) -> None:
         self._keyring = keyring
         self._stores = stores
-        self._origins = {
-            name: frozenset(origin.encode() for origin in store.allowed_origins)
-            for name, store in stores.items()
-        }
         self._rates = {True: settings.public_rate_limit_per_second, False: settings.rate_limit_per_second}
         self._buckets: dict[str, Bucket] = {}
         self._known: dict[bytes, Caller] = {}
@@ -66,8 +75,7 @@ class Callers:
         config = self._stores.get(key.store)
         if config is None:
             raise Problem(404, "not-found", "The store of this key is not configured here.")
-        public = key.kind == "public"
-        caller = Caller(key, public, config, self._origins[key.store], self.bucket(key.key_id, public=public))
+        caller = Caller.of(key, config, self.bucket(key.key_id, public=key.kind == "public"))
         if len(self._known) < _MOST_REMEMBERED:
             self._known[authorization] = caller
         caller.bucket.take(time.monotonic())
@@ -86,7 +94,7 @@ class Callers:
 
 def must_be_secret(caller: Caller) -> None:
     """Raises Problem 403 for a public key, and for a secret one without the scope to write."""
-    if not caller.key.may(Scope.RESPONSES_WRITE):
+    if not caller.may_write:
         raise forbidden(Scope.RESPONSES_WRITE)
 
 

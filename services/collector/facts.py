@@ -56,23 +56,25 @@ class Facts:
         else:
             fact["identity"] = "anonymous"
         if (order := fact.get("order")) is not None:
-            fact["order"] = _without_nulls(order)
+            if None in order.values():
+                fact["order"] = _without_nulls(order)
             _check_currency(order.get("currency"), caller.config, "/order/currency")
         if (answered_at := fact.get("answered_at")) is not None:
             fact["answered_at"] = event_time(answered_at, now, "/answered_at")
         fact["fingerprint"] = _fingerprint(fact)
         fact["answered_at"] = min(fact.get("answered_at", now), now)
         fact["verified"] = verified
-        fact["store"], fact["response_id"], fact["key_id"] = caller.store, response_id, caller.key.key_id
+        fact["store"] = caller.store
+        fact["response_id"] = response_id
+        fact["key_id"] = caller.key_id
         fact["received_at"] = now
         return fact
 
     def _named(self, sent: CustomerIn, caller: Caller, now: datetime) -> tuple[dict[str, Any], bool]:
         """The customer, and whether the store's server vouches for it: its key does, or its token."""
-        customer = _without_nulls(sent)
-        token = customer.pop("token", None)
+        customer: dict[str, Any] = _without_nulls(sent) if None in sent.values() else {**sent}
         verified = not caller.public
-        if token is not None and caller.public:
+        if (token := customer.pop("token", None)) is not None and caller.public:
             vouched = self._vouchers.read(caller.store, token, now=now.timestamp())
             if vouched is not None:
                 said = (customer.get("id", vouched.id), customer.get("email", vouched.email))
@@ -101,7 +103,7 @@ class Facts:
             "store": caller.store,
             "order_id": sent["id"],
             "received_at": now,
-            "key_id": caller.key.key_id,
+            "key_id": caller.key_id,
         }
         if sent["type"] == "delivered":
             delivered_at = min(event_time(sent["delivered_at"], now, "/delivered_at"), now)
@@ -133,7 +135,7 @@ class Facts:
             engaged_at=min(event_time(sent["engaged_at"], now, "/engaged_at"), now),
             received_at=now,
             customer=self._buyer(caller.store, sent["customer"]),
-            key_id=caller.key.key_id,
+            key_id=caller.key_id,
         )
 
 

@@ -64,7 +64,7 @@ class Handlers:
                 must_come_from(caller, origin.encode("latin-1") if origin else None)
         if caller is not None and not caller.public:
             must_be_secret(caller)
-            store, key_id = caller.store, caller.key.key_id
+            store, key_id = caller.store, caller.key_id
             scale: tuple[str, str | None] = (sent.get("metric") or "nps", sent.get("scale"))
         else:
             answer = self._amendable(token, response_id, caller)
@@ -98,7 +98,7 @@ class Handlers:
             store=caller.store,
             response_id=response_id,
             received_at=datetime.now(UTC),
-            key_id=caller.key.key_id,
+            key_id=caller.key_id,
             reason=reason,
         )
         await self._publish(event, traceparent, response_id=response_id)

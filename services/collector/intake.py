@@ -118,7 +118,7 @@ class Intake:
         if response_id is None:
             response_id = str(uuid7())
         if caller.public:
-            response_id = namespaced(caller.key.key_id, response_id)
+            response_id = namespaced(caller.key_id, response_id)
         now = datetime.now(UTC)
         fact = self._facts.submitted(sent, caller, response_id=response_id, now=now)
         asked.response_id = response_id
@@ -138,7 +138,7 @@ class Intake:
                     now=int(now.timestamp()),
                     metric=fact["metric"],
                     scale=fact["scale"],
-                    key_id=caller.key.key_id,
+                    key_id=caller.key_id,
                 ),
             }
         )
@@ -174,10 +174,7 @@ def _problem(error: Exception | asyncio.CancelledError, asked: _Asked, scope: Sc
         case Fault():
             return misfit(error)
         case NotAcknowledged() | asyncio.CancelledError():
-            return unavailable(
-                "Kafka did not confirm the answer. Send it again with this response_id: it counts once.",
-                response_id=asked.response_id,
-            )
-        case Exception():
-            return crashed(error, scope)
-    raise error
+            known = {"response_id": asked.response_id} if asked.response_id else {}
+            detail = "Kafka did not confirm the answer. Send it again with the same id: it counts once."
+            return unavailable(detail, **known)  # type: ignore[arg-type]  # the id only
+    return crashed(error, scope)

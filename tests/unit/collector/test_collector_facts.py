@@ -24,12 +24,10 @@ from shared.events.responses import ResponseSubmitted
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 FACTS = Facts(customers=b"c" * 32, vouchers=CustomerTokens(b"v" * 32))
-SERVER = Caller(
+SERVER = Caller.of(
     Key("abcabcabcabc", "shop", "secret", frozenset({Scope.RESPONSES_WRITE})),
-    public=False,
-    config=Store(name="Shop", currency="EUR"),
-    origins=frozenset(),
-    bucket=Bucket(0),
+    Store(name="Shop", currency="EUR"),
+    Bucket(0),
 )
 FULL: dict[str, Any] = {
     "metric": "ces",
