@@ -1,6 +1,7 @@
 """Every event type, and the way between a record and an event."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -9,7 +10,7 @@ from shared.events.cases import CaseChanged, CaseClosed, CaseOpened
 from shared.events.customers import CustomerChanged
 from shared.events.envelope import Envelope, Headers, NotAnEvent
 from shared.events.erasures import CustomerErased
-from shared.events.model import Event
+from shared.events.model import Event, Part
 from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted, SurveySent
 from shared.events.scores import ScoreChanged
@@ -61,7 +62,7 @@ def decode(
         event: Event = model.__pydantic_validator__.validate_json(value)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-        where = "/".join(str(part) for part in first["loc"])
+        where = "/".join(str(part) for part in first["loc"] if part in _names() or isinstance(part, int))
         raise NotAnEvent("invalid_body", f"/{where}: {first['type']}") from error
     if b"\\u0000" in value and _holds_nul(event.model_dump()):
         # PostgreSQL refuses it, and its log then quotes the record around it.
@@ -75,3 +76,15 @@ def _holds_nul(value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(_holds_nul(name) or _holds_nul(part) for name, part in value.items())
     return isinstance(value, list | tuple) and any(_holds_nul(part) for part in value)
+
+
+@cache
+def _names() -> frozenset[str]:
+    """The names of all fields: a place in a body may be told by these, never by a key that somebody chose."""
+
+    def parts(part: type[Part]) -> Iterator[type[Part]]:
+        yield part
+        for kind in part.__subclasses__():
+            yield from parts(kind)
+
+    return frozenset(name for part in parts(Part) for name in part.model_fields)
