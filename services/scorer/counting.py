@@ -75,17 +75,24 @@ class Counting:
             answer.counted = self._contribution(answer, series[profile]) if profile else None
         settle_latest(involved)
         ledger = Ledger()
-        moved = []
+        count = 0
+        moved: list[Answer] = []
+        flipped: list[Answer] = []
         for answer, (was_counted, was_latest) in zip(involved, before, strict=True):
-            if answer.counted != was_counted or answer.latest != was_latest:
-                ledger.note(was_counted, was_latest, answer.counted, answer.latest)
-                moved.append(answer)
+            stays, flips = answer.counted == was_counted, answer.latest != was_latest
+            if stays and not flips:
+                continue
+            count += 1
+            ledger.note(was_counted, was_latest, answer.counted, answer.latest)
+            if answer.stored and not answer.changed:
+                (flipped if stays else moved).append(answer)
         await store.insert_answers(db, [answer for answer in answers if not answer.stored])
         await store.update_answers(db, [answer for answer in answers if answer.stored and answer.changed])
-        await store.move_answers(db, [answer for answer in moved if answer.stored and not answer.changed])
+        await store.move_answers(db, moved)
+        await store.flip_latest(db, flipped)
         await store.add_rivals(db, answers)
         await store.add_to_buckets(db, ledger.deltas(), shard)
-        return len(moved)
+        return count
 
     async def misplaced(
         self, db: Connection, answers: list[Answer], spells: Mapping[Key, Spells]

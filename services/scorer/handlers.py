@@ -29,7 +29,7 @@ class Handlers:
     async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
         db = await driver(session)
-        keys = {_key(received.event) for received in batch}
+        keys = [_key(received.event) for received in batch]
         known = await store.read_answers(db, keys)
         spells, new = await store.lock_respondents(db, _respondents(batch, known.values()))
         if known:
@@ -37,8 +37,7 @@ class Handlers:
         before = {key: _respondent(answer) for key, answer in known.items()}
         outcomes: Counter[str] = Counter()
         changed: dict[Key, Answer] = {}
-        for received in batch:
-            key = _key(received.event)
+        for key, received in zip(keys, batch, strict=True):
             answer = changed.get(key) or known.get(key) or Answer(*key)
             outcomes[_merge(answer, received).value] += 1
             if answer.changed or answer.new_rivals:
@@ -91,9 +90,9 @@ class Handlers:
 
 def _merge(answer: Answer, received: Received) -> Outcome:
     event, ce_id = received.event, received.envelope.id
+    if type(event) is ResponseSubmitted:
+        return answer.submit(store.body_of(event, ce_id, received.raw))
     match event:
-        case ResponseSubmitted():
-            return answer.submit(store.body_of(event, ce_id, received.raw.decode()))
         case ResponseAmended():
             changes = event.model_dump(
                 mode="json", include={"score", "comment", "answers", "complete"}, exclude_none=True

@@ -49,7 +49,7 @@ class Body(NamedTuple):
     segments: Mapping[str, str]
     channel: str
     received_at: datetime
-    raw: str
+    raw: bytes
 
 
 @dataclass(slots=True)

@@ -44,20 +44,25 @@ class Ledger:
 
     def deltas(self) -> list[BucketDelta]:
         """The buckets that change, sorted, so that two writers lock them in the same order."""
-        buckets: dict[tuple[int, date], BucketDelta] = {}
-        for contributions, policy in ((self._every, "every"), (self._latest, "latest")):
-            for contribution, times in contributions.items():
-                if not times:
-                    continue
-                slot, points = contribution.group + 1, contribution.score * times
-                for series in contribution.series:
-                    key = (series, contribution.day)
-                    bucket = buckets.get(key)
-                    if bucket is None:
-                        bucket = buckets[key] = BucketDelta(*key, [0, 0, 0, 0], [0, 0, 0, 0])
-                    counts = bucket.every if policy == "every" else bucket.latest
-                    counts[slot] += times
-                    counts[3] += points
+        # Answers of one day that share all their series are added up before they are spread over them.
+        sums: dict[tuple[tuple[int, ...], date], list[int]] = {}
+        for contributions, first in ((self._every, 0), (self._latest, 4)):
+            for (series, day, group, score), times in contributions.items():
+                if times:
+                    counts = sums.get((series, day))
+                    if counts is None:
+                        counts = sums[series, day] = [0] * 8
+                    counts[first + group + 1] += times
+                    counts[first + 3] += score * times
+        buckets: dict[tuple[int, date], list[int]] = {}
+        for (several, day), counts in sums.items():
+            for one in several:
+                total = buckets.get((one, day))
+                buckets[one, day] = (
+                    counts if total is None else [a + b for a, b in zip(total, counts, strict=True)]
+                )
         return [
-            buckets[key] for key in sorted(buckets) if any(buckets[key].every) or any(buckets[key].latest)
+            BucketDelta(*key, counts[:4], counts[4:])
+            for key, counts in sorted(buckets.items())
+            if any(counts)
         ]

@@ -6,14 +6,16 @@ Locks are taken in the order respondent, answer, bucket, each sorted, by every w
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
+from uuid import uuid4
 
 import asyncpg
 import orjson
 
 from services.scorer.domain import Answer, Body, BucketDelta, Contribution
 from services.scorer.domain.answer import Revision
+from services.scorer.store import copying
 from shared.db import Raced
-from shared.events.responses import ResponseSubmitted
+from shared.events.responses import Identity, ResponseSubmitted
 from shared.feedback.metrics import Group
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -25,22 +27,24 @@ ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.a
     a.ce_id, a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
 
 
-def body_of(event: ResponseSubmitted, ce_id: str, raw: str) -> Body:
+def body_of(event: ResponseSubmitted, ce_id: str, raw: bytes) -> Body:
     """An event as the domain counts it. An anonymous answer is its own respondent."""
+    known = event.__dict__
+    customer = known["customer"]
     return Body(
-        ce_id=ce_id,
-        fingerprint=event.fingerprint,
-        metric=event.metric,
-        scale=event.scale,
-        score=event.score,
-        answered_at=event.answered_at,
-        respondent=event.customer.ref if event.customer and event.identity != "anonymous" else None,
-        test=event.test,
-        touchpoint=event.touchpoint,
-        segments=event.segments,
-        channel=event.channel,
-        received_at=event.received_at,
-        raw=raw,
+        ce_id,
+        known["fingerprint"],
+        known["metric"],
+        known["scale"],
+        known["score"],
+        known["answered_at"],
+        customer.ref if customer and known["identity"] is not Identity.ANONYMOUS else None,
+        known["test"],
+        known["touchpoint"],
+        known["segments"],
+        known["channel"],
+        known["received_at"],
+        raw,
     )
 
 
@@ -54,30 +58,26 @@ async def lock_respondents(db: Connection, keys: Iterable[Key]) -> tuple[dict[Ke
 
     Raises Raced when another writer made one of them at the same time.
     """
-    wanted = sorted(keys)
+    wanted = set(keys)
     if not wanted:
         return {}, set()
-    stores, refs = zip(*wanted, strict=True)
     rows = await db.fetch(
-        """SELECT r.store, r.respondent, r.tiers
-           FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+        """SELECT r.store, r.respondent, nullif(r.tiers, '[]')
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
            JOIN scorer.respondents r USING (store, respondent)
            ORDER BY r.store, r.respondent FOR UPDATE OF r""",
-        stores,
-        refs,
+        *packed(wanted),
     )
-    found: dict[Key, Spells] = {(row[0], row[1]): spells_of(row[2]) for row in rows}
-    new = set(wanted) - found.keys()
+    found: dict[Key, Spells] = {(row[0], row[1]): spells_of(row[2]) if row[2] else [] for row in rows}
+    new = wanted - found.keys()
     if new:
-        stores, refs = zip(*sorted(new), strict=True)
-        made = await db.fetch(
+        made = await db.execute(
             """INSERT INTO scorer.respondents (store, respondent)
-               SELECT * FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
-               ORDER BY store, respondent ON CONFLICT DO NOTHING RETURNING 1""",
-            stores,
-            refs,
+               SELECT * FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
+               ORDER BY store, respondent ON CONFLICT DO NOTHING""",
+            *packed(new),
         )
-        if len(made) < len(new):
+        if made != f"INSERT 0 {len(new)}":
             raise Raced
         found.update((key, []) for key in new)
     return found, new
@@ -85,12 +85,14 @@ async def lock_respondents(db: Connection, keys: Iterable[Key]) -> tuple[dict[Ke
 
 async def read_spells(db: Connection, keys: Iterable[Key]) -> dict[Key, Spells]:
     """The tiers of these respondents, without a lock."""
-    wanted = sorted(keys)
+    wanted = set(keys)
+    if not wanted:
+        return {}
     rows = await db.fetch(
-        """SELECT r.store, r.respondent, r.tiers FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+        """SELECT r.store, r.respondent, r.tiers
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
            JOIN scorer.respondents r USING (store, respondent)""",
-        [key[0] for key in wanted],
-        [key[1] for key in wanted],
+        *packed(wanted),
     )
     return {(row[0], row[1]): spells_of(row[2]) for row in rows}
 
@@ -105,33 +107,30 @@ async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = Fals
 
     Who writes them afterwards needs their `lock`: an answer without a respondent has no other guard.
     """
-    wanted = sorted(keys)
+    wanted = set(keys)
     if not wanted:
         return {}
-    stores, ids = zip(*wanted, strict=True)
     rows = await db.fetch(
         f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
                 WHERE c.store = a.store AND c.response_id = a.response_id) AS rivals
-            FROM unnest($1::text[], $2::text[]) AS k(store, response_id)
+            FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, response_id)
             JOIN scorer.answers a USING (store, response_id)
             {"ORDER BY a.store, a.response_id FOR UPDATE OF a" if lock else ""}""",
-        stores,
-        ids,
+        *packed(wanted),
     )
     return {(row[0], row[1]): answer_of(row, row["rivals"]) for row in rows}
 
 
 async def answers_of(db: Connection, respondents: Iterable[Key]) -> list[Answer]:
     """The counted answers of these respondents."""
-    wanted = sorted(respondents)
+    wanted = set(respondents)
     if not wanted:
         return []
-    stores, refs = zip(*wanted, strict=True)
     rows = await db.fetch(
-        f"""SELECT {ANSWER_COLUMNS} FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+        f"""SELECT {ANSWER_COLUMNS}
+            FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
             JOIN scorer.answers a USING (store, respondent) WHERE a.series IS NOT NULL""",
-        stores,
-        refs,
+        *packed(wanted),
     )
     return [answer_of(row, []) for row in rows]
 
@@ -141,25 +140,23 @@ async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_l
 
     What they said is not read: they may be moved, and not stored as changed.
     """
-    wanted = sorted(respondents)
+    wanted = set(respondents)
     if not wanted:
         return []
-    stores, refs = zip(*wanted, strict=True)
     rows = await db.fetch(
         """SELECT a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.latest,
                   a.day, a.grp, a.score, a.series
-           FROM unnest($1::text[], $2::text[]) AS k(store, respondent)
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
            JOIN scorer.answers a USING (store, respondent)
-           WHERE a.series IS NOT NULL AND (a.latest OR NOT $3)""",
-        stores,
-        refs,
+           WHERE a.series IS NOT NULL AND (a.latest OR NOT $4)""",
+        *packed(wanted),
         only_latest,
     )
     return [
         Answer(
             store=store,
             response_id=response_id,
-            body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, ""),
+            body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, b""),
             counted=Contribution(tuple(series), day, Group(group), score),
             latest=latest,
             stored=True,
@@ -171,7 +168,8 @@ async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_l
 def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
     body = None
     if row["body"] is not None:
-        body = body_of(ResponseSubmitted.model_validate_json(row["body"]), row["ce_id"], row["body"])
+        raw = row["body"].encode()
+        body = body_of(ResponseSubmitted.model_validate_json(raw), row["ce_id"], raw)
     counted = None
     if row["series"] is not None:
         counted = Contribution(tuple(row["series"]), row["day"], Group(row["grp"]), row["score"])
@@ -209,18 +207,19 @@ def _record(answer: Answer) -> tuple[Any, ...]:
         int(counted.group) if counted else None,
         counted.score if counted else None,
         counted.series if counted else None,
-        body.raw if body else None,
+        body.raw.decode() if body else None,
     )
-
-
-_NAMES = tuple(name.strip().removeprefix("a.") for name in ANSWER_COLUMNS.split(","))
 
 
 async def insert_answers(db: Connection, answers: Sequence[Answer]) -> None:
     """Answers that are not stored yet."""
     if answers:
-        await db.copy_records_to_table(
-            "answers", schema_name="scorer", columns=_NAMES, records=[_record(answer) for answer in answers]
+        await db.copy_to_table(
+            "answers",
+            schema_name="scorer",
+            columns=copying.COLUMNS,
+            source=copying.rows(answers),
+            format="binary",
         )
 
 
@@ -230,7 +229,7 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
     if not records:
         return
     columns: list[Any] = [list(column) for column in zip(*records, strict=True)]
-    columns[15] = [_array(series) for series in columns[15]]
+    columns[15] = [_array(series) if series else None for series in columns[15]]
     await db.execute(
         """UPDATE scorer.answers a SET respondent = n.respondent, metric = n.metric, scale = n.scale,
                answered_at = n.answered_at, received_at = n.received_at, ce_id = n.ce_id,
@@ -247,9 +246,22 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
     )
 
 
-async def move_answers(db: Connection, answers: Iterable[Answer]) -> None:
-    """Answers that only count elsewhere than before, or stopped or started being the latest."""
-    moved = sorted(answers, key=lambda a: (a.store, a.response_id))
+async def flip_latest(db: Connection, answers: Sequence[Answer]) -> None:
+    """Answers that only stopped or started being the latest."""
+    for latest in (False, True):
+        keys = [(answer.store, answer.response_id) for answer in answers if answer.latest is latest]
+        if keys:
+            await db.execute(
+                """UPDATE scorer.answers a SET latest = $4
+                   FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS n(store, response_id)
+                   WHERE a.store = n.store AND a.response_id = n.response_id""",
+                *packed(keys),
+                latest,
+            )
+
+
+async def move_answers(db: Connection, moved: Sequence[Answer]) -> None:
+    """Answers that only count elsewhere than before."""
     if not moved:
         return
     places = [
@@ -258,26 +270,39 @@ async def move_answers(db: Connection, answers: Iterable[Answer]) -> None:
     await db.execute(
         """UPDATE scorer.answers a SET latest = n.latest, day = n.day, grp = n.grp, score = n.score,
                series = n.series::int[]
-           FROM unnest($1::text[], $2::text[], $3::boolean[], $4::text[], $5::date[], $6::smallint[],
-                       $7::smallint[]) AS n(store, response_id, latest, series, day, grp, score)
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3), string_to_array($4, ' ', '-'),
+                       $5::text::boolean[], $6::text::date[], $7::text::smallint[], $8::text::smallint[])
+                AS n(store, response_id, series, latest, day, grp, score)
            WHERE a.store = n.store AND a.response_id = n.response_id""",
-        [a.store for a in moved],
-        [a.response_id for a in moved],
-        [a.latest for a in moved],
-        [_array(a.counted.series if a.counted else None) for a in moved],
-        *[list(column) for column in zip(*places, strict=True)],
+        *packed((a.store, a.response_id) for a in moved),
+        " ".join(_array(a.counted.series) if a.counted else "-" for a in moved),
+        _array(a.latest for a in moved),
+        *[_array(column) for column in zip(*places, strict=True)],
     )
 
 
-def _array(series: Sequence[int] | None) -> str | None:
-    """An array as PostgreSQL writes it: unnest would flatten an array of arrays."""
-    return None if series is None else "{" + ",".join(map(str, series)) + "}"
+def packed(keys: Iterable[Key]) -> tuple[str, str, str]:
+    """Stores and names as two texts for `string_to_array`, and what they are separated by.
+
+    asyncpg asks of each element of an array whether it is an array itself; of one long text it asks once.
+    """
+    stores, names = zip(*keys, strict=True)
+    for separator in ("\x1f", "\x1e", "\x1d", f"\x1f{uuid4().hex}\x1f"):
+        texts = separator.join(stores), separator.join(names)
+        if all(text.count(separator) == len(stores) - 1 for text in texts):
+            break
+    return (*texts, separator)
+
+
+def _array(values: Iterable[object]) -> str:
+    """Numbers, days and truths as PostgreSQL writes an array of them."""
+    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
 async def add_rivals(db: Connection, answers: Iterable[Answer]) -> None:
     """Keep the bodies that lost, so that a conflict can be looked at."""
     rows = [
-        (answer.store, answer.response_id, body.fingerprint, body.ce_id, body.raw)
+        (answer.store, answer.response_id, body.fingerprint, body.ce_id, body.raw.decode())
         for answer in answers
         for body in answer.new_rivals
     ]
@@ -301,17 +326,12 @@ async def add_to_buckets(db: Connection, deltas: Sequence[BucketDelta], shard: i
     """One sorted upsert, and a mark on each series that changed."""
     if not deltas:
         return
-    columns = [
-        [d.series for d in deltas],
-        [d.day for d in deltas],
-        *[[d.every[i] for d in deltas] for i in range(4)],
-        *[[d.latest[i] for d in deltas] for i in range(4)],
-    ]
     await db.execute(
         """INSERT INTO scorer.buckets AS b
                SELECT series, day, $11, d, n, p, s, ld, ln, lp, ls, 1
-               FROM unnest($1::int[], $2::date[], $3::int[], $4::int[], $5::int[], $6::bigint[],
-                           $7::int[], $8::int[], $9::int[], $10::bigint[])
+               FROM unnest($1::text::int[], $2::text::date[], $3::text::int[], $4::text::int[],
+                           $5::text::int[], $6::text::bigint[], $7::text::int[], $8::text::int[],
+                           $9::text::int[], $10::text::bigint[])
                     AS x(series, day, d, n, p, s, ld, ln, lp, ls)
            ON CONFLICT (series, day, shard) DO UPDATE SET
                detractors = b.detractors + excluded.detractors, passives = b.passives + excluded.passives,
@@ -320,12 +340,15 @@ async def add_to_buckets(db: Connection, deltas: Sequence[BucketDelta], shard: i
                latest_passives = b.latest_passives + excluded.latest_passives,
                latest_promoters = b.latest_promoters + excluded.latest_promoters,
                latest_points = b.latest_points + excluded.latest_points, changes = b.changes + 1""",
-        *columns,
+        *[
+            _array(column)
+            for column in zip(*[(d.series, d.day, *d.every, *d.latest) for d in deltas], strict=True)
+        ],
         shard,
     )
     await db.execute(
-        """INSERT INTO scorer.marks AS m SELECT s, $2, 1 FROM unnest($1::int[]) AS s ORDER BY s
+        """INSERT INTO scorer.marks AS m SELECT s, $2, 1 FROM unnest($1::text::int[]) AS s ORDER BY s
            ON CONFLICT (series, shard) DO UPDATE SET changes = m.changes + 1""",
-        sorted({d.series for d in deltas}),
+        _array(sorted({d.series for d in deltas})),
         shard,
     )

@@ -37,7 +37,7 @@ def body(
         segments={},
         channel="web",
         received_at=at,
-        raw=f"{{{ce_id}}}",
+        raw=b"{}",
     )
 
 

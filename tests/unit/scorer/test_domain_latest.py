@@ -21,7 +21,7 @@ def answer(
     **more: Any,
 ) -> Answer:
     at = NOON + timedelta(hours=hours)
-    body = Body("ce", "f", metric, scale, 9, at, who, test, None, {}, "web", at, "{}")
+    body = Body("ce", "f", metric, scale, 9, at, who, test, None, {}, "web", at, b"{}")
     return Answer(store, name, body=body, **more)
 
 
