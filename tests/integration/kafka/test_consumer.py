@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 from toy_group import Group, eventually
 
 from shared.db import Database, Position, Session
 from shared.events import Received
 from shared.kafka import Applier, Outcomes
 from shared.kafka.applying import Lost
+from shared.kafka.consumer import Died
 
 MEMBER = Path(__file__).with_name("member.py")
 
@@ -157,6 +159,42 @@ class TestStopping:
             go_on.set()
 
         await assert_exact(group, 10, ids=10)
+
+
+class TestWatching:
+    async def test_a_client_whose_fetcher_died_ends_the_loop(self, group: Group) -> None:
+        """aiokafka would poll nothing for ever (#983); a fresh process mends it."""
+        database = Database(group.url)
+        consumer = group.consumer(database)
+        loop = asyncio.create_task(consumer.run())
+        await eventually(lambda: has_joined(consumer))
+        consumer._client._fetcher._fetch_task.cancel()  # type: ignore[union-attr]
+        await asyncio.wait({loop}, timeout=20)
+        await database.close()
+
+        assert isinstance(loop.exception(), Died)
+
+    async def test_lag_is_what_the_database_does_not_have_yet(
+        self, group: Group, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("shared.kafka.consumer._MEASURE_SECONDS", 0.1)
+        held = asyncio.Event()
+
+        async def slow(session: Session, batch: Sequence[Received]) -> Outcomes:
+            await held.wait()
+            return await group.handle(session, batch)
+
+        def lag() -> tuple[float, float]:
+            place = {"group": group.name, "topic": group.topic, "partition": "0"}
+            records = REGISTRY.get_sample_value("closeloop_kafka_consumer_lag_records", place)
+            seconds = REGISTRY.get_sample_value("closeloop_kafka_consumer_time_lag_seconds", place)
+            return records or 0, seconds or 0
+
+        async with group.member(handler=slow):
+            await group.produce([group.record(f"id-{n}") for n in range(10)], partition=0)
+            await eventually(lambda: lag()[0] == 10 and lag()[1] > 0)
+            held.set()
+            await eventually(lambda: lag() == (0, 0))
 
 
 class FakeRecord:

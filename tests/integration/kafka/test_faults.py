@@ -227,6 +227,25 @@ class TestKafka:
         assert loop.exception() is None
         assert took < 8
 
+    async def test_frozen_while_joining_and_stopping(self, group: Group, stack: LocalStack) -> None:
+        database = Database(group.url)
+        consumer = group.consumer(database)
+        stack.kafka.pause()
+        try:
+            loop = asyncio.create_task(consumer.run())
+            await eventually(lambda: consumer._client is not None)
+            started = time.monotonic()
+            await consumer.stop()
+            await asyncio.wait({loop}, timeout=8)
+            took = time.monotonic() - started
+        finally:
+            stack.kafka.resume()
+            await in_thread(stack.kafka.wait_ready)
+            await database.close()
+
+        assert loop.done()
+        assert took < 8
+
     async def test_not_there_yet(self, group: Group, stack: LocalStack) -> None:
         await group.produce([group.record("id-0")])
         stack.kafka.kill()

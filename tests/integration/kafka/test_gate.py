@@ -106,6 +106,24 @@ class TestALogThatDoesNotFit:
 
         assert await ten.places() == []
 
+    async def test_records_that_expire_under_a_running_consumer_halt_it_rather_than_be_skipped(
+        self, ten: Group
+    ) -> None:
+        async with ten.member() as consumer:
+            await eventually(lambda: at(ten, 10))
+            client = consumer._client
+            assert client is not None
+            client.pause(*client.assignment())
+            await ten.produce([ten.record(f"late-{n}") for n in range(10)], partition=0)
+            async with admin(ten.bootstrap) as operator:
+                await delete_up_to(operator, ten.topic, 15)
+            client.resume(*client.assignment())
+            await eventually(lambda: consumer.halted)
+            with pytest.raises(NotReady, match=r"the database is at offset 10, the log holds 15 to 20"):
+                await consumer.check()
+
+        assert len(await ten.places()) == 10
+
     async def test_a_topic_made_anew_while_consuming_halts_rather_than_reset_in_silence(
         self, ten: Group
     ) -> None:
