@@ -81,6 +81,7 @@ def run(*, quick: bool) -> Part:
         ),
     )  # fmt: skip
     p99: dict[int, float] = {}
+    cpu: dict[int, float] = {}
     with Stage() as stage:
         for size in sizes:
             name = f"answers_{size}"
@@ -97,7 +98,7 @@ def run(*, quick: bool) -> Part:
             every = asyncio.run(_ask(scorer.port, key, questions(asked, latest=False, seed=size)))
             latest = asyncio.run(_ask(scorer.port, key, questions(asked // 2, latest=True, seed=size)))
             postgres = (stage.postgres_cpu_seconds() - postgres) / (asked + asked // 2 + 40) * 1000
-            cpu = (scorer.cpu_seconds() - before) / (asked + asked // 2 + 40) * 1000
+            cpu[size] = (scorer.cpu_seconds() - before) / (asked + asked // 2 + 40) * 1000 + postgres
             plain, equal = asyncio.run(_plainly(url, scorer.port, key, asked // 5))
             part.checks[f"{size:,} answers: {len(plain)} scores equal the plain count"] = equal
             scorer.stop()
@@ -107,7 +108,7 @@ def run(*, quick: bool) -> Part:
                 (
                     size,
                     *[percentile(times, share) for times in (every, latest, plain) for share in (0.5, 0.99)],
-                    cpu + postgres,
+                    cpu[size],
                     postgres,
                     filled,
                 )
@@ -118,16 +119,16 @@ def run(*, quick: bool) -> Part:
     ]
     part.goals.append(
         Goal(
-            f"flat: p99 at {sizes[-1]:,} beside {sizes[0]:,} answers",
+            f"flat: CPU of a GET at {sizes[-1]:,} beside {sizes[0]:,} answers",
             2,
-            p99[sizes[-1]] / p99[sizes[0]],
+            cpu[sizes[-1]] / cpu[sizes[0]],
             "times",
         )
     )
     part.notes = [
         f"{asked:,} questions of policy=all with as_of, {asked // 2:,} of policy=latest now; client included",
         "the plain count reads the scorer's own covering index on (store, answered_at), without HTTP",
-        "'flat' is read here as at most twice; the goal names no number",
+        "'flat' is read as at most twice the CPU, scorer and PostgreSQL; the goal names no number",
         "filled by sets rather than through the topic; unlogged tables, which reading does not notice",
     ]
     return part
