@@ -96,6 +96,7 @@ class Producer:
         self._brokers_at_work: set[int | None] = set()
         self._flush_is_due = False
         self._idle: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._partitions: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: AIOKafkaProducer | None = None
@@ -117,6 +118,7 @@ class Producer:
 
     async def start(self, topics: tuple[str, ...]) -> None:
         """Connect, and learn the partition counts. Raises when a topic does not exist."""
+        self._loop = asyncio.get_running_loop()
         client = self._new_client()
         try:
             await client.start()
@@ -151,7 +153,7 @@ class Producer:
         if topic not in self._partitions:
             raise NotAcknowledged("not connected yet")
         lane = (topic, zlib.crc32(key) % self._partitions[topic])
-        loop = asyncio.get_running_loop()
+        loop = self._loop  # asking for it is a system call each time
         line = self._waiting.get(lane)
         if line is None:
             line = self._waiting[lane] = deque()
