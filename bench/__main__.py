@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -31,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     unknown = set(arguments.parts) - set(PARTS)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # stop what runs and remove the folder, as Ctrl-C does
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a new topic has no leader for a moment
     console = Console(width=None if sys.stdout.isatty() else 132)
     about = machine.describe()
