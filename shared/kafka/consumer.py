@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,6 +13,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 from shared.db import Database, Inbox
 from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
 from shared.kafka.gate import Gate, LogMismatch
+from shared.kafka.progress import Progress
 from shared.kafka.stopping import stopped
 from shared.ops import metrics
 from shared.ops.health import NotReady, ended
@@ -55,9 +56,7 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._applying: asyncio.Task[None] | None = None
         self._turned: float | None = None
-        self._done: dict[TopicPartition, int] = {}
-        self._oldest_waiting: dict[TopicPartition, int] = {}
-        self._hinted: dict[TopicPartition, int] = {}
+        self._progress = Progress(self._group, topics)
         self._failures = 0
         self._joined = False
         self.halted: str | None = None
@@ -83,8 +82,10 @@ class Consumer:
     async def run(self) -> None:
         """Consume until `stop`. Ends early only by an error that a restart may mend."""
         parts = [
-            asyncio.create_task(part)
-            for part in (self._consume(), self._hint(), self._measure(), self._stopping.wait())
+            asyncio.create_task(self._consume()),
+            asyncio.create_task(self._every(_HINT_SECONDS, self._progress.tell_kafka)),
+            asyncio.create_task(self._every(_MEASURE_SECONDS, self._progress.measure)),
+            asyncio.create_task(self._stopping.wait()),
         ]
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
@@ -136,7 +137,7 @@ class Consumer:
             await asyncio.sleep(1)
             return
         try:
-            self._done.update(await self._gate.open(client))
+            self._progress.opened(await self._gate.open(client))
             items = await self._fetch(client)
         except Died:
             raise
@@ -172,8 +173,7 @@ class Consumer:
             fetched = await self._singly(client) if enough == 1 else {}
         self._polled()
         for tp, records in fetched.items():
-            metrics.CONSUMED.labels(self._group, tp.topic).inc(len(records))
-            self._oldest_waiting.setdefault(tp, records[0].timestamp)
+            self._progress.fetched(tp, records)
         return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
 
     async def _singly(self, client: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
@@ -228,9 +228,7 @@ class Consumer:
         else:
             self._failures = 0
             metrics.PROCESSING_DURATION.labels(self._group).observe(time.monotonic() - started)
-            for tp, last in {(item.topic, item.partition): item for item in items}.items():
-                self._done[TopicPartition(*tp)] = last.offset + 1
-                self._oldest_waiting[TopicPartition(*tp)] = last.record.timestamp
+            self._progress.applied(items)
             self._on_commit()
 
     def _read_again(self, items: list[Item]) -> None:
@@ -247,60 +245,14 @@ class Consumer:
             await asyncio.wait({self._applying}, timeout=_LEAVE_SECONDS)
             await ended(self._applying)
         if self._client is not None:
-            await self._commit_hint(within_seconds=0.5)
+            await self._progress.tell_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)
 
-    async def _hint(self) -> None:
+    async def _every(self, seconds: float, work: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:
         while True:
-            await asyncio.sleep(_HINT_SECONDS)
-            await self._commit_hint(within_seconds=2)
-
-    async def _commit_hint(self, *, within_seconds: float) -> None:
-        """Explicit offsets, bounded, errors swallowed: `commit()` never returns while the broker is away."""
-        assigned = self._assigned()
-        offsets = {tp: offset for tp, offset in self._done.items() if tp in assigned}
-        if self._client is None or offsets == self._hinted:
-            return
-        try:
-            async with asyncio.timeout(within_seconds):
-                await self._client.commit(offsets)
-            self._hinted = offsets
-        except Exception as error:  # a hint
-            metrics.COMMIT_ERRORS.labels(self._group, type(error).__name__).inc()
-
-    def _assigned(self) -> frozenset[TopicPartition]:
-        return frozenset() if self._client is None else frozenset(self._client.assignment())
-
-    async def _measure(self) -> None:
-        """Lag by partition, on a timer; series of partitions that left are removed."""
-        shown: set[TopicPartition] = set()
-        while True:
-            await asyncio.sleep(_MEASURE_SECONDS)
-            assigned = self._assigned()
-            for tp in shown - assigned:
-                metrics.LAG_RECORDS.remove(self._group, tp.topic, str(tp.partition))
-                metrics.LAG_SECONDS.remove(self._group, tp.topic, str(tp.partition))
-            shown &= assigned
-            for topic in self._topics:
-                count = sum(1 for tp in assigned if tp.topic == topic)
-                metrics.ASSIGNED.labels(self._group, topic).set(count)
-            known = [tp for tp in assigned if tp in self._done]
-            if not known or self._client is None:
-                continue
-            try:
-                async with asyncio.timeout(_MEASURE_SECONDS):
-                    ends = await self._client.end_offsets(known)
-            except (KafkaError, TimeoutError):
-                continue
-            for tp in known:
-                behind = max(0, ends[tp] - self._done[tp])
-                if not behind:
-                    self._oldest_waiting.pop(tp, None)
-                since = self._oldest_waiting.get(tp)
-                age = max(0.0, time.time() - since / 1000) if since else 0.0
-                metrics.LAG_RECORDS.labels(self._group, tp.topic, str(tp.partition)).set(behind)
-                metrics.LAG_SECONDS.labels(self._group, tp.topic, str(tp.partition)).set(age)
-                shown.add(tp)
+            await asyncio.sleep(seconds)
+            if self._client is not None:
+                await work(self._client)
 
 
 class Died(RuntimeError):

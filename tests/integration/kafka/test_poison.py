@@ -183,7 +183,7 @@ class TestTheBreaker:
                 await consumer.check()
             halted = time.monotonic()
             await eventually(lambda: time.monotonic() - halted > 1.5 and consumer.since_last_turn() < 1.2)
-            assert consumer._assigned()
+            assert consumer._client is not None and consumer._client.assignment()
 
         assert len(await group.letters()) == 50
         assert (await group.offsets())[0] == 50

@@ -190,9 +190,6 @@ class TestWithoutABroker:
         assert result == "refused"
         assert took < 5
 
-    async def test_start_says_so(self, group: Group, stack: LocalStack) -> None:
-        stack.kafka.kill()
+    async def test_start_says_so(self, group: Group) -> None:
         with pytest.raises(Exception, match="Unable to bootstrap"):
-            await Producer(group.bootstrap).start((group.topic,))
-        stack.kafka.start()
-        await asyncio.to_thread(stack.kafka.wait_ready)
+            await Producer("127.0.0.1:1").start((group.topic,))

@@ -1,0 +1,80 @@
+"""How far a consumer came, for lag tools and metrics. Nothing is decided by it."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from shared.kafka.applying import Item
+from shared.ops import metrics
+
+
+class Progress:
+    """Offsets as the database has them, against the ends of the log."""
+
+    def __init__(self, group: str, topics: Iterable[str]) -> None:
+        self._group = group
+        self._topics = tuple(topics)
+        self._applied: dict[TopicPartition, int] = {}
+        self._oldest_waiting: dict[TopicPartition, int] = {}
+        self._told: dict[TopicPartition, int] = {}
+        self._shown: set[TopicPartition] = set()
+
+    def opened(self, offsets: dict[TopicPartition, int]) -> None:
+        """These are the stored offsets."""
+        self._applied.update(offsets)
+
+    def fetched(self, tp: TopicPartition, records: Sequence[Any]) -> None:
+        metrics.CONSUMED.labels(self._group, tp.topic).inc(len(records))
+        self._oldest_waiting.setdefault(tp, records[0].timestamp)
+
+    def applied(self, items: Sequence[Item]) -> None:
+        """The items, which stand in the log's order, were committed."""
+        for place, last in {(item.topic, item.partition): item for item in items}.items():
+            tp = TopicPartition(*place)
+            self._applied[tp] = last.offset + 1
+            self._oldest_waiting[tp] = last.record.timestamp
+
+    async def tell_kafka(self, client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> None:
+        """Explicit offsets, bounded, errors swallowed: `commit()` never returns while the broker is away."""
+        assigned = client.assignment()
+        offsets = {tp: offset for tp, offset in self._applied.items() if tp in assigned}
+        if offsets == self._told:
+            return
+        try:
+            async with asyncio.timeout(within_seconds):
+                await client.commit(offsets)
+            self._told = offsets
+        except Exception as error:  # a hint
+            metrics.COMMIT_ERRORS.labels(self._group, type(error).__name__).inc()
+
+    async def measure(self, client: AIOKafkaConsumer) -> None:
+        """Lag by partition; series of partitions that left are removed."""
+        assigned = set(client.assignment())
+        for tp in self._shown - assigned:
+            metrics.LAG_RECORDS.remove(self._group, tp.topic, str(tp.partition))
+            metrics.LAG_SECONDS.remove(self._group, tp.topic, str(tp.partition))
+        self._shown &= assigned
+        for topic in self._topics:
+            count = sum(1 for tp in assigned if tp.topic == topic)
+            metrics.ASSIGNED.labels(self._group, topic).set(count)
+        known = [tp for tp in assigned if tp in self._applied]
+        if not known:
+            return
+        try:
+            async with asyncio.timeout(2):
+                ends = await client.end_offsets(known)
+        except (KafkaError, TimeoutError):
+            return
+        for tp in known:
+            behind = max(0, ends[tp] - self._applied[tp])
+            if not behind:
+                self._oldest_waiting.pop(tp, None)
+            since = self._oldest_waiting.get(tp)
+            age = max(0.0, time.time() - since / 1000) if since else 0.0
+            metrics.LAG_RECORDS.labels(self._group, tp.topic, str(tp.partition)).set(behind)
+            metrics.LAG_SECONDS.labels(self._group, tp.topic, str(tp.partition)).set(age)
+            self._shown.add(tp)
