@@ -66,8 +66,8 @@ class Receiver:
         try:
             while line := await reader.readline():
                 await self._one(line.decode(), reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass  # the sender was killed in the middle, which is its right
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the sender was killed in the middle, or the tests are over
         finally:
             self._open.discard(writer)
             writer.close()

@@ -1,0 +1,48 @@
+"""How long the fault journey is: `--long`, or FAULTS_SECONDS; and from which seed: FAULTS_SEED."""
+
+import os
+
+import pytest
+
+SHORT_SECONDS = 50.0
+LONG_SECONDS = 900.0
+ROUND_SECONDS = 150.0
+DEFAULT_SEED = 461
+"""Of the short version: the broker dies first, then there are zombies, then PostgreSQL dies."""
+
+SECONDS_TO_START_AND_CHECK = 240
+
+SUMMARIES = pytest.StashKey[list[str]]()
+
+
+def seconds_of(config: pytest.Config) -> float:
+    """In all."""
+    default = LONG_SECONDS if config.getoption("--long", default=False) else SHORT_SECONDS
+    return float(os.environ.get("FAULTS_SECONDS") or default)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    seconds = seconds_of(config)
+    rounds = 1 + seconds // ROUND_SECONDS
+    for item in items:
+        if item.get_closest_marker("faults"):
+            item.add_marker(pytest.mark.timeout(seconds + rounds * SECONDS_TO_START_AND_CHECK))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(SUMMARIES, []):
+        terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def seconds(request: pytest.FixtureRequest) -> float:
+    return seconds_of(request.config)
+
+
+@pytest.fixture
+def seed(seconds: float) -> int:
+    """The first one; each round adds one."""
+    given = os.environ.get("FAULTS_SEED")
+    if given:
+        return int(given)
+    return DEFAULT_SEED if seconds <= SHORT_SECONDS else int.from_bytes(os.urandom(3))
