@@ -56,8 +56,7 @@ class Facts:
         else:
             fact["identity"] = "anonymous"
         if (order := fact.get("order")) is not None:
-            if None in order.values():
-                fact["order"] = _without_nulls(order)
+            fact["order"] = _without_nulls(order)
             _check_currency(order.get("currency"), caller.config, "/order/currency")
         if (answered_at := fact.get("answered_at")) is not None:
             fact["answered_at"] = event_time(answered_at, now, "/answered_at")
