@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from services.scorer.api import routes
 from services.scorer.counting import Counting
 from services.scorer.handlers import Handlers
-from services.scorer.jobs import PublishedScores
+from services.scorer.jobs import HourCounts, PublishedScores
 from services.scorer.settings import ScorerSettings
 from services.scorer.store.series import SeriesBook
 from shared import config as configuration
@@ -43,6 +43,8 @@ def build(
         on_commit=ring,
         batch_records=settings.batch_records,
     )
+
+    runtime.job("hours", HourCounts(runtime.database))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

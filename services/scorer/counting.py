@@ -7,6 +7,7 @@ from typing import TypeAlias
 from services.scorer.domain import Answer, Contribution, Cuts, Ledger, settle_latest, tier_before
 from services.scorer.store import answers as store
 from services.scorer.store.answers import Connection, Key, Spells
+from services.scorer.store.hours import Hour, mark_hours
 from services.scorer.store.series import Series, SeriesBook
 from shared.config import Config, Store
 from shared.feedback.metrics import scale_for
@@ -76,6 +77,7 @@ class Counting:
         settle_latest(involved)
         ledger = Ledger()
         count = 0
+        hours: set[Hour] = set()
         moved: list[Answer] = []
         flipped: list[Answer] = []
         for answer, (was_counted, was_latest) in zip(involved, before, strict=True):
@@ -84,6 +86,7 @@ class Counting:
                 continue
             count += 1
             ledger.note(was_counted, was_latest, answer.counted, answer.latest)
+            hours.update((answer.store, one.hour) for one in (was_counted, answer.counted) if one)
             if answer.stored and not answer.changed:
                 (flipped if stays else moved).append(answer)
         await store.insert_answers(db, [answer for answer in answers if not answer.stored])
@@ -92,6 +95,8 @@ class Counting:
         await store.flip_latest(db, flipped)
         await store.add_rivals(db, answers)
         await store.add_to_buckets(db, ledger.deltas(), shard)
+        await store.mark_series(db, ledger.series, shard)
+        await mark_hours(db, hours, shard)
         return count
 
     async def misplaced(
@@ -171,4 +176,5 @@ class Counting:
         if body is None or score is None:
             raise ValueError("an answer without a body counts nowhere")
         day = local_day(body.answered_at, self.stores[answer.store].zone)
-        return Contribution(series, day, scale_for(body.metric, body.scale).group_of(score), score)
+        group = scale_for(body.metric, body.scale).group_of(score)
+        return Contribution(series, day, group, score, body.answered_at)

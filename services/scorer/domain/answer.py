@@ -18,12 +18,18 @@ class Outcome(StrEnum):
 
 
 class Contribution(NamedTuple):
-    """What an answer adds to every one of its series on one day."""
+    """What an answer adds to every one of its series on one day, and the instant at which it does."""
 
     series: tuple[int, ...]
     day: date
     group: Group
     score: int
+    at: datetime
+
+    @property
+    def hour(self) -> int:
+        """Hours since 1970."""
+        return int(self.at.timestamp() // 3600)
 
 
 class Revision(NamedTuple):

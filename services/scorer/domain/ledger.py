@@ -1,10 +1,11 @@
 """The difference that a batch makes to the day buckets."""
 
-from collections import Counter
 from dataclasses import dataclass
 from datetime import date
 
 from services.scorer.domain.answer import Contribution
+
+_EVERY, _LATEST = 0, 4
 
 
 @dataclass(slots=True)
@@ -20,42 +21,43 @@ class BucketDelta:
 
 
 class Ledger:
-    """Notes what answers counted for before and after; equal notes cancel out."""
+    """Notes what answers counted for before and after, and adds up the difference."""
 
     def __init__(self) -> None:
-        self._every: Counter[Contribution] = Counter()
-        self._latest: Counter[Contribution] = Counter()
+        # Answers of one day that share all their series are added up before they are spread over them.
+        self._sums: dict[tuple[tuple[int, ...], date], list[int]] = {}
 
     def note(
         self, before: Contribution | None, was_latest: bool, after: Contribution | None, is_latest: bool
     ) -> None:
         """An answer counted as `before` and now counts as `after`; None: not at all."""
         if before != after:
-            if before:
-                self._every[before] -= 1
-            if after:
-                self._every[after] += 1
+            self._add(before, -1, _EVERY)
+            self._add(after, 1, _EVERY)
         was, now = before if was_latest else None, after if is_latest else None
         if was != now:
-            if was:
-                self._latest[was] -= 1
-            if now:
-                self._latest[now] += 1
+            self._add(was, -1, _LATEST)
+            self._add(now, 1, _LATEST)
+
+    def _add(self, contribution: Contribution | None, times: int, first: int) -> None:
+        if contribution is None:
+            return
+        series, day, group, score, _ = contribution
+        counts = self._sums.get((series, day))
+        if counts is None:
+            counts = self._sums[series, day] = [0] * 8
+        counts[first + group + 1] += times
+        counts[first + 3] += score * times
+
+    @property
+    def series(self) -> set[int]:
+        """Every series in which something counts or counted, even where nothing is left to add."""
+        return {one for several in {key[0] for key in self._sums} for one in several}
 
     def deltas(self) -> list[BucketDelta]:
         """The buckets that change, sorted, so that two writers lock them in the same order."""
-        # Answers of one day that share all their series are added up before they are spread over them.
-        sums: dict[tuple[tuple[int, ...], date], list[int]] = {}
-        for contributions, first in ((self._every, 0), (self._latest, 4)):
-            for (series, day, group, score), times in contributions.items():
-                if times:
-                    counts = sums.get((series, day))
-                    if counts is None:
-                        counts = sums[series, day] = [0] * 8
-                    counts[first + group + 1] += times
-                    counts[first + 3] += score * times
         buckets: dict[tuple[int, date], list[int]] = {}
-        for (several, day), counts in sums.items():
+        for (several, day), counts in self._sums.items():
             for one in several:
                 total = buckets.get((one, day))
                 buckets[one, day] = (

@@ -6,7 +6,6 @@ Locks are taken in the order respondent, answer, bucket, each sorted, by every w
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
-from uuid import uuid4
 
 import asyncpg
 import orjson
@@ -14,6 +13,7 @@ import orjson
 from services.scorer.domain import Answer, Body, BucketDelta, Contribution
 from services.scorer.domain.answer import Revision
 from services.scorer.store import copying
+from services.scorer.store.packing import array_of, packed
 from shared.db import Raced
 from shared.events.responses import Identity, ResponseSubmitted
 from shared.feedback.metrics import Group
@@ -23,6 +23,7 @@ Key = tuple[str, str]
 """Store and response id, or store and respondent."""
 Spells = list[tuple[datetime, str]]
 
+_GROUPS = {group.value: group for group in Group}
 ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.received_at,
     a.ce_id, a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
 
@@ -157,7 +158,7 @@ async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_l
             store=store,
             response_id=response_id,
             body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, b""),
-            counted=Contribution(tuple(series), day, Group(group), score),
+            counted=Contribution(tuple(series), day, _GROUPS[group], score, at),
             latest=latest,
             stored=True,
         )
@@ -172,7 +173,9 @@ def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
         body = body_of(ResponseSubmitted.model_validate_json(raw), row["ce_id"], raw)
     counted = None
     if row["series"] is not None:
-        counted = Contribution(tuple(row["series"]), row["day"], Group(row["grp"]), row["score"])
+        counted = Contribution(
+            tuple(row["series"]), row["day"], _GROUPS[row["grp"]], row["score"], row["answered_at"]
+        )
     return Answer(
         store=row["store"],
         response_id=row["response_id"],
@@ -229,7 +232,7 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
     if not records:
         return
     columns: list[Any] = [list(column) for column in zip(*records, strict=True)]
-    columns[15] = [_array(series) if series else None for series in columns[15]]
+    columns[15] = [array_of(series) if series else None for series in columns[15]]
     await db.execute(
         """UPDATE scorer.answers a SET respondent = n.respondent, metric = n.metric, scale = n.scale,
                answered_at = n.answered_at, received_at = n.received_at, ce_id = n.ce_id,
@@ -275,28 +278,10 @@ async def move_answers(db: Connection, moved: Sequence[Answer]) -> None:
                 AS n(store, response_id, series, latest, day, grp, score)
            WHERE a.store = n.store AND a.response_id = n.response_id""",
         *packed((a.store, a.response_id) for a in moved),
-        " ".join(_array(a.counted.series) if a.counted else "-" for a in moved),
-        _array(a.latest for a in moved),
-        *[_array(column) for column in zip(*places, strict=True)],
+        " ".join(array_of(a.counted.series) if a.counted else "-" for a in moved),
+        array_of(a.latest for a in moved),
+        *[array_of(column) for column in zip(*places, strict=True)],
     )
-
-
-def packed(keys: Iterable[Key]) -> tuple[str, str, str]:
-    """Stores and names as two texts for `string_to_array`, and what they are separated by.
-
-    asyncpg asks of each element of an array whether it is an array itself; of one long text it asks once.
-    """
-    stores, names = zip(*keys, strict=True)
-    for separator in ("\x1f", "\x1e", "\x1d", f"\x1f{uuid4().hex}\x1f"):
-        texts = separator.join(stores), separator.join(names)
-        if all(text.count(separator) == len(stores) - 1 for text in texts):
-            break
-    return (*texts, separator)
-
-
-def _array(values: Iterable[object]) -> str:
-    """Numbers, days and truths as PostgreSQL writes an array of them."""
-    return "{" + ",".join(["NULL" if value is None else str(value) for value in values]) + "}"
 
 
 async def add_rivals(db: Connection, answers: Iterable[Answer]) -> None:
@@ -323,7 +308,7 @@ async def add_rivals(db: Connection, answers: Iterable[Answer]) -> None:
 
 
 async def add_to_buckets(db: Connection, deltas: Sequence[BucketDelta], shard: int) -> None:
-    """One sorted upsert, and a mark on each series that changed."""
+    """One sorted upsert."""
     if not deltas:
         return
     await db.execute(
@@ -341,14 +326,20 @@ async def add_to_buckets(db: Connection, deltas: Sequence[BucketDelta], shard: i
                latest_promoters = b.latest_promoters + excluded.latest_promoters,
                latest_points = b.latest_points + excluded.latest_points, changes = b.changes + 1""",
         *[
-            _array(column)
+            array_of(column)
             for column in zip(*[(d.series, d.day, *d.every, *d.latest) for d in deltas], strict=True)
         ],
         shard,
     )
-    await db.execute(
-        """INSERT INTO scorer.marks AS m SELECT s, $2, 1 FROM unnest($1::text::int[]) AS s ORDER BY s
-           ON CONFLICT (series, shard) DO UPDATE SET changes = m.changes + 1""",
-        _array(sorted({d.series for d in deltas})),
-        shard,
-    )
+
+
+async def mark_series(db: Connection, series: Iterable[int], shard: int) -> None:
+    """The scores of these series have changed, now or at some time."""
+    wanted = sorted(series)
+    if wanted:
+        await db.execute(
+            """INSERT INTO scorer.marks AS m SELECT s, $2, 1 FROM unnest($1::text::int[]) AS s
+               ON CONFLICT (series, shard) DO UPDATE SET changes = m.changes + 1""",
+            array_of(wanted),
+            shard,
+        )

@@ -1,11 +1,12 @@
 """Read rolling counts: whole days from the buckets, the ragged ends from the answers."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
+from services.scorer.store.hours import pieces
 from shared.feedback.nps import Counts
 from shared.feedback.windows import Days, Split, Window
 
@@ -20,7 +21,7 @@ class Tally(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """A tally and its oldest answer: the instant within each ragged end, and the oldest whole day."""
+    """A tally and its oldest answer: the instant or hour within each ragged end, and the oldest whole day."""
 
     tally: Tally
     in_head: datetime | None = None
@@ -33,31 +34,32 @@ class TooManyAnswers(Exception):
 
 
 NOTHING = Tally(Counts(), 0)
-_FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+_AHEAD = timedelta(days=1)
 
 
 async def tally(db: Connection, store: str, series: int, part: Split, *, latest: bool) -> Tally:
     """One series over one window. `latest` is exact for windows that end now."""
     flag = "AND latest" if latest else ""
     prefix = "latest_" if latest else ""
-    ends = [end for end in (part.head, part.tail) if end]
+    hours, rest = await pieces(db, store, [end for end in (part.head, part.tail) if end])
+    counted = f"""coalesce(sum({prefix}detractors), 0), coalesce(sum({prefix}passives), 0),
+        coalesce(sum({prefix}promoters), 0), coalesce(sum({prefix}points), 0)::bigint"""
     clauses = [
         f"""SELECT count(*) FILTER (WHERE grp = -1), count(*) FILTER (WHERE grp = 0),
                    count(*) FILTER (WHERE grp = 1), coalesce(sum(score), 0)::bigint
             FROM scorer.answers WHERE store = $1 AND series IS NOT NULL AND $2 = ANY(series) {flag}
-             AND answered_at > ${2 * i + 5} AND answered_at <= ${2 * i + 6}"""
-        for i in range(len(ends))
+             AND answered_at > ${2 * i + 6} AND answered_at <= ${2 * i + 7}"""
+        for i in range(len(rest))
     ]
-    days = part.days or (None, None)
     rows = await db.fetch(
-        f"""SELECT coalesce(sum({prefix}detractors), 0), coalesce(sum({prefix}passives), 0),
-                   coalesce(sum({prefix}promoters), 0), coalesce(sum({prefix}points), 0)::bigint
-            FROM scorer.buckets WHERE series = $2 AND day BETWEEN $3 AND $4 AND $1 <> ''
+        f"""SELECT {counted} FROM scorer.buckets WHERE series = $2 AND day BETWEEN $3 AND $4 AND $1 <> ''
+            UNION ALL SELECT {counted} FROM scorer.hours WHERE series = $2 AND hour = ANY($5)
             {"".join(f" UNION ALL {clause}" for clause in clauses)}""",
         store,
         series,
-        *days,
-        *[edge for end in ends for edge in (end.after, end.upto)],
+        *(part.days or (None, None)),
+        hours,
+        *[edge for window in rest for edge in (window.after, window.upto)],
     )
     return _sum(rows)
 
@@ -74,7 +76,7 @@ class Reading:
         self._series = series
         self._flag = "AND latest" if latest else ""
         self._prefix = "latest_" if latest else ""
-        self._ends: dict[Window, dict[int, tuple[Tally, datetime]]] = {}
+        self._ends: dict[Window, dict[int, tuple[Tally, datetime | None]]] = {}
 
     async def tallies(self, part: Split) -> dict[int, Counted]:
         """Every series over one window."""
@@ -92,7 +94,8 @@ class Reading:
 
     async def coming(self, now: datetime) -> dict[int, datetime]:
         """The next answer of each series that is ahead of our clock: its sender's runs before ours."""
-        return {series: first for series, (_, first) in (await self._end(Window(now, _FOREVER))).items()}
+        ahead = await self._end(Window(now, now + _AHEAD))
+        return {series: first for series, (_, first) in ahead.items() if first}
 
     async def _days(self, days: Days) -> dict[int, tuple[Tally, date | None]]:
         p = self._prefix
@@ -106,9 +109,22 @@ class Reading:
         )
         return {row[4]: (_sum([row]), row[5]) for row in rows}
 
-    async def _end(self, end: Window) -> dict[int, tuple[Tally, datetime]]:
-        if end not in self._ends:
-            rows = await self._db.fetch(
+    async def _end(self, end: Window) -> dict[int, tuple[Tally, datetime | None]]:
+        """Counts, and the first instant or counted hour with an answer."""
+        if end in self._ends:
+            return self._ends[end]
+        hours, rest = await pieces(self._db, self._store, [end])
+        p = self._prefix
+        rows = await self._db.fetch(
+            f"""SELECT sum({p}detractors), sum({p}passives), sum({p}promoters), sum({p}points)::bigint,
+                       series, min(hour) FILTER (WHERE {p}detractors + {p}passives + {p}promoters <> 0)
+                FROM scorer.hours JOIN unnest($1::int[]) AS w(series) USING (series)
+                WHERE hour = ANY($2) GROUP BY series""",
+            self._series,
+            hours,
+        )
+        for window in rest:
+            rows += await self._db.fetch(
                 f"""SELECT count(*) FILTER (WHERE grp = -1), count(*) FILTER (WHERE grp = 0),
                            count(*) FILTER (WHERE grp = 1), sum(score)::bigint, s, min(answered_at)
                     FROM scorer.answers, unnest(series) AS s JOIN unnest($2::int[]) AS w(s) USING (s)
@@ -116,11 +132,17 @@ class Reading:
                       AND answered_at > $3 AND answered_at <= $4 GROUP BY s""",
                 self._store,
                 self._series,
-                end.after,
-                end.upto,
+                window.after,
+                window.upto,
             )
-            self._ends[end] = {row[4]: (_sum([row]), row[5]) for row in rows}
-        return self._ends[end]
+        found: dict[int, tuple[Tally, datetime | None]] = {}
+        for row in rows:
+            old, first = found.get(row[4], (NOTHING, None))
+            more = _sum([row])
+            total = Tally(old.counts + more.counts, old.points + more.points)
+            found[row[4]] = total, min(filter(None, (first, row[5])), default=None)
+        self._ends[end] = found
+        return found
 
 
 async def tally_latest_in_the_past(

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from services.scorer.counting import Counting
 from services.scorer.handlers import Handlers
+from services.scorer.jobs import HourCounts
 from services.scorer.store import scores
 from services.scorer.store.scores import Tally
 from services.scorer.store.series import Series, SeriesBook
@@ -25,7 +26,7 @@ from shared.events.responses import Customer, Identity, ResponseAmended, Respons
 from shared.feedback.metrics import scale_for
 from shared.feedback.windows import Window, parse_window, split
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 US = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 
@@ -191,6 +192,20 @@ class Shop:
         """(promoters, passives, detractors)"""
         counts = (await self.tally(as_of, window, **more)).counts
         return counts.promoters, counts.passives, counts.detractors
+
+    async def count_hours(self) -> None:
+        """All that are over and changed; also those of other stores."""
+        job = HourCounts(self.database, settled_seconds=0, worth_answers=1)
+        while await job.count_some():
+            pass
+
+    async def hours_in_use(self) -> int:
+        """How many counted hours a reader would use now."""
+        [(number,)] = await self.rows(
+            """SELECT count(*) FROM scorer.counted_hours c WHERE c.store = $1 AND c.used AND c.changes = (
+                   SELECT sum(changes) FROM scorer.hour_marks WHERE (store, hour) = (c.store, c.hour))"""
+        )
+        return int(number)
 
     async def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """`$1` is this store."""

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from shared.db import Database
-from shared.feedback.windows import WINDOWS
+from services.scorer.store.hours import pieces
+from services.scorer.store.scores import tally
+from services.scorer.store.series import Series
+from shared.db import Database, driver
+from shared.feedback.windows import WINDOWS, split
 
 from .builders import US, Sent, Shop, amend, answer, at, batches, retract, tiers
 from .truth import Truth
@@ -25,7 +28,7 @@ QUESTIONS = [("nps", "0-10", 10), ("nps", "0-10", 10), ("csat", "1-5", 5), ("ces
 
 def life(dice: random.Random, responses: int) -> list[Sent]:
     """Submissions, rivals, amendments, retractions and tiers over three weeks around a change of clocks."""
-    start = at("2026-03-20")
+    start = at("2024-03-20")
 
     def moment() -> datetime:
         day = start + timedelta(days=dice.randint(0, 20))
@@ -80,7 +83,7 @@ def life(dice: random.Random, responses: int) -> list[Sent]:
 
 async def check(shop: Shop, truth: Truth, dice: random.Random) -> None:
     assert await shop.buckets() == truth.buckets()
-    end = at("2026-04-20")
+    end = at("2024-04-20")
     cuts = sorted({cut for told in truth.answers for cut in told.cuts})
     for window, length in WINDOWS.items():
         for metric, scale in {question[:2] for question in QUESTIONS}:
@@ -109,7 +112,15 @@ async def test_ends_in_the_truth(database: Database, tmp_path: Path, seed: int) 
         dice.shuffle(arriving)
         for batch in batches(arriving, dice.sample(range(len(arriving)), k=dice.choice([0, 5, 40]))):
             await shop.send(*batch)
-        await check(shop, Truth(events, shop.rules), dice)
+            if dice.random() < 0.2:
+                await shop.count_hours()
+        truth = Truth(events, shop.rules)
+        await check(shop, truth, dice)
+        await shop.count_hours()
+        assert await shop.hours_in_use() == len(
+            {told.at.replace(minute=0, second=0, microsecond=0) for told in truth.answers}
+        )
+        await check(shop, truth, dice)
         state = await shop.state()
         await shop.send(*dice.sample(events, k=len(events)))
         assert await shop.state() == state
@@ -145,4 +156,61 @@ async def test_several_writers_at_once_end_in_the_truth_without_a_deadlock(
         "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database() AND $1 <> ''"
     )
     assert after == before
+    await check(shop, Truth(events, shop.rules), dice)
+
+
+async def test_every_snapshot_is_exact_while_everything_moves(database: Database, tmp_path: Path) -> None:
+    """Writers write, the job counts hours, and each reader compares with a plain count of what it sees."""
+    dice = random.Random(7)
+    shop = Shop(database, tmp_path, partitions=2).configure(**RULES, timezone="Asia/Kathmandu")
+    events = life(dice, 200)
+    done = asyncio.Event()
+    compared = used = 0
+
+    async def write(partition: int) -> None:
+        lane = [sent for sent in events if shop.received(sent).partition == partition]
+        for batch in batches(lane, range(0, len(lane), 3)):
+            await shop.send_despite_others(*batch)
+
+    async def count_hours() -> None:
+        while not done.is_set():
+            await shop.count_hours()
+
+    async def read(dice: random.Random) -> None:
+        nonlocal compared, used
+        while not done.is_set():
+            as_of = at("2024-04-01") + timedelta(seconds=dice.randint(0, 8 * 86400))
+            for policy in ("all", "latest"):
+                async with database.snapshot() as session:
+                    db = await driver(session)
+                    series = await shop.counting.book.find(db, Series(shop.name, "nps", "0-10", "", ""))
+                    if series is None:
+                        break
+                    part = split(as_of, timedelta(days=7), shop.config.stores[shop.name].zone)
+                    ends = [end for end in (part.head, part.tail) if end]
+                    used += len((await pieces(db, shop.name, ends)).hours)
+                    found = await tally(db, shop.name, series, part, latest=policy == "latest")
+                    plain = await db.fetchrow(
+                        """SELECT count(*) FILTER (WHERE grp = 1), count(*) FILTER (WHERE grp = 0),
+                                  count(*) FILTER (WHERE grp = -1), coalesce(sum(score), 0)
+                           FROM scorer.answers WHERE store = $1 AND metric = 'nps' AND series IS NOT NULL
+                            AND answered_at > $2 AND answered_at <= $3 AND (latest OR $4)""",
+                        shop.name,
+                        as_of - timedelta(days=7),
+                        as_of,
+                        policy == "all",
+                    )
+                counts = found.counts
+                compared += 1
+                assert (counts.promoters, counts.passives, counts.detractors, found.points) == tuple(plain)
+
+    readers = [asyncio.create_task(read(random.Random(seed))) for seed in range(2)]
+    counter = asyncio.create_task(count_hours())
+    async with asyncio.timeout(90):
+        await asyncio.gather(write(0), write(1))
+        await asyncio.sleep(0.5)
+        done.set()
+        await asyncio.gather(counter, *readers)
+    assert compared > 50
+    assert used > 50
     await check(shop, Truth(events, shop.rules), dice)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from services.scorer.jobs import PublishedScores
 from shared.events.scores import Figure, ScoreChanged
 from shared.kafka import State
@@ -131,7 +133,8 @@ class TestAnswers:
 
 
 class TestTime:
-    async def test_each_answer_leaves_at_its_moment(self, shop: Shop) -> None:
+    @pytest.mark.parametrize("hours_counted", [False, True])
+    async def test_each_answer_leaves_at_its_moment(self, shop: Shop, hours_counted: bool) -> None:
         """The head of the window, its whole days and today: the oldest of all three leaves first."""
         shop.configure(windows=["7d"], timezone="Europe/Amsterdam")
         desk = Desk(shop)
@@ -142,12 +145,25 @@ class TestTime:
             NOON - timedelta(hours=1),
         ]
         await shop.send(*[answer(f"r{i}", 9, moment) for i, moment in enumerate(moments)])
+        if hours_counted:
+            await shop.count_hours()
         assert groups((await desk.round())[WHOLE]) == (4, 0, 0)
         for left, moment in enumerate(moments, 1):
             desk.now = moment + 7 * DAY - timedelta(microseconds=1)
             assert await desk.round() == {}
             event = (await desk.round(microseconds=1))[WHOLE]
             assert (event.figure.n, event.as_of, event.seq) == (4 - left, desk.now, 1 + left)
+
+    async def test_an_answer_that_was_given_earlier_after_all_leaves_earlier(self, shop: Shop) -> None:
+        """The winner has the loser's day and score: no bucket changes, and still time does."""
+        shop.configure(windows=["7d"])
+        desk = Desk(shop)
+        await shop.send(answer("a", 9, NOON - timedelta(minutes=5), ce_id="ce-2", fingerprint="x"))
+        await desk.round()
+        await shop.send(answer("a", 9, NOON - timedelta(minutes=9), ce_id="ce-1", fingerprint="x"))
+        assert await desk.round(seconds=1) == {}
+        desk.now = NOON - timedelta(minutes=9) + 7 * DAY
+        assert (await desk.round())[WHOLE].figure.n == 0
 
     async def test_a_score_of_old_answers_only_still_empties(self, shop: Shop) -> None:
         shop.configure(windows=["30d"])
@@ -206,7 +222,7 @@ async def test_a_day_leaves_answer_by_answer(shop: Shop) -> None:
     """A whole day becomes ragged, and nothing is said of it until one of its answers leaves."""
     shop.configure(windows=["7d"])
     desk = Desk(shop)
-    await shop.send(answer("a", 9, at("2026-02-25")), answer("b", 9, at("2026-02-25T18:00")))
+    await shop.send(answer("a", 9, at("2025-02-25")), answer("b", 9, at("2025-02-25T18:00")))
     await desk.round()
     assert (await desk.round(days=2, hours=12))[WHOLE].figure.n == 1  # midnight itself has left
     assert await desk.round(hours=17) == {}

@@ -1,4 +1,4 @@
-"""What the clock starts: scores are computed again when answers come or go, and published."""
+"""Scores are computed again when answers come or go, and published."""
 
 import time
 from collections.abc import Callable, Sequence
