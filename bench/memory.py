@@ -13,7 +13,8 @@ from bench.stage import Failed, Running, Stage, run_module, wait_ready
 from shared.events.topics import RESPONSES
 
 LIMITS = {"collector": 80.0, "scorer": 120.0}
-_CAUGHT_UP_SECONDS = 300.0
+_CAUGHT_UP_SECONDS = 150.0
+_PROGRESS = "SELECT coalesce(sum(next_offset), 0)::bigint FROM {}.progress WHERE topic = $1"
 
 
 def run(*, quick: bool) -> Part:
@@ -50,15 +51,12 @@ async def _caught_up(url: str, count: int, running: dict[str, Running]) -> None:
     try:
         until = time.monotonic() + _CAUGHT_UP_SECONDS
         for schema in ("scorer", "segmenter", "notifier"):
-            while (
-                await db.fetchval(
-                    f"SELECT coalesce(sum(next_offset), 0)::bigint FROM {schema}.progress WHERE topic = $1",
-                    RESPONSES.name,
-                )
-                < count
-            ):
+            while (done := await db.fetchval(_PROGRESS.format(schema), RESPONSES.name)) < count:
                 if time.monotonic() > until:
-                    raise Failed(f"the {schema} did not catch up within {_CAUGHT_UP_SECONDS:.0f} s")
+                    log = running[schema].log.read_text(encoding="utf-8", errors="replace")[-2000:]
+                    raise Failed(
+                        f"the {schema} applied {done:,} of {count:,} within {_CAUGHT_UP_SECONDS:.0f} s\n{log}"
+                    )
                 _ = running[schema].pid
                 await asyncio.sleep(0.2)
     finally:
