@@ -1,10 +1,11 @@
 """How long the fault journey is: `--long`, or FAULTS_SECONDS; and from which seed: FAULTS_SEED."""
 
+import logging
 import os
 
 import pytest
 
-SHORT_SECONDS = 50.0
+SHORT_SECONDS = 45.0
 LONG_SECONDS = 900.0
 ROUND_SECONDS = 150.0
 DEFAULT_SEED = 461
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     for line in config.stash.get(SUMMARIES, []):
         terminalreporter.write_line(line)
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    """aiokafka tells of every connection that is refused, which is what happens here all the time."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
 
 
 @pytest.fixture

@@ -62,16 +62,22 @@ class Nemesis:
         self._cluster = cluster
         self._seed = seed
         self._say = say
-        self._began = time.monotonic()
+        self._until = 0.0
+        self._engines_run = asyncio.Event()
         self._busy: set[str] = set()
         self._left_alone: set[str] = set()
 
     async def rage(self, seconds: float) -> None:
-        """Until the time is over, and then until everything that was paused or killed is started again."""
-        until = self._began + seconds
-        await asyncio.gather(self._engines(until), self._services(until))
+        """So long, and then until everything that was paused or killed runs again.
 
-    async def _engines(self, until: float) -> None:
+        The time that an engine takes to get up again does not count, and nothing else is begun meanwhile: a
+        slow machine gets as many faults as a fast one.
+        """
+        self._until = time.monotonic() + seconds
+        self._engines_run.set()
+        await asyncio.gather(self._engines(), self._services())
+
+    async def _engines(self) -> None:
         rng = random.Random(f"engines/{self._seed}")
         while True:
             faults: list[Fault | None] = list(rng.sample(ENGINE_FAULTS, len(ENGINE_FAULTS)))
@@ -81,7 +87,7 @@ class Nemesis:
                     rng.uniform(0.5, 3.0),
                     rng.uniform(*(fault.seconds if fault else BEYOND_THE_SESSION)),
                 )
-                if time.monotonic() + wait + lasts > until:
+                if time.monotonic() + wait + lasts > self._until:
                     return
                 await asyncio.sleep(wait)
                 if fault:
@@ -99,16 +105,17 @@ class Nemesis:
         await asyncio.gather(*(self._strike_service(fault, replica, seconds) for replica in frozen))
         self._left_alone = set()
 
-    async def _services(self, until: float) -> None:
+    async def _services(self) -> None:
         rng = random.Random(f"services/{self._seed}")
         strikes: set[asyncio.Task[None]] = set()
         while True:
             for fault in rng.sample(SERVICE_FAULTS, len(SERVICE_FAULTS)):
                 wait, lasts, number = rng.uniform(0.5, 3.0), rng.uniform(*fault.seconds), rng.choice((0, 1))
-                if time.monotonic() + wait > until:
+                if time.monotonic() + wait > self._until:
                     await asyncio.gather(*strikes)
                     return
                 await asyncio.sleep(wait)
+                await self._engines_run.wait()
                 replica = self._of(fault.victim)[number]
                 if replica.name not in self._busy | self._left_alone:
                     self._busy.add(replica.name)
@@ -127,8 +134,13 @@ class Nemesis:
             "pause": (engine.pause, engine.resume),
         }
         await self._strike(fault, fault.victim, verbs[fault.what], seconds)
+        healed = time.monotonic()
+        self._engines_run.clear()
         await asyncio.to_thread(engine.wait_ready, LONGEST_RECOVERY_SECONDS)
-        self._say(f"{fault.victim} is ready again")
+        self._engines_run.set()
+        took = time.monotonic() - healed
+        self._until += took
+        self._say(f"{fault.victim} is ready again after {took:.1f} s")
 
     async def _strike_service(self, fault: Fault, replica: Replica, seconds: float) -> None:
         def stop() -> None:
