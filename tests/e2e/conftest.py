@@ -13,13 +13,13 @@ CONFIG = Path(__file__).with_name("closeloop.yaml")
 SIGNING_SECRET = "whsec_dGhlIGpvdXJuZXlzIHNpZ24gd2l0aCB0aGlzIG9uZQ=="
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def receiver() -> AsyncIterator[Receiver]:
     async with Receiver() as receiver:
         yield receiver
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def product(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> AsyncIterator[Product]:
     """Running and ready. A journey that stops it starts it again."""
     product = Product(

@@ -7,7 +7,7 @@ from shared.access import Scope
 from .running import Collector, Topic, make_key, start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def tokens(database_url: str) -> tuple[str, str]:
     """A secret and a public key of the store."""
     return (
@@ -16,7 +16,7 @@ async def tokens(database_url: str) -> tuple[str, str]:
     )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def collector(
     bootstrap: str, database_url: str, tokens: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Collector]:
@@ -26,7 +26,7 @@ def collector(
     assert running.stop() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def narrow(
     bootstrap: str, database_url: str, tokens: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Collector]:
@@ -44,7 +44,7 @@ def narrow(
     assert running.stop() == 0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def responses(bootstrap: str) -> AsyncIterator[Topic]:
     topic = Topic(bootstrap, "feedback.responses.v1")
     await topic.open()
@@ -52,7 +52,7 @@ async def responses(bootstrap: str) -> AsyncIterator[Topic]:
     await topic.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def orders(bootstrap: str) -> AsyncIterator[Topic]:
     topic = Topic(bootstrap, "commerce.orders.v1")
     await topic.open()
