@@ -21,9 +21,11 @@ class Source:
 
     group: Group
     marking_fails: int = 0
+    prepared: int = 0
     sent_again: list[int] = field(default_factory=list)
 
-    async def prepare(self, session: Session) -> None: ...
+    async def prepare(self, session: Session) -> None:
+        self.prepared += 1
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
         rows = await session.execute(
@@ -180,13 +182,15 @@ class TestStatePublisher:
         assert [seq for _, seq, _ in await log_of(parts.group)] == [7, 7]
 
     async def test_has_one_owner(self, parts: Parts) -> None:
-        publishers = [parts.publisher(Source(parts.group)) for _ in range(3)]
-        async with Running(*publishers):
+        sources = [Source(parts.group) for _ in range(3)]
+        async with Running(*(parts.publisher(source) for source in sources)):
             for n in range(30):
                 await parts.state(f"key-{n}", 1)
             await eventually(lambda: none(parts.untold))
+            working = [source for source in sources if source.prepared]
 
         assert len(await log_of(parts.group)) == 30
+        assert len(working) == 1
 
     async def test_leaves_what_was_not_acknowledged_for_the_next_round(
         self, parts: Parts, stack: LocalStack

@@ -90,8 +90,8 @@ class TestStarting:
     def test_waits_for_each_part_and_names_it(
         self, stack: LocalStack, bootstrap: str, database_url: str, output: Path
     ) -> None:
-        stack.postgres.stop()
-        stack.kafka.stop()
+        stack.postgres.kill()
+        stack.kafka.kill()
         service = Service(stack, output)
         try:
             assert wait_until(lambda: service.says("boot", "waiting for database"), timeout_seconds=60)
