@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from services.scorer.api import routes
 from services.scorer.counting import Counting
 from services.scorer.handlers import Handlers
-from services.scorer.jobs import HourCounts, PublishedScores
+from services.scorer.jobs import HourCounts, PublishedScores, seldom
 from services.scorer.settings import ScorerSettings
 from services.scorer.store.series import SeriesBook
 from shared import config as configuration
@@ -40,7 +40,7 @@ def build(
     runtime.consume(
         (RESPONSES, CUSTOMERS),
         Handlers(counting).table(),
-        on_commit=ring,
+        on_commit=seldom(ring, 0.2),
         batch_records=settings.batch_records,
     )
 

@@ -19,6 +19,22 @@ from shared.kafka import State
 _AT_ONCE = 500
 
 
+def seldom(ring: Callable[[], None], seconds: float) -> Callable[[], None]:
+    """The bell, silent for so long after each ring: under load every batch would start a round.
+
+    What a silent ring would have told is found when the publisher looks by itself.
+    """
+    silent_until = 0.0
+
+    def maybe() -> None:
+        nonlocal silent_until
+        if (now := time.monotonic()) >= silent_until:
+            silent_until = now + seconds
+            ring()
+
+    return maybe
+
+
 class PublishedScores:
     """The StateSource of `feedback.scores.v1`: each store's default policy over its declared windows.
 
