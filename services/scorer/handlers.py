@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from services.scorer.counting import Counting
 from services.scorer.domain import Answer, Outcome
@@ -123,14 +123,13 @@ def _respondent(answer: Answer) -> Key | None:
     return (answer.store, answer.body.respondent) if answer.body and answer.body.respondent else None
 
 
-def _measure(answers: Iterable[Answer], outcomes: Counter[str]) -> None:
+def _measure(answers: Collection[Answer], outcomes: Counter[str]) -> None:
     """The slowest new answer stands for its batch: exact where it matters, and cheap."""
     metrics.ANSWER_CONFLICTS.inc(outcomes[Outcome.CONFLICT.value])
-    fresh = [(a.body, a.counted) for a in answers if a.body and a.counted and not a.stored]
+    fresh = [(a.counted.group, a.body.channel) for a in answers if a.body and a.counted and not a.stored]
     if not fresh:
         return
-    oldest = min(body.received_at for body, _ in fresh)
+    oldest = min([a.body.received_at for a in answers if a.body and not a.stored])
     metrics.PIPELINE_LATENCY.labels("scored").observe(max(0.0, time.time() - oldest.timestamp()))
-    counted = Counter((counted.group, body.channel) for body, counted in fresh)
-    for (group, channel), count in counted.items():
+    for (group, channel), count in Counter(fresh).items():
         metrics.SCORES.labels(group.name.lower(), str(channel)).inc(count)

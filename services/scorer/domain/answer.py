@@ -18,18 +18,17 @@ class Outcome(StrEnum):
 
 
 class Contribution(NamedTuple):
-    """What an answer adds to every one of its series on one day, and the instant at which it does."""
+    """What an answer adds to every one of its series on one day, and the instant at which it does.
+
+    `hour` is that of `at`, since 1970.
+    """
 
     series: tuple[int, ...]
     day: date
     group: Group
     score: int
     at: datetime
-
-    @property
-    def hour(self) -> int:
-        """Hours since 1970."""
-        return int(self.at.timestamp() // 3600)
+    hour: int
 
 
 class Revision(NamedTuple):

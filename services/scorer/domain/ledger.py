@@ -42,7 +42,7 @@ class Ledger:
     def _add(self, contribution: Contribution | None, times: int, first: int) -> None:
         if contribution is None:
             return
-        series, day, group, score, _ = contribution
+        series, day, group, score, _, _ = contribution
         counts = self._sums.get((series, day))
         if counts is None:
             counts = self._sums[series, day] = [0] * 8

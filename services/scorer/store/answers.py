@@ -54,6 +54,11 @@ def event_of(body: Body) -> ResponseSubmitted:
     return ResponseSubmitted.model_validate_json(body.raw)
 
 
+def hour_of(moment: datetime) -> int:
+    """Hours since 1970."""
+    return int(moment.timestamp() // 3600)
+
+
 async def lock_respondents(db: Connection, keys: Iterable[Key]) -> tuple[dict[Key, Spells], set[Key]]:
     """Lock these respondents until the transaction ends: the tiers of all, and which are new here.
 
@@ -158,7 +163,7 @@ async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_l
             store=store,
             response_id=response_id,
             body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, b""),
-            counted=Contribution(tuple(series), day, _GROUPS[group], score, at),
+            counted=Contribution(tuple(series), day, _GROUPS[group], score, at, hour_of(at)),
             latest=latest,
             stored=True,
         )
@@ -173,9 +178,9 @@ def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
         body = body_of(ResponseSubmitted.model_validate_json(raw), row["ce_id"], raw)
     counted = None
     if row["series"] is not None:
-        counted = Contribution(
-            tuple(row["series"]), row["day"], _GROUPS[row["grp"]], row["score"], row["answered_at"]
-        )
+        at = row["answered_at"]
+        series, group = tuple(row["series"]), _GROUPS[row["grp"]]
+        counted = Contribution(series, row["day"], group, row["score"], at, hour_of(at))
     return Answer(
         store=row["store"],
         response_id=row["response_id"],

@@ -11,8 +11,8 @@ from shared.feedback.metrics import Group
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-NINE = Contribution((1, 2), DAY, Group.PROMOTER, 9, NOON)
-THREE = Contribution((1, 2), DAY, Group.DETRACTOR, 3, NOON)
+NINE = Contribution((1, 2), DAY, Group.PROMOTER, 9, NOON, 0)
+THREE = Contribution((1, 2), DAY, Group.DETRACTOR, 3, NOON, 0)
 
 
 def after(*notes: tuple[Contribution | None, bool, Contribution | None, bool]) -> list[BucketDelta]:
@@ -40,7 +40,7 @@ class TestLedger:
         assert after((NINE, False, ten, False))[0] == BucketDelta(1, DAY, [0, 0, 0, 1], [0, 0, 0, 0])
 
     def test_a_score_of_zero_is_an_answer_all_the_same(self) -> None:
-        zero = Contribution((1,), DAY, Group.DETRACTOR, 0, NOON)
+        zero = Contribution((1,), DAY, Group.DETRACTOR, 0, NOON, 0)
         assert after((None, False, zero, False)) == [BucketDelta(1, DAY, [1, 0, 0, 0], [0, 0, 0, 0])]
 
     def test_what_cancels_out_is_not_written(self) -> None:
@@ -49,7 +49,7 @@ class TestLedger:
 
     def test_buckets_come_sorted_so_that_two_writers_never_wait_in_a_circle(self) -> None:
         notes = [
-            (None, False, Contribution((series,), day, Group.PASSIVE, 7, NOON), False)
+            (None, False, Contribution((series,), day, Group.PASSIVE, 7, NOON, 0), False)
             for series in (3, 1, 2)
             for day in (NEXT, DAY)
         ]
@@ -64,6 +64,7 @@ contributions = st.none() | st.builds(
     st.sampled_from(Group),
     st.integers(0, 10),
     st.just(NOON),
+    st.just(0),
 )
 
 
