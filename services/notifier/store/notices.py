@@ -1,0 +1,113 @@
+"""What is told beside cases: a score that fell, silence, a digest, a report, a test, an escalation."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import text
+from sqlalchemy.dialects.postgresql import insert
+
+from services.notifier import tables
+from shared.db import Session
+from shared.events import new_id
+
+
+class Kind(StrEnum):
+    SCORE_FELL = "score_fell"
+    SILENCE = "silence"
+    DIGEST = "digest"
+    REPORT = "report"
+    TEST = "test"
+    ESCALATED = "escalated"
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A notice to be made.
+
+    `detail` is shown by every channel: `text` (a sentence or several), `facts` (name to value, both short),
+    `items` (a list of {"text", "link"}, at most 50 are shown). Other keys reach webhooks only.
+    """
+
+    notice_id: str
+    """Chosen by the caller, so that the same thing is told once: `silence:demo:2026-11-22T10`."""
+    store: str
+    kind: Kind
+    title: str
+    detail: Mapping[str, Any]
+    link: str
+    """An address, or a path such as `/inbox/report`, which is put behind the product's public address."""
+    urgent: bool = False
+    """Whether it passes quiet hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    notice_id: str
+    store: str
+    kind: Kind
+    title: str
+    detail: Mapping[str, Any]
+    link: str
+    urgent: bool
+    created_at: datetime
+
+
+async def add(
+    session: Session,
+    new: New,
+    channels: Sequence[str],
+    *,
+    not_before: datetime | None = None,
+    traceparent: str,
+) -> bool:
+    """A notice and its delivery to each of the channels; returns whether it is new.
+
+    A notice that is there under its id stays as it is, and gets the channels that it lacks. Once the
+    transaction is committed, ring the delivery loop, or it is sent within a second.
+    """
+    added = await session.execute(
+        insert(tables.notices)
+        .on_conflict_do_nothing()
+        .values(
+            notice_id=new.notice_id,
+            store=new.store,
+            kind=new.kind.value,
+            title=new.title,
+            detail=dict(new.detail),
+            link=new.link,
+            urgent=new.urgent,
+        )
+    )
+    if channels:
+        now = datetime.now(UTC)
+        await session.execute(
+            insert(tables.deliveries).on_conflict_do_nothing(constraint="deliveries_notice_once"),
+            [
+                {
+                    "delivery_id": new_id(),
+                    "store": new.store,
+                    "notice_id": new.notice_id,
+                    "reason": new.kind.value,
+                    "channel": channel,
+                    "received_at": now,
+                    "next_at": not_before or now,
+                    "traceparent": traceparent,
+                }
+                for channel in sorted(set(channels))
+            ],
+        )
+    return added.rowcount > 0
+
+
+async def by_ids(session: Session, notice_ids: Sequence[str]) -> dict[str, Notice]:
+    if not notice_ids:
+        return {}
+    rows = await session.execute(
+        text("""SELECT notice_id, store, kind, title, detail, link, urgent, created_at
+                FROM notifier.notices WHERE notice_id = ANY(CAST(:ids AS text[]))"""),
+        {"ids": list(notice_ids)},
+    )
+    return {row.notice_id: Notice(**{**row._asdict(), "kind": Kind(row.kind)}) for row in rows}
