@@ -1,0 +1,47 @@
+"""Who somebody is, as every service and every page sees it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.access.roles import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signed in. `stores` are those that they work for, with their role in each.
+
+    `session_id` is the hash of the session's secret: a name for it, and no way in.
+    """
+
+    user_id: int
+    email: str
+    name: str
+    initials: str
+    stores: Mapping[str, Role]
+    session_id: str
+    shortcuts: bool = True
+
+    @property
+    def who(self) -> str:
+        """How histories name this person."""
+        return f"user:{self.email}"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Somebody who works for a store and can sign in or was invited to."""
+
+    email: str
+    name: str
+    role: Role
+
+    @property
+    def initials(self) -> str:
+        return initials(self.name)
+
+
+def initials(name: str) -> str:
+    """One or two capitals for an avatar: `Ines Moreau` is IM, `ines@shop.example` is I."""
+    words = [word for word in name.partition("@")[0].split() if word[0].isalnum()]
+    picked = words[:1] + words[1:][-1:]
+    return "".join(word[0] for word in picked).upper() or "?"

@@ -1,0 +1,120 @@
+"""The cookies of the pages. All but the choice of a store are signed, so that a made-up one costs nothing."""
+
+import secrets
+from typing import Any
+
+from fastapi import Request, Response
+from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
+
+from shared.access.sessions import DAYS
+
+STORE = "closeloop_store"
+SESSION = "closeloop_session"
+_VISIT = "closeloop_visit"
+_FLASH = "closeloop_flash"
+
+_VISIT_SECONDS = 12 * 3600
+_FLASH_SECONDS = 120
+_LONGEST_FLASH = 3500
+_YEAR_SECONDS = 365 * 24 * 3600
+
+
+class Cookies:
+    """Reads and writes them. `always_secure` is for a proxy that ends TLS and does not say so."""
+
+    def __init__(self, key: bytes, *, always_secure: bool = False) -> None:
+        self._signers = {name: Signer(key, salt=name) for name in (SESSION, _VISIT)}
+        self._flashes = URLSafeTimedSerializer(key, salt=_FLASH)
+        self._always_secure = always_secure
+
+    def secure(self, request: Request) -> bool:
+        """Whether the browser came by https. A header that lies makes only the liar's own cookies stricter."""
+        forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+        return self._always_secure or request.url.scheme == "https" or forwarded == "https"
+
+    def session(self, request: Request) -> str:
+        """The secret of the session; empty for none or a forged one."""
+        return self._signed(request, SESSION)
+
+    def set_session(self, request: Request, response: Response, secret: str) -> None:
+        """Good for as long as the session is; the visit before it is over."""
+        self._set(request, response, SESSION, self._sign(SESSION, secret), DAYS * 24 * 3600)
+        self._end(request, response, _VISIT)
+
+    def end_session(self, request: Request, response: Response) -> None:
+        for name in (SESSION, _VISIT, _FLASH):
+            self._end(request, response, name)
+
+    def visit(self, request: Request) -> str:
+        """What stands for a session before there is one; empty for none."""
+        begun: str = getattr(request.state, "visit", "")
+        return begun or self._signed(request, _VISIT)
+
+    def begin_visit(self, request: Request, response: Response | None = None) -> None:
+        """Once before the page with a form is made, and once with its response."""
+        request.state.visit = self.visit(request) or secrets.token_urlsafe(24)
+        if response is not None:
+            self._set(request, response, _VISIT, self._sign(_VISIT, request.state.visit), _VISIT_SECONDS)
+
+    def set_store(self, request: Request, response: Response, store: str) -> None:
+        self._set(request, response, STORE, store, _YEAR_SECONDS, host_only=False)
+
+    def flash(self, request: Request) -> Any:
+        """What `set_flash` kept for this page; None for nothing."""
+        try:
+            return self._flashes.loads(
+                request.cookies.get(self._name(request, _FLASH), ""), max_age=_FLASH_SECONDS
+            )
+        except BadSignature:
+            return None
+
+    def set_flash(self, request: Request, response: Response, content: Any) -> bool:
+        """Keep something for the next page; False when it is too large for a cookie."""
+        value = str(self._flashes.dumps(content))
+        if len(value) > _LONGEST_FLASH:
+            return False
+        self._set(request, response, _FLASH, value, _FLASH_SECONDS)
+        return True
+
+    def end_flash(self, request: Request, response: Response) -> None:
+        if self._name(request, _FLASH) in request.cookies:
+            self._end(request, response, _FLASH)
+
+    def _name(self, request: Request, name: str) -> str:
+        # A browser takes `__Host-` from https alone, for this very host and no path: nobody else can set it.
+        return f"__Host-{name}" if self.secure(request) else name
+
+    def _sign(self, name: str, value: str) -> str:
+        return self._signers[name].sign(value).decode()
+
+    def _signed(self, request: Request, name: str) -> str:
+        sent = request.cookies.get(self._name(request, name), "")
+        try:
+            return self._signers[name].unsign(sent).decode()
+        except (BadSignature, UnicodeError):
+            return ""
+
+    def _set(
+        self,
+        request: Request,
+        response: Response,
+        name: str,
+        value: str,
+        seconds: int,
+        *,
+        host_only: bool = True,
+    ) -> None:
+        response.set_cookie(
+            self._name(request, name) if host_only else name,
+            value,
+            max_age=seconds,
+            path="/",
+            secure=self.secure(request),
+            httponly=True,
+            samesite="lax",
+        )
+
+    def _end(self, request: Request, response: Response, name: str) -> None:
+        response.delete_cookie(
+            self._name(request, name), path="/", secure=self.secure(request), httponly=True, samesite="lax"
+        )

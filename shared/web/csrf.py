@@ -1,0 +1,37 @@
+"""Two walls against forms that another site sends in somebody's name: a token, and where it came from."""
+
+import base64
+import hashlib
+import hmac
+from urllib.parse import urlsplit
+
+from fastapi import Request
+
+from shared.web.problems import Problem
+
+
+def token_for(key: bytes, session: str) -> str:
+    """The token of a session, or of the cookie that stands for one before sign-in."""
+    mac = hmac.digest(key, b"csrf\0" + session.encode(), hashlib.sha256)
+    return base64.urlsafe_b64encode(mac[:24]).decode()
+
+
+def check_csrf(request: Request, sent: str) -> None:
+    """Raises Problem 403 unless the form came from a page that this session was shown."""
+    expected = request.app.state.people.csrf(request)
+    if not came_from_here(request) or not expected or not hmac.compare_digest(sent.encode(), expected.encode()):
+        raise Problem(
+            403,
+            "form-expired",
+            "Nothing was changed. The form was open for too long, or you signed in again since it was "
+            "shown. Go back, load the page again, and send it once more.",
+        )
+
+
+def came_from_here(request: Request) -> bool:
+    """What the browser says of the sender; one that says nothing is left to the token."""
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is None or urlsplit(origin).netloc == request.headers.get("host", "")

@@ -1,0 +1,90 @@
+"""A form that a page sent: urlencoded, not large, and with the token of the session that it was shown to."""
+
+from collections.abc import Mapping, Sequence
+from urllib.parse import parse_qs
+
+from fastapi import Request
+
+from shared.web.csrf import check_csrf
+from shared.web.problems import Problem
+
+LONGEST_FORM_BYTES = 256 * 1024
+_MOST_FIELDS = 2000
+
+
+class Form:
+    """What was sent, and what is wrong with it.
+
+    A reader that does not like what it finds notes it in `errors` (field → sentence) and gives back what
+    there is, so that the page can be shown again with the text kept and the error at its field.
+    """
+
+    def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
+        self._fields = fields
+        self.errors: dict[str, str] = {}
+
+    def text(self, name: str, *, longest: int = 200, needed: str = "") -> str:
+        """The field's text without the space around it, lines ended by LF; empty when it was not sent.
+
+        `needed`: the sentence for the one who left it empty. Over `longest` characters is an error.
+        """
+        text = self.raw(name).replace("\r\n", "\n").replace("\r", "\n").strip()
+        if needed and not text:
+            self.refuse(name, needed)
+        if len(text) > longest:
+            self.refuse(name, f"At most {longest:,} characters; this has {len(text):,}.")
+        if "\0" in text:
+            self.refuse(name, "It holds a character that cannot be stored.")
+        return text
+
+    def raw(self, name: str) -> str:
+        """As it was sent, for passwords and tokens."""
+        return next(iter(self._fields.get(name, ())), "")
+
+    def all(self, name: str) -> list[str]:
+        """Every value of a field that may be repeated, as check boxes are."""
+        return list(self._fields.get(name, ()))
+
+    def whole(self, name: str, *, least: int, most: int) -> int | None:
+        """A whole number, or None with an error noted; None alone when the field is empty."""
+        text = self.text(name, longest=20)
+        if not text:
+            return None
+        if text.isascii() and text.isdigit() and least <= int(text) <= most:
+            return int(text)
+        self.refuse(name, f"A whole number from {least:,} to {most:,}.")
+        return None
+
+    def ticked(self, name: str) -> bool:
+        return name in self._fields
+
+    def refuse(self, name: str, sentence: str) -> None:
+        """Note what is wrong with a field; the first sentence stays."""
+        self.errors.setdefault(name, sentence)
+
+
+async def form_of(request: Request) -> Form:
+    """A dependency: the form, checked for size, type and CSRF.
+
+    Raises Problem: 413, 415, 400 for what is no form; 403 `form-expired` for a wrong or missing token.
+    """
+    form = await read_form(request)
+    check_csrf(request, form.raw("csrf"))
+    return form
+
+
+async def read_form(request: Request) -> Form:
+    """The form without a look at its token."""
+    media = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
+    if media != "application/x-www-form-urlencoded":
+        raise Problem(415, "unsupported-media-type", "Send the form as application/x-www-form-urlencoded.")
+    body = await request.body()
+    if len(body) > LONGEST_FORM_BYTES:
+        raise Problem(413, "too-large", "The form is too large.")
+    try:
+        fields = parse_qs(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
+        )
+    except ValueError:
+        raise Problem(400, "not-a-form", "The form is not valid UTF-8, or has too many fields.") from None
+    return Form(fields)

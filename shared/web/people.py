@@ -1,0 +1,131 @@
+"""Who is at the door of a page, and for which store."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Annotated
+from urllib.parse import quote
+
+from fastapi import Depends, Request
+
+from shared.access import Person, Role
+from shared.access.roles import reaches
+from shared.access.roster import PeopleUnavailable, Roster
+from shared.config.secrets import Secrets
+from shared.db import Database
+from shared.web.cookies import STORE, Cookies
+from shared.web.csrf import token_for
+from shared.web.problems import Problem, unavailable
+
+
+class People:
+    """What sign-in stands on; one for each application, at `app.state.people`."""
+
+    def __init__(self, database: Database, roster: Roster, secrets: Secrets, cookies: Cookies) -> None:
+        self.database = database
+        self.roster = roster
+        self.cookies = cookies
+        self.secrets = secrets
+        self._csrf_key = secrets.derive("csrf")
+
+    def known(self, request: Request) -> Person | None:
+        """Who signed in, from memory alone."""
+        token = self.cookies.session(request)
+        return self.roster.known(token) if token else None
+
+    async def find(self, request: Request) -> Person | None:
+        """As `known`, but asks PostgreSQL about a session that may be seconds old. Raises Problem 503."""
+        token = self.cookies.session(request)
+        if not token:
+            return None
+        try:
+            return await self.roster.find(token)
+        except PeopleUnavailable:
+            raise unavailable("It cannot be checked right now who you are. Try again.") from None
+
+    def csrf(self, request: Request) -> str:
+        """The token of this request's session, or of its visit before sign-in; empty when there is neither."""
+        person = self.known(request)
+        session = person.session_id if person else self.cookies.visit(request)
+        return token_for(self._csrf_key, session) if session else ""
+
+
+@dataclass(frozen=True, slots=True)
+class At:
+    """A person in one of their stores."""
+
+    person: Person
+    store: str
+    role: Role
+
+
+async def signed_in(request: Request) -> Person:
+    """A dependency: who is there.
+
+    Raises Problem 401 `signed-out`, which a browser that opens a page sees as a 303 to `/login?next=…`;
+    event streams, scripts and programs get the problem.
+    """
+    person = await request.app.state.people.find(request)
+    if person is None:
+        raise Problem(401, "signed-out", "You are signed out. Sign in, then open the page again.")
+    request.state.person = person
+    return person
+
+
+SignedIn = Annotated[Person, Depends(signed_in)]
+
+
+def member(least: Role = "agent") -> Callable[[Request], Awaitable[At]]:
+    """A dependency: the person at a store of theirs, with at least this role there.
+
+    The store is that of `?store=`, else of the cookie of the store switcher, else the first of theirs.
+    Raises Problem: 401 as `signed_in`; 404 for a store that is not theirs, as if there were none;
+    403 `role` when their role there is too low; 403 `no-store` when they belong to none.
+    """
+
+    async def checked(request: Request) -> At:
+        person = await signed_in(request)
+        at = at_store(request, person)
+        if not reaches(at.role, least):
+            raise _role_too_low(request, at, least)
+        request.state.at = at
+        return at
+
+    return checked
+
+
+def at_store(request: Request, person: Person) -> At:
+    """The store that a request is about. Raises Problem as `member` does."""
+    known = request.app.state.pages.store_names
+    theirs = [store for store in person.stores if store in known]
+    if not theirs:
+        raise Problem(
+            403, "no-store", f"You are signed in as {person.name}, and you do not work for a store yet."
+        )
+    asked = request.query_params.get("store")
+    if asked is not None and asked not in theirs:
+        raise Problem(404, "not-found", "There is no such store among yours.")
+    store = asked or request.cookies.get(STORE, "")
+    if store not in theirs:
+        store = theirs[0]
+    return At(person, store, person.stores[store])
+
+
+def _role_too_low(request: Request, at: At, least: Role) -> Problem:
+    admins = [m.name for m in request.app.state.people.roster.members(at.store) if m.role == "admin"]
+    who = " or ".join(admins[:2]) or "The one who runs this installation"
+    store = request.app.state.pages.store_names[at.store]
+    wanted = {"agent": "agents", "manager": "managers", "admin": "administrators"}[least]
+    return Problem(
+        403,
+        "role",
+        f"You are signed in as {at.person.name}, {at.role} of {store}. This page is for {wanted}. "
+        f"{who} can give you that role.",
+    )
+
+
+def login_address(request: Request) -> str:
+    """`/login` with the way back to the page that was wanted; not for what was posted."""
+    if request.method not in ("GET", "HEAD"):
+        return "/login"
+    query = f"?{request.url.query}" if request.url.query else ""
+    return f"/login?next={quote(request.url.path + query, safe='/')}"
