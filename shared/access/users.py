@@ -1,31 +1,206 @@
-"""Accounts of people: e-mail, password (argon2id) and membership of stores."""
+"""Accounts of people: e-mail, name, password and membership of stores."""
 
-from typing import Literal
+import re
+from dataclasses import dataclass
+from datetime import datetime
 
-from argon2 import PasswordHasher
 from sqlalchemy import text
 
+from shared.access.passwords import hashed
+from shared.access.roles import ROLES, Role, role_of
 from shared.db import Session
 
-Role = Literal["agent", "manager", "admin"]
-ROLES: tuple[Role, ...] = ("agent", "manager", "admin")
+LONGEST_EMAIL = 254
+LONGEST_NAME = 80
+
+_EMAIL = re.compile(r"[^\s@\"<>,;:\\()\[\]\x00-\x1f\x7f]{1,64}@[^\s@\"<>,;:\\()\[\]\x00-\x1f\x7f]{1,189}")
 
 
-async def ensure(session: Session, *, email: str, password: str, store: str, role: str) -> None:
-    """Make the account, or set the password and the role of the one that is there.
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A person as the database knows them."""
+
+    user_id: int
+    email: str
+    name: str
+    password_hash: str | None
+    password_version: int
+    active: bool
+    stores: dict[str, Role]
+    created_at: datetime
+    last_seen_at: datetime | None
+
+    @property
+    def shown_name(self) -> str:
+        return self.name or self.email.partition("@")[0]
+
+
+def normal_email(given: str) -> str:
+    """As it is stored and compared. Raises ValueError for what is no e-mail address."""
+    email = given.strip().casefold()
+    if len(email) > LONGEST_EMAIL or not _EMAIL.fullmatch(email):
+        raise ValueError("is not an e-mail address, as ines@shop.example is")
+    return email
+
+
+async def ensure(
+    session: Session, *, email: str, password: str, store: str, role: str, name: str = ""
+) -> None:
+    """Make the account, or set password and role of the one that is there; a name that is there stays.
 
     Raises ValueError for an unknown role.
     """
-    if role not in ROLES:
-        raise ValueError(f"role is one of {', '.join(ROLES)}")
+    wanted = role_of(role)
     user = await session.execute(
-        text("""INSERT INTO access.users (email, password_hash) VALUES (:email, :hash)
-                ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash
+        text("""INSERT INTO access.users (email, name, password_hash) VALUES (:email, :name, :hash)
+                ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, active = true,
+                    name = COALESCE(NULLIF(users.name, ''), excluded.name)
                 RETURNING user_id"""),
-        {"email": email.strip().casefold(), "hash": PasswordHasher().hash(password)},
+        {"email": email.strip().casefold(), "name": name, "hash": hashed(password)},
     )
+    await set_role(session, user.scalar_one(), store, wanted)
+
+
+async def add(session: Session, *, email: str, name: str = "") -> int:
+    """The account of an address, made without a password if it is not there, opened again if it was closed.
+
+    Raises ValueError for what is no e-mail address.
+    """
+    made = await session.execute(
+        text("""INSERT INTO access.users (email, name) VALUES (:email, :name)
+                ON CONFLICT (email) DO UPDATE SET active = true,
+                    name = CASE WHEN excluded.name = '' THEN users.name ELSE excluded.name END
+                RETURNING user_id"""),
+        {"email": normal_email(email), "name": name},
+    )
+    return int(made.scalar_one())
+
+
+async def set_role(session: Session, user_id: int, store: str, role: Role) -> None:
+    """Give somebody this role in a store, whether or not they had one."""
     await session.execute(
         text("""INSERT INTO access.members (user_id, store, role) VALUES (:user, :store, :role)
                 ON CONFLICT (user_id, store) DO UPDATE SET role = excluded.role"""),
-        {"user": user.scalar_one(), "store": store, "role": role},
+        {"user": user_id, "store": store, "role": role},
     )
+
+
+async def leave(session: Session, user_id: int, store: str) -> bool:
+    """Take somebody out of a store; False when they were not in it."""
+    gone = await session.execute(
+        text("DELETE FROM access.members WHERE user_id = :user AND store = :store"),
+        {"user": user_id, "store": store},
+    )
+    return gone.rowcount == 1
+
+
+async def deactivate(session: Session, user_id: int) -> None:
+    """Close an account: no store, no session, no password, no link works. What they did keeps their name."""
+    await session.execute(
+        text("""UPDATE access.users SET active = false, password_hash = NULL,
+                    password_version = password_version + 1 WHERE user_id = :user"""),
+        {"user": user_id},
+    )
+    await session.execute(text("DELETE FROM access.members WHERE user_id = :user"), {"user": user_id})
+    await session.execute(text("DELETE FROM access.sessions WHERE user_id = :user"), {"user": user_id})
+
+
+async def set_password(session: Session, user_id: int, *, version: int, password_hash: str) -> bool:
+    """Replace the password that had this version, and end every session; False when it was replaced before.
+
+    So a link that was used, and two uses at the same moment, set no second one.
+    """
+    done = await session.execute(
+        text("""UPDATE access.users SET password_hash = :hash, password_version = password_version + 1
+                WHERE user_id = :user AND active AND password_version = :version"""),
+        {"user": user_id, "hash": password_hash, "version": version},
+    )
+    if done.rowcount != 1:
+        return False
+    await session.execute(text("DELETE FROM access.sessions WHERE user_id = :user"), {"user": user_id})
+    return True
+
+
+async def renew_hash(session: Session, user_id: int, *, before: str, after: str) -> None:
+    """The same password with the parameters of today: nobody is signed out."""
+    await session.execute(
+        text(
+            "UPDATE access.users SET password_hash = :after WHERE user_id = :user AND password_hash = :before"
+        ),
+        {"user": user_id, "before": before, "after": after},
+    )
+
+
+async def set_profile(session: Session, user_id: int, *, name: str, shortcuts: bool) -> None:
+    """What people set about themselves."""
+    await session.execute(
+        text("UPDATE access.users SET name = :name, shortcuts = :shortcuts WHERE user_id = :user"),
+        {"user": user_id, "name": name, "shortcuts": shortcuts},
+    )
+
+
+async def by_email(session: Session, email: str) -> Account | None:
+    """The account of an address, also one that was closed."""
+    return next(iter(await _accounts(session, email=email)), None)
+
+
+async def by_id(session: Session, user_id: int) -> Account | None:
+    return next(iter(await _accounts(session, user_id=user_id)), None)
+
+
+async def all_accounts(session: Session, store: str | None = None) -> list[Account]:
+    """Everybody, or everybody of one store, by e-mail."""
+    return await _accounts(session, store=store)
+
+
+async def _accounts(
+    session: Session, *, email: str | None = None, user_id: int | None = None, store: str | None = None
+) -> list[Account]:
+    rows = await session.execute(
+        text("""SELECT u.user_id, u.email, u.name, u.password_hash, u.password_version, u.active,
+                       u.created_at,
+                       (SELECT max(last_seen_at) FROM access.sessions s WHERE s.user_id = u.user_id)
+                           AS last_seen_at,
+                       (SELECT COALESCE(jsonb_object_agg(m.store, m.role), '{}')
+                        FROM access.members m WHERE m.user_id = u.user_id) AS stores
+                FROM access.users u
+                WHERE (CAST(:email AS text) IS NULL OR u.email = :email)
+                  AND (CAST(:user AS bigint) IS NULL OR u.user_id = :user)
+                  AND (CAST(:store AS text) IS NULL OR EXISTS (
+                      SELECT FROM access.members m WHERE m.user_id = u.user_id AND m.store = :store))
+                ORDER BY u.email"""),
+        {"email": email, "user": user_id, "store": store},
+    )
+    return [
+        Account(
+            r.user_id,
+            r.email,
+            r.name,
+            r.password_hash,
+            r.password_version,
+            r.active,
+            r.stores,
+            r.created_at,
+            r.last_seen_at,
+        )
+        for r in rows
+    ]
+
+
+__all__ = [
+    "ROLES",
+    "Account",
+    "Role",
+    "add",
+    "all_accounts",
+    "by_email",
+    "by_id",
+    "deactivate",
+    "ensure",
+    "leave",
+    "normal_email",
+    "renew_hash",
+    "set_password",
+    "set_profile",
+    "set_role",
+]

@@ -1,0 +1,50 @@
+"""Signed links with which somebody sets a password: an invitation, or a reset."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from itsdangerous import BadSignature, URLSafeTimedSerializer
+
+from shared.access.users import Account
+from shared.config.secrets import Secrets
+
+Purpose = Literal["invite", "reset"]
+
+LIFE: dict[Purpose, timedelta] = {"invite": timedelta(days=7), "reset": timedelta(days=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a link says that was signed by us and is not too old."""
+
+    user_id: int
+    password_version: int
+
+    def opens(self, account: Account) -> bool:
+        """Not any more once any password was set, by this link or otherwise, or the account closed."""
+        return (
+            account.active
+            and account.user_id == self.user_id
+            and account.password_version == self.password_version
+        )
+
+
+class Links:
+    """A link names an account and the version of its password. So each works once, and nothing about it
+    needs to be remembered."""
+
+    def __init__(self, secrets: Secrets) -> None:
+        key = secrets.derive("people-links")
+        self._signers = {purpose: URLSafeTimedSerializer(key, salt=purpose) for purpose in LIFE}
+
+    def token(self, purpose: Purpose, account: Account) -> str:
+        return str(self._signers[purpose].dumps([account.user_id, account.password_version]))
+
+    def claim(self, purpose: Purpose, token: str) -> Claim | None:
+        """None for a token that is forged, cut short or too old."""
+        try:
+            content = self._signers[purpose].loads(token, max_age=int(LIFE[purpose].total_seconds()))
+        except BadSignature:
+            return None
+        return Claim(*content)

@@ -1,0 +1,89 @@
+"""Passwords as argon2id hashes, made beside the event loop and few at a time."""
+
+import asyncio
+from functools import lru_cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+SHORTEST = 10
+LONGEST = 200
+
+_AT_ONCE = 2  # each takes 64 MiB and a core for a moment
+_WAIT_SECONDS = 5
+
+
+class Crowded(Exception):
+    """More people sign in right now than passwords can be checked: try again."""
+
+
+class PasswordUnfit(ValueError):
+    """The password that somebody chose cannot be taken; the message says why, to them."""
+
+
+def check_fit(password: str, *, email: str = "") -> None:
+    """Raises PasswordUnfit. Length is what counts; rules about signs make passwords worse (NIST 800-63B)."""
+    if len(password) < SHORTEST:
+        raise PasswordUnfit(f"At least {SHORTEST} characters. A few words that you remember are good.")
+    if len(password) > LONGEST:
+        raise PasswordUnfit(f"At most {LONGEST} characters.")
+    if len(set(password)) < 4:
+        raise PasswordUnfit("More different characters, so that it cannot be guessed.")
+    if email and password.casefold() in (email.casefold(), email.casefold().partition("@")[0]):
+        raise PasswordUnfit("Not your e-mail address.")
+
+
+def hashed(password: str) -> str:
+    """The hash, with the parameters that the library recommends today. Takes a moment: see `Passwords`."""
+    return PasswordHasher().hash(password)
+
+
+class Passwords:
+    """Hashes and checks; one for each process."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def hash(self, password: str) -> str:
+        """Raises Crowded."""
+        async with _Turn(self._turns):
+            return await asyncio.to_thread(hashed, password)
+
+    async def right(self, stored: str | None, password: str) -> bool:
+        """Whether it is the one. No hash at all costs the same time and is never right. Raises Crowded."""
+        async with _Turn(self._turns):
+            return await asyncio.to_thread(_verified, stored, password)
+
+
+def is_dated(stored: str) -> bool:
+    """Whether the parameters of a hash are not those of today."""
+    return PasswordHasher().check_needs_rehash(stored)
+
+
+class _Turn:
+    """A turn at the semaphore, not waited for without end."""
+
+    def __init__(self, turns: asyncio.Semaphore) -> None:
+        self._turns = turns
+
+    async def __aenter__(self) -> None:
+        try:
+            await asyncio.wait_for(self._turns.acquire(), _WAIT_SECONDS)
+        except TimeoutError:
+            raise Crowded from None
+
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.release()
+
+
+@lru_cache(maxsize=1)
+def _nobody() -> str:
+    return hashed("nobody's")
+
+
+def _verified(stored: str | None, password: str) -> bool:
+    try:
+        PasswordHasher().verify(stored or _nobody(), password)
+    except (VerificationError, InvalidHashError):
+        return False
+    return stored is not None

@@ -1,0 +1,96 @@
+"""Sessions of people in the database: a secret that only the browser has, stored as a hash."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from shared.access.roles import Role
+from shared.db import Session
+
+DAYS = 14
+"""How long one lasts after it was last used."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """A session that lives, with who it is of."""
+
+    digest: bytes
+    user_id: int
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPerson:
+    """An account that is open, and its stores."""
+
+    user_id: int
+    email: str
+    name: str
+    shortcuts: bool
+    stores: dict[str, Role]
+
+
+def digest(secret: str) -> bytes:
+    # The secret is 256 random bits: nothing is gained by a slow hash.
+    return hashlib.sha256(secret.encode()).digest()
+
+
+async def begin(session: Session, user_id: int) -> str:
+    """A new session's secret, for the cookie; old ones are cleared away."""
+    secret = secrets.token_urlsafe(32)
+    await session.execute(text("DELETE FROM access.sessions WHERE expires_at <= now()"))
+    await session.execute(
+        text("""INSERT INTO access.sessions (digest, user_id, expires_at)
+                VALUES (:digest, :user, now() + make_interval(days => :days))"""),
+        {"digest": digest(secret), "user": user_id, "days": DAYS},
+    )
+    return secret
+
+
+async def end(session: Session, session_digest: bytes) -> None:
+    await session.execute(
+        text("DELETE FROM access.sessions WHERE digest = :digest"), {"digest": session_digest}
+    )
+
+
+async def end_all(session: Session, user_id: int) -> None:
+    """Sign somebody out everywhere."""
+    await session.execute(text("DELETE FROM access.sessions WHERE user_id = :user"), {"user": user_id})
+
+
+async def note_use(session: Session, used: Sequence[tuple[bytes, datetime]]) -> None:
+    """Record when sessions were last used, to the minute, which lengthens them. All services do so."""
+    await session.execute(
+        text("""UPDATE access.sessions s
+                SET last_seen_at = u.at, expires_at = u.at + make_interval(days => :days)
+                FROM (SELECT * FROM unnest(CAST(:digests AS bytea[]), CAST(:ats AS timestamptz[]))
+                      AS x(digest, at) ORDER BY 1) u
+                WHERE s.digest = u.digest AND s.last_seen_at < u.at - interval '1 minute'"""),
+        {"digests": [name for name, _ in used], "ats": [at for _, at in used], "days": DAYS},
+    )
+
+
+async def everybody(session: Session) -> list[StoredPerson]:
+    """Every open account with its stores, in the order of their names."""
+    rows = await session.execute(
+        text("""SELECT u.user_id, u.email, u.name, u.shortcuts,
+                       COALESCE(jsonb_object_agg(m.store, m.role) FILTER (WHERE m.store IS NOT NULL), '{}')
+                           AS stores
+                FROM access.users u LEFT JOIN access.members m USING (user_id)
+                WHERE u.active GROUP BY u.user_id ORDER BY u.email""")
+    )
+    return [
+        StoredPerson(r.user_id, r.email, r.name, r.shortcuts, dict(sorted(r.stores.items()))) for r in rows
+    ]
+
+
+async def all_living(session: Session) -> list[StoredSession]:
+    rows = await session.execute(
+        text("SELECT digest, user_id, expires_at FROM access.sessions WHERE expires_at > now()")
+    )
+    return [StoredSession(r.digest, r.user_id, r.expires_at) for r in rows]
