@@ -12,6 +12,7 @@ from services.notifier.tables.casework import (
 )
 from services.notifier.tables.deliveries import channel_pauses, deliveries, notices
 from services.notifier.tables.schema import SCHEMA, metadata
+from services.notifier.tables.watching import intake_hours, score_falls, score_samples, silences, tallies
 
 __all__ = [
     "SCHEMA",
@@ -24,8 +25,13 @@ __all__ = [
     "customers",
     "deliveries",
     "history",
+    "intake_hours",
     "metadata",
     "notices",
     "plans",
+    "score_falls",
+    "score_samples",
+    "silences",
+    "tallies",
     "turns",
 ]

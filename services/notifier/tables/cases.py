@@ -69,6 +69,9 @@ cases = Table(
     Column("next_step_at", MOMENT),
     Column("told_at", MOMENT),
     Column("words", TSVECTOR, nullable=False, server_default=text("''")),
+    # Which breaches of its clocks were counted: of the resolution, one for each time that it was opened.
+    Column("first_contact_breached", Boolean, nullable=False, server_default=text("false")),
+    Column("resolve_breached", Integer, nullable=False, server_default=text("0")),
     # The clock that runs out first; a case without one comes last.
     Column(
         "due_at",
@@ -105,4 +108,23 @@ cases = Table(
     Index("cases_by_change", "store", "changed_at"),
     Index("cases_by_end", "store", "closed_at"),
     Index("cases_by_step", "next_step_at", postgresql_where=text("next_step_at IS NOT NULL")),
+    # What the report and its metrics read. The first two hold a case only while a breach is to be counted.
+    Index(
+        "cases_first_contact_breach",
+        "first_contact_due_at",
+        postgresql_where=text(
+            "NOT first_contact_breached AND (first_contact_at > first_contact_due_at"
+            f" OR (first_contact_at IS NULL AND {_LIVE}))"
+        ),
+    ),
+    Index(
+        "cases_resolve_breach",
+        "resolve_due_at",
+        postgresql_where=text(
+            "resolve_breached <= reopened AND (resolved_at > resolve_due_at OR (resolved_at IS NULL"
+            " AND status NOT IN ('closed', 'dismissed', 'snoozed')))"
+        ),
+    ),
+    Index("cases_open_by_age", "priority", "team", "opened_at", postgresql_where=text(_LIVE)),
+    Index("cases_by_opening", "store", "opened_at"),
 )

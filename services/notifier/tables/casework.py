@@ -44,6 +44,12 @@ history = Table(
     # The case's version after this; several entries may share one.
     Column("version", Integer),
     Index("history_by_case", "case_id", "id"),
+    Index(
+        "history_of_clocks",
+        "at",
+        postgresql_include=["case_id", "what"],
+        postgresql_where=text("what IN ('contacted', 'closed', 'reopened', 'dismissed')"),
+    ),
 )
 
 case_watchers = Table(

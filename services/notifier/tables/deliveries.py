@@ -49,6 +49,7 @@ deliveries = Table(
     CheckConstraint("num_nonnulls(case_id, notice_id) = 1", name="deliveries_about_one"),
     Index("deliveries_due", "store", "channel", "next_at", postgresql_where=text("state = 'pending'")),
     Index("deliveries_by_state", "store", "state", "delivery_id"),
+    Index("deliveries_by_time", "store", "created_at"),
     Index("deliveries_of_digest", "digest_id", "delivery_id", postgresql_where=text("digest_id IS NOT NULL")),
     Index("deliveries_begun", "store", "channel", "first_at", postgresql_where=text("first_at IS NOT NULL")),
     Index(
