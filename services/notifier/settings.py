@@ -10,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 from services.notifier.channel_settings import Channel, Kind, SendingSettings
 from services.notifier.domain import DEFAULT_RULE, Conditions, Priority
 from services.notifier.domain import Rule as DomainRule
+from services.notifier.watch_settings import Watching
 from shared.config.stores import Name, Strict
 from shared.feedback.metrics import Metric
 
@@ -77,7 +78,7 @@ class Rule(Strict):
         )
 
 
-class Alerts(Strict):
+class Alerts(Watching):
     """The `alerts` section. A low answer that no rule matches is taken by the built-in rule `default`."""
 
     channels: dict[Name, Channel] = Field({}, description="Where alerts go, by name")
@@ -99,6 +100,10 @@ class Alerts(Strict):
                     declared = ", ".join(self.channels) or "none is"
                     text = f"{channel} is not a channel of this store (declared: {declared})"
                     faults.append(_fault(text, place, "channels", index))
+        faults += [
+            InitErrorDetails(type=PydanticCustomError("alerts", "{what}", {"what": what}), loc=at, input=None)
+            for what, at in self.watching_faults(tuple(self.channels))
+        ]
         if faults:
             raise ValidationError.from_exception_data("Alerts", faults)
         return self
