@@ -27,6 +27,9 @@ _HINT_SECONDS = 5.0
 _MEASURE_SECONDS = 2.0
 _LEAVE_SECONDS = 1.5
 _NOWHERE = TopicPartition("", -1)
+_TRICKLE_RECORDS = 100
+_GATHER_SECONDS = 0.02
+"""After a batch of less than a trickle: a transaction costs the same for one record as for fifty."""
 
 
 class Consumer:
@@ -58,6 +61,7 @@ class Consumer:
         self._turned: float | None = None
         self._progress = Progress(self._group, topics)
         self._failures = 0
+        self._fetch_at = 0.0
         self._joined = False
         self.halted: str | None = None
         """Why this consumer applies nothing until somebody looked, or None."""
@@ -146,6 +150,7 @@ class Consumer:
         except (NoOffsetForPartitionError, OffsetOutOfRangeError):
             self._gate.close_all()
         except Exception as error:  # broker or database away: keep polling, never advance
+            self._gate.close_all()
             _log.warning("consumer.turn_failed", group=self._group, exc_info=error)
             await asyncio.sleep(random.uniform(0.2, 1.0))
             await self._stay_member(client)
@@ -164,14 +169,22 @@ class Consumer:
             raise Died("the fetcher ended")
         # After a failure ask for less: what was too much at once must not be tried again as it was.
         enough = max(1, self._batch_records >> self._failures)
+        await asyncio.sleep(max(0.0, self._fetch_at - time.monotonic()))
         try:
             fetched: dict[TopicPartition, list[Any]] = await client.getmany(
                 timeout_ms=_POLL_MS, max_records=enough
             )
         except (ValueError, TypeError, IndexError):  # its parser broke on a record: come nearer to it
+            # What it had taken from other partitions before is gone, and their positions have moved on.
+            self._gate.close_all()
             self._failures += 1
-            fetched = await self._singly(client) if enough == 1 else {}
+            if enough > 1:
+                return []
+            self._progress.opened(await self._gate.open(client))
+            fetched = await self._singly(client)
         self._polled()
+        if 0 < sum(map(len, fetched.values())) < min(enough, _TRICKLE_RECORDS):
+            self._fetch_at = time.monotonic() + _GATHER_SECONDS
         for tp, records in fetched.items():
             self._progress.fetched(tp, records)
         return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
@@ -236,6 +249,7 @@ class Consumer:
 
     def _halt(self, why: str) -> None:
         self.halted = why
+        self._gate.close_all()  # what was fetched meanwhile is not applied either
         metrics.CONSUMER_PAUSED.labels(self._group).set(1)
         _log.critical("consumer.halted", group=self._group, reason=why)
 

@@ -96,6 +96,18 @@ class TestABadRecord:
         assert await group.letters() == [(0, 1, "unreadable", "UnicodeDecodeError")]
         assert await group.total() == 2
 
+    async def test_costs_no_other_partition_its_records(self, group: Group) -> None:
+        """What aiokafka took before its parser broke is gone from its buffer, and its positions moved on."""
+        await group.produce([group.record(f"a-{n}") for n in range(200)], partition=1)
+        await group.produce_unreadable()
+        await group.produce([group.record("b")], partition=0)
+        async with group.member():
+            await eventually(lambda: at(group, 2))
+            await eventually(lambda: at(group, 200, partition=1))
+
+        assert await group.letters() == [(0, 0, "unreadable", "UnicodeDecodeError")]
+        assert await group.total() == 201
+
 
 class TestARecordThatItsHandlerRefuses:
     async def test_is_found_in_the_middle_of_a_batch(self, group: Group) -> None:
@@ -210,5 +222,5 @@ def applier_record(group: Group, rows: list[tuple[bytes, bytes]]) -> object:
     )
 
 
-async def at(group: Group, offset: int) -> bool:
-    return (await group.offsets()).get(0) == offset
+async def at(group: Group, offset: int, *, partition: int = 0) -> bool:
+    return (await group.offsets()).get(partition) == offset
