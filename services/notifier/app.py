@@ -9,7 +9,7 @@ from services.notifier.api import routes
 from services.notifier.channels import Sender
 from services.notifier.handlers import Handlers
 from services.notifier.jobs import Clock, DeliveryLoop
-from services.notifier.settings import Alerts, NotifierSettings
+from services.notifier.settings import NotifierSettings, alerts_of
 from shared import config as configuration
 from shared.config import Config
 from shared.config.secrets import Secrets
@@ -21,11 +21,6 @@ from shared.ops.runtime import Runtime
 from shared.ops.serving import Only
 from shared.ops.settings import PlatformSettings
 from shared.web import standard_app
-
-
-def alerts_of(config: Config) -> dict[str, Alerts]:
-    """The `alerts` section of every store. Raises ConfigError with the line of each mistake."""
-    return {store: config.section(store, "alerts", Alerts) for store in config.stores}
 
 
 def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:

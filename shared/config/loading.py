@@ -63,6 +63,10 @@ class Config:
         except ValidationError as error:
             raise ConfigError(self.path, _mistakes(error, self._lines, ("stores", store, name))) from None
 
+    def mistake(self, what: str, *place: str | int) -> Mistake:
+        """One that only shows when two sections are read together."""
+        return Mistake(_line(self._lines, place), _dotted(place), what)
+
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
     """Read and check the file; raises ConfigError with every mistake at once."""
@@ -154,11 +158,16 @@ def _mistakes(error: ValidationError, lines: dict[Place, int], base: Place) -> l
     found = []
     for fault in error.errors(include_url=False, include_input=False):
         place: Place = (*base, *fault["loc"])
-        known = place
-        while known not in lines:
-            known = known[:-1]
-        found.append(Mistake(lines[known], _dotted(place), fault["msg"].removeprefix("Value error, ")))
+        what = fault["msg"].removeprefix("Value error, ")
+        found.append(Mistake(_line(lines, place), _dotted(place), what))
     return found
+
+
+def _line(lines: Mapping[Place, int], place: Place) -> int:
+    """Where the place stands, or what is around it."""
+    while place not in lines:
+        place = place[:-1]
+    return lines[place]
 
 
 def _dotted(place: Place) -> str:

@@ -15,6 +15,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from shared.config.hours import BusinessHours
 from shared.feedback.windows import parse_window
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -69,6 +70,9 @@ class Store(Strict):
     )
     min_n: int = Field(5, ge=1, description="Scores of fewer answers are hidden")
     normal_n: int = Field(30, ge=2, description="Scores of fewer answers have low confidence")
+    business_hours: BusinessHours | None = Field(
+        None, description="When people work, in the time zone; for clocks of cases that count them"
+    )
     loyalty: dict[str, Any] = Field({}, description="Tiers and rules; the segmenter's")
     alerts: dict[str, Any] = Field({}, description="Rules and channels; the notifier's")
 

@@ -1,5 +1,20 @@
 """What a case is and what happens to it: states, rules, clocks and retries. Standard library only."""
 
+from services.notifier.domain.actions import (
+    LONGEST_SNOOZE,
+    Unexplained,
+    Unfit,
+    assign,
+    close,
+    contact,
+    dismiss,
+    handed_out,
+    note,
+    reopen,
+    resolve,
+    snooze,
+    wake,
+)
 from services.notifier.domain.answers import (
     Amended,
     Answer,
@@ -10,25 +25,19 @@ from services.notifier.domain.answers import (
     fold,
     opens,
 )
-from services.notifier.domain.cases import (
-    Alert,
-    Case,
-    Change,
-    Entry,
-    Fact,
-    Part,
-    Unexplained,
-    assign,
-    close,
-    contact,
-    dismiss,
-    note,
-    reopen,
-    resolve,
-    snooze,
-    wake,
+from services.notifier.domain.calendars import ELAPSED, BusinessHours, Clock, ClockKind
+from services.notifier.domain.cases import Alert, Case, Change, Entry, Fact, Part
+from services.notifier.domain.doing import Do
+from services.notifier.domain.escalation import Step, escalate, planned, with_next_step
+from services.notifier.domain.history import Past, fall, latest_group
+from services.notifier.domain.policies import NO_POLICY, Policy
+from services.notifier.domain.quiet import QuietHours
+from services.notifier.domain.reactions import (
+    another_answer,
+    another_low_answer,
+    known_answer_changed,
+    new_case,
 )
-from services.notifier.domain.reactions import another_low_answer, known_answer_changed, new_case
 from services.notifier.domain.retries import MOST_ATTEMPTS, Breaker, delay_after
 from services.notifier.domain.rules import (
     DEFAULT_RULE,
@@ -37,53 +46,78 @@ from services.notifier.domain.rules import (
     Priority,
     Rule,
     first_match,
+    groups_beyond_low,
     strictest,
 )
 from services.notifier.domain.states import ALLOWED, LIVE, Action, Illegal, Outcome, Status, allowed
+from services.notifier.domain.teams import Assign, Team, next_owner
 
 __all__ = [
     "ALLOWED",
     "DEFAULT_RULE",
+    "ELAPSED",
     "LIVE",
+    "LONGEST_SNOOZE",
     "MOST_ATTEMPTS",
+    "NO_POLICY",
     "Action",
     "Alert",
     "Amended",
     "Answer",
+    "Assign",
     "Breaker",
+    "BusinessHours",
     "Case",
     "Change",
+    "Clock",
+    "ClockKind",
     "Conditions",
+    "Do",
     "Entry",
     "Fact",
     "Facts",
     "Illegal",
     "Outcome",
     "Part",
+    "Past",
     "Person",
+    "Policy",
     "Priority",
+    "QuietHours",
     "Retracted",
     "Revision",
     "Rule",
     "Status",
+    "Step",
     "Submitted",
+    "Team",
     "Unexplained",
+    "Unfit",
     "allowed",
+    "another_answer",
     "another_low_answer",
     "assign",
     "close",
     "contact",
     "delay_after",
     "dismiss",
+    "escalate",
+    "fall",
     "first_match",
     "fold",
+    "groups_beyond_low",
+    "handed_out",
     "known_answer_changed",
+    "latest_group",
     "new_case",
+    "next_owner",
     "note",
     "opens",
+    "planned",
     "reopen",
     "resolve",
     "snooze",
     "strictest",
     "wake",
+    "with_next_step",
 ]

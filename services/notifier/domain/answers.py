@@ -21,6 +21,9 @@ OLD_AFTER: Final = timedelta(hours=24)
 COMMENT_WAIT: Final = timedelta(seconds=90)
 """How long the alert of an answer waits for the comment that the sender announced."""
 
+_CONTACT_QUESTIONS: Final = frozenset({"contact_me", "wants_contact"})
+_YES: Final = frozenset({"yes", "true"})
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -94,6 +97,22 @@ class Answer:
     low_since: datetime | None
     """When the first unfavourable score reached us: the clocks of a case run from here."""
     follow_ups: tuple[tuple[str, object], ...] = field(default=())
+    scores: tuple[int, ...] = ()
+    """Every score that it ever had."""
+    comments: tuple[str, ...] = ()
+    """Every comment that it ever had."""
+    wants_contact: bool = False
+    """The customer asked to be called, at any time."""
+
+    @property
+    def since(self) -> datetime:
+        """When the clocks of its case start."""
+        return self.low_since or self.body.received_at
+
+    @property
+    def matters(self) -> tuple[int, ...]:
+        """The scores by which rules judge it: the unfavourable ones, if it ever had any."""
+        return self.low_scores or self.scores
 
     @property
     def group(self) -> Group:
@@ -142,6 +161,18 @@ def fold(response_id: str, revisions: Iterable[Revision]) -> Answer | None:
         low_scores=tuple(sorted({score for score, _ in lows})),
         low_since=min((at for _, at in lows), default=None),
         follow_ups=_last([a.follow_ups for a in amendments], body.follow_ups),
+        scores=tuple(sorted({s for s, _ in scores} | {rival.score for rival in bodies})),
+        comments=tuple(sorted({r.comment for r in (*bodies, *amendments) if r.comment})),
+        wants_contact=any(asks_for_contact(r.follow_ups or ()) for r in (*bodies, *amendments)),
+    )
+
+
+def asks_for_contact(follow_ups: Iterable[tuple[str, object]]) -> bool:
+    """Whether the customer said yes to "please contact me"."""
+    return any(
+        question in _CONTACT_QUESTIONS
+        and (value is True or (isinstance(value, str) and value.strip().casefold() in _YES))
+        for question, value in follow_ups
     )
 
 

@@ -1,4 +1,4 @@
-"""A case: one unhappy customer in front of a person, with two clocks. What people do with it."""
+"""A case: one unhappy customer in front of a person, with two clocks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from services.notifier.domain.calendars import Clock, ClockKind
 from services.notifier.domain.rules import Priority
-from services.notifier.domain.states import ALLOWED, LIVE, Action, Illegal, Outcome, Status
+from services.notifier.domain.states import LIVE, Outcome, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,33 @@ class Case:
     reopened: int = 0
     version: int = 1
     standing: frozenset[str] = frozenset()
+    number: int = 0
+    """Shown to people; the database counts, so a case that was not stored yet has none."""
+    team: str | None = None
+    clock: ClockKind = ClockKind.ELAPSED
+    first_contact_hours: float | None = None
+    clock_from: datetime | None = None
+    """When the low score reached us: both clocks started here."""
+    resolve_from: datetime | None = None
+    """As `clock_from`, moved by every pause and set anew by reopening."""
+    first_contact_seconds: float | None = None
+    resolve_seconds: float | None = None
+    """Counted by the case's own clock, pauses left out."""
+    last_group: str | None = None
+    """promoter, passive or detractor: of the customer's latest known answer."""
+    score: int | None = None
+    metric: str | None = None
+    wants_contact: bool = False
+    auto_assigned: bool = False
+    """It has its owner by nobody's doing."""
+    escalated: int = 0
+    steps: frozenset[str] = frozenset()
+    """Escalation steps that were taken."""
+    next_step_at: datetime | None = None
+    told_at: datetime | None = None
+    """When the customer was told what was done about the root cause."""
+    changed_at: datetime | None = None
+    """Read only: the database's clock at the last change."""
 
     @property
     def live(self) -> bool:
@@ -54,7 +82,9 @@ class Case:
     @property
     def untouched(self) -> bool:
         """Nobody has done anything about it."""
-        return self.status is Status.OPEN and self.owner is None and self.first_contact_at is None
+        waits = self.status is Status.OPEN and self.owner is None
+        handed_out = self.status is Status.ASSIGNED and self.auto_assigned
+        return (waits or handed_out) and self.first_contact_at is None
 
     def first_contact_missed(self, now: datetime) -> bool:
         if self.first_contact_at is not None:
@@ -118,12 +148,8 @@ class Change:
     """The alert of the answer waits for its comment no longer."""
     cancels_alerts: bool = False
     retracts: bool = False
-
-
-def require(case: Case, action: Action) -> None:
-    """Raises Illegal."""
-    if case.status not in ALLOWED[action]:
-        raise Illegal(action, case.status)
+    step: str | None = None
+    """The escalation step that was taken."""
 
 
 def moved(case: Case, **fields: Any) -> Case:
@@ -131,117 +157,35 @@ def moved(case: Case, **fields: Any) -> Case:
     return replace(case, version=case.version + 1, **fields)
 
 
-def awake(case: Case, now: datetime) -> Case:
+def awake(case: Case, now: datetime, clock: Clock) -> Case:
     """The case without its snooze; the clock of the resolution was paused meanwhile."""
     if case.status is not Status.SNOOZED or case.snoozed_at is None or case.before_snooze is None:
         return case
+    paused = clock.worked(case.snoozed_at, now)
     return replace(
         case,
         status=case.before_snooze,
-        resolve_due_at=case.resolve_due_at + max(now - case.snoozed_at, timedelta()),
+        resolve_due_at=clock.due(case.resolve_due_at, paused),
+        resolve_from=clock.due(case.resolve_from or case.opened_at, paused),
         snoozed_at=None,
         snoozed_until=None,
         before_snooze=None,
     )
 
 
-def wake(case: Case, now: datetime) -> Change:
-    """The snooze is over."""
-    case = awake(case, now)
-    return Change(moved(case), Fact.CHANGED, (Entry("woken"),))
-
-
-def assign(case: Case, owner: str) -> Change:
-    require(case, Action.ASSIGN)
-    entry = Entry("assigned", {"owner": owner})
-    if case.status is Status.SNOOZED:
-        return Change(moved(case, owner=owner), Fact.CHANGED, (entry,))
-    status = case.status if case.status is Status.CONTACTED else Status.ASSIGNED
-    return Change(moved(case, owner=owner, status=status), Fact.CHANGED, (entry,))
-
-
-def contact(case: Case, now: datetime, note: str | None = None) -> Change:
-    """Somebody spoke with the customer. Only the first time stops the clock of the first contact."""
-    require(case, Action.CONTACT)
-    first = case.first_contact_at or now
-    case = replace(awake(case, now), status=Status.CONTACTED, first_contact_at=first)
-    return Change(moved(case), Fact.CHANGED, (Entry("contacted", _said(note)),))
-
-
-def note(case: Case, text: str) -> Change:
-    require(case, Action.NOTE)
-    return Change(moved(case), Fact.CHANGED, (Entry("noted", _said(text)),))
-
-
-def snooze(case: Case, until: datetime, now: datetime) -> Change:
-    """Pauses the clock of the resolution, never that of the first contact."""
-    require(case, Action.SNOOZE)
-    entry = Entry("snoozed", {"until": until.isoformat()})
-    snoozed = moved(
-        case, status=Status.SNOOZED, before_snooze=case.status, snoozed_at=now, snoozed_until=until
-    )
-    return Change(snoozed, Fact.CHANGED, (entry,))
-
-
-def resolve(case: Case, now: datetime, root_cause: str, outcome: Outcome | None = None) -> Change:
-    require(case, Action.RESOLVE)
-    case = replace(awake(case, now), status=Status.RESOLVED, resolved_at=now, root_cause=root_cause)
-    case = replace(case, outcome=outcome or case.outcome)
-    return Change(moved(case), Fact.CHANGED, (Entry("resolved", _ended(case)),))
-
-
-class Unexplained(ValueError):
-    """A case cannot close without a root cause and an outcome; `missing` names what it lacks."""
-
-    def __init__(self, missing: tuple[str, ...]) -> None:
-        super().__init__(f"closing needs {' and '.join(missing)}")
-        self.missing = missing
-
-
-def close(case: Case, now: datetime, root_cause: str | None = None, outcome: Outcome | None = None) -> Change:
-    """Raises Illegal, or Unexplained: what was not said when it was resolved must be said now."""
-    require(case, Action.CLOSE)
-    root_cause, outcome = root_cause or case.root_cause, outcome or case.outcome
-    missing = [name for name, value in (("root_cause", root_cause), ("outcome", outcome)) if not value]
-    if missing:
-        raise Unexplained(tuple(missing))
-    case = replace(awake(case, now), status=Status.CLOSED, closed_at=now)
-    case = replace(case, root_cause=root_cause, outcome=outcome, resolved_at=case.resolved_at or now)
-    return Change(moved(case), Fact.CLOSED, (Entry("closed", _ended(case)),))
-
-
-def reopen(case: Case, now: datetime) -> Change:
-    """A person takes it up again: the clock of the resolution starts anew."""
-    require(case, Action.REOPEN)
-    return Change(moved(begun_again(case, now)), Fact.REOPENED, (Entry("reopened"),))
-
-
-def dismiss(case: Case, now: datetime, reason: str) -> Change:
-    """It should not have been a case: spam, a test, a duplicate. Alerts that wait are not sent."""
-    require(case, Action.DISMISS)
-    case = replace(awake(case, now), status=Status.DISMISSED, closed_at=now, dismissed_because=reason)
-    entry = Entry("dismissed", {"reason": reason})
-    return Change(moved(case), Fact.CLOSED, (entry,), cancels_alerts=True)
-
-
-def begun_again(case: Case, since: datetime) -> Case:
+def begun_again(case: Case, since: datetime, clock: Clock) -> Case:
     """Live again, with a new clock for the resolution. What is known of the first contact stays."""
     return replace(
         case,
         status=Status.REOPENED,
-        resolve_due_at=since + timedelta(hours=case.resolve_hours),
+        resolve_due_at=clock.due(since, timedelta(hours=case.resolve_hours)),
+        resolve_from=since,
+        resolve_seconds=None,
         resolved_at=None,
         closed_at=None,
         root_cause=None,
         outcome=None,
         dismissed_because=None,
+        told_at=None,
         reopened=case.reopened + 1,
     )
-
-
-def _said(text: str | None) -> dict[str, Any]:
-    return {"note": text} if text else {}
-
-
-def _ended(case: Case) -> dict[str, Any]:
-    return {"root_cause": case.root_cause, "outcome": case.outcome}
