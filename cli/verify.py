@@ -55,6 +55,7 @@ def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict
             "answers": report.answers,
             "misplaced": report.misplaced,
             "bucket_faults": [fault._asdict() for fault in report.bucket_faults],
+            "hour_faults": [fault._asdict() for fault in report.hour_faults],
             "latest_faults": report.latest_faults,
         },
         "segmenter": {"wrong_customers": [list(key) for key in wrong]},
@@ -76,7 +77,8 @@ def _print(report: scorer.Report, wrong: list[Any]) -> None:
             True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`"
         )
     line(not report.bucket_faults, f"{len(report.bucket_faults)} buckets differ from their answers")
-    for fault in report.bucket_faults[:SHOWN]:
+    line(not report.hour_faults, f"{len(report.hour_faults)} counted hours differ from their answers")
+    for fault in [*report.bucket_faults, *report.hour_faults][:SHOWN]:
         console.print(f"      {fault}", markup=False)
     line(
         not report.misplaced,

@@ -1,7 +1,7 @@
 """Do the books balance, and how to write them anew: `closeloop verify` and `closeloop rebuild scorer`."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from services.scorer.counting import Counting
@@ -12,7 +12,7 @@ from services.scorer.store.answers import Key
 from services.scorer.store.audit import Accepted, BucketFault
 from services.scorer.store.series import SeriesBook
 from shared.config import Config
-from shared.db import Database, driver
+from shared.db import Database, Raced, driver, is_transient
 from shared.events import NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
@@ -21,6 +21,7 @@ from shared.kafka.reading import read_log
 CONSUMER = "closeloop-scorer"
 JOB_SHARD = -1
 """The shard of everything that is not a consumer's."""
+_TRIES = 5
 
 Progress = Callable[[str, int, int], None]
 """Called with a step's name, what is done, and what there is in all (0: not known)."""
@@ -44,6 +45,8 @@ class Report:
     misplaced: list[str] = field(default_factory=list)
     """Response ids whose stored place is not where today's rules count them: run `closeloop rebuild`."""
     bucket_faults: list[BucketFault] = field(default_factory=list)
+    hour_faults: list[BucketFault] = field(default_factory=list)
+    """Counted hours that are in use and differ from their answers."""
     latest_faults: int = 0
     """Answers whose mark as a respondent's last one is wrong."""
 
@@ -52,6 +55,7 @@ class Report:
         return not (
             self.fates["missing"]
             or self.bucket_faults
+            or self.hour_faults
             or self.misplaced
             or self.latest_faults
             or sum(self.fates.values()) != self.accepted
@@ -70,6 +74,7 @@ async def verify(
         progress("buckets", 0, 1)
         await db.execute("SET LOCAL statement_timeout = 0")
         report.bucket_faults = await audit.bucket_faults(db)
+        report.hour_faults = await audit.hour_faults(db)
         report.latest_faults = await audit.latest_faults(db)
         async for answers in audit.all_answers(db, None, batch):
             report.answers += len(answers)
@@ -121,7 +126,8 @@ async def rebuild(
 ) -> int:
     """Count every answer where today's configuration says, while the consumers go on; returns how many moved.
 
-    Then every bucket is written anew from the answers, in one transaction during which consumers wait.
+    Then every bucket is written anew from the answers, in one transaction during which consumers wait;
+    hours counted before it are void.
     """
     counting = Counting(config, SeriesBook())
     moved = done = 0
@@ -129,17 +135,11 @@ async def rebuild(
         total = await audit.count_answers(await driver(session), store_name)
     after: Key = ("", "")
     while True:
-        async with database.transaction() as session:
-            db = await driver(session)
-            some = await audit.next_keys(db, store_name, after, batch)
-            if not some:
-                break
-            counting.begin()
-            before = await store.read_answers(db, some)
-            spells, _ = await store.lock_respondents(db, _respondents(list(before.values())))
-            answers = list((await store.read_answers(db, some)).values())
-            moved += await counting.recount(db, answers, spells=spells, shard=JOB_SHARD)
-        counting.committed()
+        async with database.snapshot() as session:
+            some = await audit.next_keys(await driver(session), store_name, after, batch)
+        if not some:
+            break
+        moved += await _recount(database, counting, some)
         after = some[-1]
         done += len(some)
         progress("answers", done, total)
@@ -152,5 +152,31 @@ async def rebuild(
     return moved
 
 
-def _respondents(answers: list[Answer]) -> set[Key]:
+async def _recount(database: Database, counting: Counting, keys: Collection[Key]) -> int:
+    """Count these answers anew, a few times over when the consumers write them at the same moment."""
+    for left in reversed(range(_TRIES)):
+        try:
+            async with database.transaction() as session:
+                db = await driver(session)
+                answers, spells = await _locked(db, keys)
+                return await counting.recount(db, answers, spells=spells, shard=JOB_SHARD)
+        except Exception as error:
+            if not left or not is_transient(error):
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+async def _locked(
+    db: store.Connection, keys: Collection[Key]
+) -> tuple[list[Answer], dict[Key, store.Spells]]:
+    """These answers and the tiers of their respondents. Raises Raced when one got another just now."""
+    before = await store.read_answers(db, keys)
+    spells, _ = await store.lock_respondents(db, _respondents(before.values()))
+    answers = list((await store.read_answers(db, keys, lock=True)).values())
+    if not _respondents(answers) <= spells.keys():
+        raise Raced
+    return answers, spells
+
+
+def _respondents(answers: Iterable[Answer]) -> set[Key]:
     return {(a.store, a.body.respondent) for a in answers if a.body and a.body.respondent}

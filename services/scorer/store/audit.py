@@ -15,7 +15,10 @@ Accepted = tuple[str, str, str]
 
 
 class BucketFault(NamedTuple):
-    """A bucket that is not what the answers say. Counts: detractors, passives, promoters, sum of scores."""
+    """A bucket or a counted hour that is not what the answers say; `day` is its day, or its hour in UTC.
+
+    Counts: detractors, passives, promoters, sum of scores.
+    """
 
     store: str
     segment: str
@@ -27,13 +30,13 @@ class BucketFault(NamedTuple):
     recomputed: tuple[int, ...]
 
 
-_RECOMPUTED = """SELECT s AS series, a.day,
-        count(*) FILTER (WHERE a.grp = -1) AS detractors, count(*) FILTER (WHERE a.grp = 0) AS passives,
+_RECOUNT = """count(*) FILTER (WHERE a.grp = -1) AS detractors, count(*) FILTER (WHERE a.grp = 0) AS passives,
         count(*) FILTER (WHERE a.grp = 1) AS promoters, sum(a.score)::bigint AS points,
         count(*) FILTER (WHERE a.grp = -1 AND a.latest) AS latest_detractors,
         count(*) FILTER (WHERE a.grp = 0 AND a.latest) AS latest_passives,
         count(*) FILTER (WHERE a.grp = 1 AND a.latest) AS latest_promoters,
-        coalesce(sum(a.score) FILTER (WHERE a.latest), 0)::bigint AS latest_points
+        coalesce(sum(a.score) FILTER (WHERE a.latest), 0)::bigint AS latest_points"""
+_RECOMPUTED = f"""SELECT s AS series, a.day, {_RECOUNT}
     FROM scorer.answers a, unnest(a.series) AS s WHERE a.series IS NOT NULL GROUP BY 1, 2"""
 
 _COUNTS = ("detractors", "passives", "promoters", "points")
@@ -43,9 +46,39 @@ _BOTH = (*_COUNTS, *(f"latest_{name}" for name in _COUNTS))
 async def bucket_faults(db: Connection, limit: int = 100) -> list[BucketFault]:
     """Buckets that differ from a recount of the answers, over all shards."""
     sums = ", ".join(f"sum({name})::bigint AS {name}" for name in _BOTH)
+    return await _faults(
+        db,
+        f"""stored AS (SELECT series, day, {sums} FROM scorer.buckets GROUP BY 1, 2),
+            recomputed AS ({_RECOMPUTED})""",
+        limit,
+    )
+
+
+async def hour_faults(db: Connection, limit: int = 100) -> list[BucketFault]:
+    """Counted hours that a reader would use now, and that differ from a recount of the answers."""
+    return await _faults(
+        db,
+        f"""used AS (
+                SELECT c.store, c.hour FROM scorer.counted_hours c
+                WHERE c.used AND c.changes = (SELECT sum(m.changes) FROM scorer.hour_marks m
+                                              WHERE m.store = c.store AND m.hour = c.hour)),
+            stored AS (
+                SELECT h.series, h.hour AS day, {", ".join(f"h.{name}" for name in _BOTH)}
+                FROM scorer.hours h JOIN scorer.series x ON x.id = h.series
+                JOIN used u ON u.store = x.store AND u.hour = h.hour),
+            recomputed AS (
+                SELECT s AS series, u.hour AS day, {_RECOUNT}
+                FROM used u JOIN scorer.answers a ON a.store = u.store AND a.series IS NOT NULL
+                     AND a.answered_at >= u.hour AND a.answered_at < u.hour + interval '1 hour',
+                     unnest(a.series) AS s GROUP BY 1, 2)""",
+        limit,
+    )
+
+
+async def _faults(db: Connection, tables: str, limit: int) -> list[BucketFault]:
+    """Where `stored` and `recomputed` differ."""
     rows = await db.fetch(
-        f"""WITH stored AS (SELECT series, day, {sums} FROM scorer.buckets GROUP BY 1, 2),
-                 recomputed AS ({_RECOMPUTED})
+        f"""WITH {tables}
             SELECT x.store, x.segment, x.touchpoint, x.metric, day::text AS day,
                    ARRAY[{", ".join(f"coalesce(o.{name}, 0)" for name in _BOTH)}] AS stored,
                    ARRAY[{", ".join(f"coalesce(r.{name}, 0)" for name in _BOTH)}] AS recomputed
@@ -67,9 +100,18 @@ async def bucket_faults(db: Connection, limit: int = 100) -> list[BucketFault]:
 
 
 async def recount_buckets(db: Connection, shard: int) -> int:
-    """Replace every bucket by a recount of the answers; writers wait meanwhile. Returns the buckets made."""
-    await db.execute("LOCK TABLE scorer.answers, scorer.buckets IN SHARE ROW EXCLUSIVE MODE")
-    await db.execute("TRUNCATE scorer.buckets")
+    """Replace every bucket by a recount of the answers; writers wait meanwhile. Returns the buckets made.
+
+    The counted hours are void after it: the job counts them again. Readers go on with what was there before.
+    """
+    await db.execute(
+        "LOCK TABLE scorer.answers, scorer.buckets, scorer.counted_hours IN SHARE ROW EXCLUSIVE MODE"
+    )
+    # TRUNCATE would be faster and wrong: readers would wait for it, and then see an empty table in their
+    # older snapshot.
+    await db.execute("DELETE FROM scorer.counted_hours")
+    await db.execute("DELETE FROM scorer.hours")
+    await db.execute("DELETE FROM scorer.buckets")
     done = await db.execute(
         f"""INSERT INTO scorer.buckets (series, day, shard, {", ".join(_BOTH)}, changes)
             SELECT series, day, {int(shard)}, {", ".join(_BOTH)}, 1 FROM ({_RECOMPUTED}) r"""
