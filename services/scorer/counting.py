@@ -16,7 +16,7 @@ from shared.feedback.windows import local_day
 
 _MOST_PROFILES = 50_000
 _MOST_QUARTERS = 50_000
-_QUARTERS_TO_1990 = 7305 * 96
+_QUARTERS_TO_2012 = 15340 * 96
 
 Profile: TypeAlias = tuple[str, ...]
 """Store, metric, scale, and the values that decide the cuts: answers of one profile share their series."""
@@ -39,11 +39,11 @@ class StoreRules:
         )
 
     def day_of(self, moment: datetime, quarter: int) -> date:
-        """The local day; `quarter` is the quarter of an hour since 1970, which no zone divides since 1990."""
+        """The local day; `quarter` is the quarter of an hour since 1970, which no zone divides since 2012."""
         day = self._days.get(quarter)
         if day is None:
             day = local_day(moment, self.zone)
-            if quarter > _QUARTERS_TO_1990:
+            if quarter > _QUARTERS_TO_2012:
                 if len(self._days) >= _MOST_QUARTERS:
                     self._days.clear()
                 self._days[quarter] = day
@@ -57,11 +57,6 @@ class Counting:
         self.stores = {name: StoreRules(store) for name, store in config.stores.items()}
         self.book = book
         self._profiles: dict[Profile, tuple[int, ...]] = {}
-
-    def begin(self) -> None:
-        """Nothing any more: what a transaction made is remembered when a later one finds it committed."""
-
-    committed = begin
 
     async def recount(
         self,

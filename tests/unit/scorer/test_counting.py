@@ -29,3 +29,10 @@ class TestDayOf:
                 )
                 quarter = int(moment.timestamp() // 900)
                 assert rules.day_of(moment, quarter) == local_day(moment, rules.zone)
+
+    def test_is_right_where_summer_time_ended_at_a_minute_past_midnight(self) -> None:
+        """Newfoundland and Labrador until 2011: one minute of the next day, then the last hour again."""
+        rules = StoreRules(Store(name="A shop", timezone="America/St_Johns"))
+        moments = [datetime(2010, 11, 7, 2, minute, tzinfo=UTC) for minute in (30, 31)]
+        days = [rules.day_of(moment, int(moment.timestamp() // 900)) for moment in moments]
+        assert days == [date(2010, 11, 7), date(2010, 11, 6)]
