@@ -13,6 +13,7 @@ from shared.db import Session, driver
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.events.topics import CUSTOMERS, RESPONSES
 from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
 
@@ -35,11 +36,11 @@ class Handlers:
         if known:
             known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
         before = {key: _respondent(answer) for key, answer in known.items()}
-        outcomes: Counter[str] = Counter()
+        outcomes: Counter[tuple[str, str]] = Counter()
         changed: dict[Key, Answer] = {}
         for key, received in zip(keys, batch, strict=True):
             answer = changed.get(key) or known.get(key) or Answer(*key)
-            outcomes[_merge(answer, received).value] += 1
+            outcomes[received.topic, _merge(answer, received).value] += 1
             if answer.changed or answer.new_rivals:
                 changed[key] = answer
         await self._counting.recount(
@@ -50,7 +51,7 @@ class Handlers:
             former_respondents={one for key in changed if (one := before.get(key))},
             shard=min(received.partition for received in batch),
         )
-        _measure(changed.values(), outcomes)
+        _measure(changed.values(), outcomes[RESPONSES.name, Outcome.CONFLICT.value])
         return outcomes
 
     async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
@@ -76,7 +77,8 @@ class Handlers:
             whole_respondents=True,
             shard=CUSTOMERS_SHARD + min(received.partition for received in batch),
         )
-        return {"ok": len(moved), "duplicate": len(batch) - len(moved)}
+        old = len(batch) - len(moved)
+        return {(CUSTOMERS.name, "ok"): len(moved), (CUSTOMERS.name, "duplicate"): old}
 
     def table(self) -> Mapping[type[Event], Handler]:
         """Which event goes where."""
@@ -123,9 +125,9 @@ def _respondent(answer: Answer) -> Key | None:
     return (answer.store, answer.body.respondent) if answer.body and answer.body.respondent else None
 
 
-def _measure(answers: Collection[Answer], outcomes: Counter[str]) -> None:
+def _measure(answers: Collection[Answer], conflicts: int) -> None:
     """The slowest new answer stands for its batch: exact where it matters, and cheap."""
-    metrics.ANSWER_CONFLICTS.inc(outcomes[Outcome.CONFLICT.value])
+    metrics.ANSWER_CONFLICTS.inc(conflicts)
     fresh = [(a.counted.group, a.body.channel) for a in answers if a.body and a.counted and not a.stored]
     if not fresh:
         return

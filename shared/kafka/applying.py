@@ -20,8 +20,8 @@ _log = log("kafka")
 _RACES = 3
 _TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
-Outcomes = Mapping[str, int]
-"""How many events ended how: ok, duplicate, conflict, skipped."""
+Outcomes = Mapping[tuple[str, str], int]
+"""How many events ended how, by (topic, outcome); an outcome is ok, duplicate, conflict or skipped."""
 
 Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
 """Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
@@ -31,10 +31,10 @@ def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handle
     """A handler of single events as a handler of batches; its word is the outcome (None: ok)."""
 
     async def handle_all(session: Session, batch: Sequence[Received]) -> Outcomes:
-        outcomes: Counter[str] = Counter()
+        outcomes: Counter[tuple[str, str]] = Counter()
         for received in batch:
             with structlog.contextvars.bound_contextvars(correlation_id=received.envelope.correlation_id):
-                outcomes[await handle(session, received) or "ok"] += 1
+                outcomes[received.topic, await handle(session, received) or "ok"] += 1
         return outcomes
 
     return handle_all
@@ -174,15 +174,16 @@ class Applier:
         self._count(items, outcomes)
 
     async def _handle(self, session: Session, events: Sequence[Received]) -> Counter[tuple[str, str]]:
-        """Each handler gets its events topic by topic in the log's order; returns how many ended how."""
-        batches: dict[tuple[str, Handler], list[Received]] = {}
+        """Each handler gets all of its events at once, so that it takes its locks in one sorted round.
+
+        They stand partition by partition in the log's order. Returns how many ended how.
+        """
+        batches: dict[Handler, list[Received]] = {}
         for received in events:
-            handler = self._handlers[type(received.event)]
-            batches.setdefault((received.topic, handler), []).append(received)
+            batches.setdefault(self._handlers[type(received.event)], []).append(received)
         outcomes: Counter[tuple[str, str]] = Counter()
-        for (topic, handler), batch in batches.items():
-            for outcome, count in (await handler(session, batch) or {"ok": len(batch)}).items():
-                outcomes[topic, outcome] += count
+        for handler, batch in batches.items():
+            outcomes.update(await handler(session, batch) or Counter((r.topic, "ok") for r in batch))
         return outcomes
 
     async def replay(self, session: Session, record: Any) -> str:

@@ -41,13 +41,13 @@ async def apply(session: Session, batch: Sequence[Received], *, book: Rulebook, 
     keys = [_fact_key(received.event, kind) for received, kind, _ in steps]
     known = await facts.locked(session, keys)
     merged: dict[FactKey, Record] = dict(known)
-    outcomes: Counter[str] = Counter()
+    outcomes: Counter[tuple[str, str]] = Counter()
     visit = _Visit()
     for key, (received, kind, merge) in zip(keys, steps, strict=True):
         before = merged.get(key, EMPTY[kind])
         after, outcome = merge(before, received.event, received.envelope.id)
         merged[key] = after
-        outcomes[outcome] += 1
+        outcomes[received.topic, outcome] += 1
         visit.note(received, before, after)
         _measure(received, outcome, clock)
     changed = {key: record for key, record in merged.items() if record != known.get(key)}

@@ -8,10 +8,10 @@ from shared.events import EVENTS
 
 
 @pytest.fixture
-async def group(bootstrap: str, database_url: str) -> AsyncIterator[Group]:
-    """A group with a fresh topic of two partitions and a fresh schema; checks that no task is left behind."""
+async def group(request: pytest.FixtureRequest, bootstrap: str, database_url: str) -> AsyncIterator[Group]:
+    """A group with a fresh topic (of two partitions, unless told) and schema; no task may be left behind."""
     before = asyncio.all_tasks()
-    group = await Group.create(bootstrap, database_url)
+    group = await Group.create(bootstrap, database_url, partitions=getattr(request, "param", 2))
     yield group
     EVENTS.pop(group.event.type)
     await eventually(lambda: not left_behind(before), within_seconds=20)

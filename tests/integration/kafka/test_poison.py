@@ -96,17 +96,28 @@ class TestABadRecord:
         assert await group.letters() == [(0, 1, "unreadable", "UnicodeDecodeError")]
         assert await group.total() == 2
 
+    @pytest.mark.parametrize("group", [3], indirect=True)
     async def test_costs_no_other_partition_its_records(self, group: Group) -> None:
         """What aiokafka took before its parser broke is gone from its buffer, and its positions moved on."""
-        await group.produce([group.record(f"a-{n}") for n in range(200)], partition=1)
-        await group.produce_unreadable()
-        await group.produce([group.record("b")], partition=0)
+        outer = [group.record(f"outer-{n}") for n in range(100)]
+        for partition, good in ((0, outer[:50]), (2, outer[50:])):
+            await group.produce_unreadable(partition)
+            await group.produce(good, partition=partition)
+        for half in ("before", "after"):
+            await group.produce([group.record(f"{half}-{n}") for n in range(50)], partition=1)
+            if half == "before":
+                await group.produce_unreadable(1)
         async with group.member():
-            await eventually(lambda: at(group, 2))
-            await eventually(lambda: at(group, 200, partition=1))
+            await eventually(lambda: at(group, 51, partition=0))
+            await eventually(lambda: at(group, 101, partition=1))
+            await eventually(lambda: at(group, 51, partition=2))
 
-        assert await group.letters() == [(0, 0, "unreadable", "UnicodeDecodeError")]
-        assert await group.total() == 201
+        assert [letter[:3] for letter in await group.letters()] == [
+            (0, 0, "unreadable"),
+            (1, 50, "unreadable"),
+            (2, 0, "unreadable"),
+        ]
+        assert await group.total() == 200
 
 
 class TestARecordThatItsHandlerRefuses:

@@ -145,8 +145,8 @@ class Group:
         finally:
             await client.stop()
 
-    async def produce_unreadable(self) -> None:
-        """One record into partition 0 whose header's name is not UTF-8; the batch around it is sound."""
+    async def produce_unreadable(self, partition: int = 0) -> None:
+        """One record whose header's name is not UTF-8; the batch around it is sound."""
         client = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
         await client.start()
         try:
@@ -154,7 +154,7 @@ class Group:
             batch.append(timestamp=None, key=b"k", value=b"{}", headers=[("NAME", b"x")])
             content = bytes(batch._build()).replace(b"NAME", b"\xff\xfe\xfd\xfc")
             batch._buffer[17:] = calc_crc32c(content[21:]).to_bytes(4, "big") + content[21:]
-            await (await client.send_batch(batch, self.topic, partition=0))
+            await (await client.send_batch(batch, self.topic, partition=partition))
         finally:
             await client.stop()
 
@@ -194,7 +194,7 @@ class Group:
             [r.offset for r in batch],
             os.getpid(),
         )
-        return {"ok": len(new), "duplicate": len(batch) - len(new)}
+        return {(self.topic, "ok"): len(new), (self.topic, "duplicate"): len(batch) - len(new)}
 
     def consumer(self, database: Database, handler: Handler | None = None, **options: Any) -> Consumer:
         options.setdefault("session_timeout_seconds", 6)

@@ -136,7 +136,7 @@ class Shop:
             by_handler.setdefault(table[type(received.event)], []).append(received)
         async with self.database.transaction() as session:
             for handler, events in by_handler.items():
-                for outcome, count in (await handler(session, events) or {}).items():
+                for (_, outcome), count in (await handler(session, events) or {}).items():
                     outcomes[outcome] += count
         return dict(outcomes)
 
