@@ -30,6 +30,7 @@ from shared.db import Outbox, Session
 from shared.events import Event, Received, new_id
 from shared.events.customers import CustomerChanged
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.events.topics import CUSTOMERS
 from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
 from shared.ops.logs import log
@@ -77,7 +78,7 @@ class Handlers:
 
     async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """All events of a batch, so that the customers of all of them are locked once and in order."""
-        outcomes: Counter[str] = Counter()
+        outcomes: Counter[tuple[str, str]] = Counter()
         loyalty = [r.event for r in batch if isinstance(r.event, CustomerChanged)]
         standings = [customers.Standing((e.store, e.customer_ref), e.seq, e.tier, e.tags) for e in loyalty]
         told = [r for r in batch if not isinstance(r.event, CustomerChanged)]
@@ -86,8 +87,8 @@ class Handlers:
         touched = news.people(of_answers, before)
         people = await customers.lock(session, [*(s.ref for s in standings), *touched])
         learnt = await customers.learn(session, standings)
-        outcomes["ok"] += len(learnt)
-        outcomes["duplicate"] += len(standings) - len(learnt)
+        outcomes[CUSTOMERS.name, "ok"] += len(learnt)
+        outcomes[CUSTOMERS.name, "duplicate"] += len(standings) - len(learnt)
         fresh = news.unseen(of_answers, before, outcomes)
         if fresh:
             await self._answers_changed(session, fresh, before.keys(), people | learnt)

@@ -8,6 +8,7 @@ from services.notifier.store.answers import AnswerKey, Known
 from services.notifier.store.customers import Ref
 from shared.events import Received
 from shared.events.responses import Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.events.topics import RESPONSES
 from shared.feedback import low
 
 News = Mapping[AnswerKey, Mapping[str, Received]]
@@ -15,17 +16,17 @@ News = Mapping[AnswerKey, Mapping[str, Received]]
 
 
 def relevant(
-    told: Iterable[Received], stores: Container[str], outcomes: Counter[str]
+    told: Iterable[Received], stores: Container[str], outcomes: Counter[tuple[str, str]]
 ) -> dict[AnswerKey, dict[str, Received]]:
     """Events by answer, without originals that can never open a case; those are not even stored."""
     news: dict[AnswerKey, dict[str, Received]] = {}
     for received in told:
         event = received.event
         if event.store not in stores or (isinstance(event, ResponseSubmitted) and not _may_open(event)):
-            outcomes["skipped"] += 1
+            outcomes[received.topic, "skipped"] += 1
         elif isinstance(event, ResponseSubmitted | ResponseAmended | ResponseRetracted):
             of_answer = news.setdefault((event.store, event.response_id), {})
-            outcomes["duplicate"] += received.envelope.id in of_answer
+            outcomes[received.topic, "duplicate"] += received.envelope.id in of_answer
             of_answer[received.envelope.id] = received
     return news
 
@@ -33,15 +34,15 @@ def relevant(
 def unseen(
     news: News,
     before: Mapping[AnswerKey, Known],
-    outcomes: Counter[str],
+    outcomes: Counter[tuple[str, str]],
 ) -> dict[AnswerKey, dict[str, Received]]:
     """What of the news is news."""
     fresh: dict[AnswerKey, dict[str, Received]] = {}
     for key, told in news.items():
         seen = before[key].events if key in before else frozenset[str]()
         missing = {i: received for i, received in told.items() if i not in seen}
-        outcomes["duplicate"] += len(told) - len(missing)
-        outcomes["ok"] += len(missing)
+        outcomes[RESPONSES.name, "duplicate"] += len(told) - len(missing)
+        outcomes[RESPONSES.name, "ok"] += len(missing)
         if missing:
             fresh[key] = missing
     return fresh
