@@ -52,6 +52,7 @@ def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict
             "accepted": report.accepted,
             "fates": dict(report.fates),
             "dead_changes": report.dead_changes,
+            "unreadable": report.unreadable,
             "answers": report.answers,
             "misplaced": report.misplaced,
             "bucket_faults": [fault._asdict() for fault in report.bucket_faults],
@@ -76,6 +77,8 @@ def _print(report: scorer.Report, wrong: list[Any]) -> None:
         line(
             True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`"
         )
+    if report.unreadable:
+        line(True, f"{report.unreadable} records cannot be read at all: `closeloop dead list`")
     line(not report.bucket_faults, f"{len(report.bucket_faults)} buckets differ from their answers")
     line(not report.hour_faults, f"{len(report.hour_faults)} counted hours differ from their answers")
     for fault in [*report.bucket_faults, *report.hour_faults][:SHOWN]:

@@ -16,6 +16,7 @@ from shared.db import Database, Raced, driver, is_transient
 from shared.events import NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
+from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
 
 CONSUMER = "closeloop-scorer"
@@ -41,6 +42,8 @@ class Report:
     """What became of them: counted, test, conflict, dead, retracted, erased, store_unknown, missing."""
     dead_changes: int = 0
     """Amendments and retractions among the dead letters: `closeloop dead list`."""
+    unreadable: int = 0
+    """Records that the Kafka client cannot read at all: dead letters by their place, of an unknown kind."""
     answers: int = 0
     misplaced: list[str] = field(default_factory=list)
     """Response ids whose stored place is not where today's rules count them: run `closeloop rebuild`."""
@@ -95,6 +98,9 @@ async def _reconcile(db: store.Connection, bootstrap: str, report: Report, progr
     async for records in read_log(bootstrap, RESPONSES.name, upto):
         bodies: list[Accepted] = []
         for record in records:
+            if isinstance(record, Unreadable):
+                report.unreadable += 1
+                continue
             try:
                 event, _ = decode(record.headers, record.value, topic=record.topic)
             except NotAnEvent:

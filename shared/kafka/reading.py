@@ -6,7 +6,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from shared.kafka.applying import Unreadable
 from shared.kafka.stopping import stopped
+
+_AT_ONCE = 5000
 
 
 async def read_log(
@@ -14,7 +17,8 @@ async def read_log(
 ) -> AsyncIterator[list[Any]]:
     """The records of each partition from the log's start to the offset `upto[partition]` (not included).
 
-    Yields batches of one partition. Raises TimeoutError when the broker sends nothing for `stall_seconds`.
+    Yields batches of one partition after the other. A record on which the client's parser breaks comes as
+    Unreadable, alone. Raises TimeoutError when the broker sends nothing for `stall_seconds`.
     """
     if not any(upto.values()):
         return
@@ -23,24 +27,36 @@ async def read_log(
     )
     await consumer.start()
     try:
-        tps = [TopicPartition(topic, partition) for partition in upto]
+        tps = [TopicPartition(topic, partition) for partition in sorted(upto)]
         first = await consumer.beginning_offsets(tps)
-        left = {tp for tp in tps if first[tp] < upto[tp.partition]}
-        consumer.assign(list(left))
-        for tp in left:
-            consumer.seek(tp, first[tp])
-        while left:
-            async with asyncio.timeout(stall_seconds):
-                fetched: dict[Any, list[Any]] = {}
-                while not fetched:
-                    fetched = await consumer.getmany(*left, timeout_ms=1000, max_records=5000)
-            for tp, records in fetched.items():
-                end = upto[tp.partition]
-                wanted = [record for record in records if record.offset < end]
-                if wanted:
-                    yield wanted
-                if records[-1].offset + 1 >= end:
-                    left.discard(tp)
-                    consumer.pause(tp)
+        for tp in tps:
+            async for records in _partition(consumer, tp, first[tp], upto[tp.partition], stall_seconds):
+                yield records
     finally:
         await stopped(consumer)
+
+
+async def _partition(
+    consumer: AIOKafkaConsumer, tp: TopicPartition, position: int, end: int, stall_seconds: float
+) -> AsyncIterator[list[Any]]:
+    consumer.assign([tp])
+    consumer.seek(tp, position)
+    most = _AT_ONCE
+    while position < end:
+        records: list[Any] = []
+        try:
+            async with asyncio.timeout(stall_seconds):
+                while not records and position < end:
+                    fetched = await consumer.getmany(tp, timeout_ms=1000, max_records=most)
+                    records = fetched.get(tp, [])
+                    position = await consumer.position(tp)
+        except (ValueError, TypeError, IndexError) as error:  # its parser broke on one of them
+            if most > 1:
+                most //= 2
+                continue
+            records = [Unreadable(tp.topic, tp.partition, position, error)]
+            position += 1
+            consumer.seek(tp, position)
+            most = _AT_ONCE
+        if wanted := [record for record in records if record.offset < end]:
+            yield wanted

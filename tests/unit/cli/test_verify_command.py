@@ -33,6 +33,14 @@ class TestBalancedBooks:
         assert "accepted 3 = 1 conflict + 2 counted" in shown
         assert "WRONG" not in shown
 
+    def test_tell_of_records_that_nobody_can_read(
+        self, found: Report, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        found.unreadable = 2
+        verify.verify(as_json=False)
+
+        assert "2 records cannot be read at all" in capsys.readouterr().out
+
     def test_are_json_for_machines(self, found: Report, capsys: pytest.CaptureFixture[str]) -> None:
         verify.verify(as_json=True)
         content = json.loads(capsys.readouterr().out)
