@@ -131,11 +131,17 @@ async def renew_hash(session: Session, user_id: int, *, before: str, after: str)
     )
 
 
-async def set_profile(session: Session, user_id: int, *, name: str, shortcuts: bool) -> None:
-    """What people set about themselves."""
+async def set_name(session: Session, user_id: int, name: str) -> None:
     await session.execute(
-        text("UPDATE access.users SET name = :name, shortcuts = :shortcuts WHERE user_id = :user"),
-        {"user": user_id, "name": name, "shortcuts": shortcuts},
+        text("UPDATE access.users SET name = :name WHERE user_id = :user"), {"user": user_id, "name": name}
+    )
+
+
+async def set_shortcuts(session: Session, user_id: int, on: bool) -> None:
+    """Whether keys of one letter do something in the pages."""
+    await session.execute(
+        text("UPDATE access.users SET shortcuts = :is_on WHERE user_id = :user"),
+        {"user": user_id, "is_on": on},
     )
 
 
@@ -200,7 +206,8 @@ __all__ = [
     "leave",
     "normal_email",
     "renew_hash",
+    "set_name",
     "set_password",
-    "set_profile",
     "set_role",
+    "set_shortcuts",
 ]

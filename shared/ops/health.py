@@ -30,6 +30,11 @@ class Health:
         self._results[name] = "not checked yet"
         self._clocks[name] = clock
 
+    def require(self, name: str, check: Check) -> None:
+        """One more part without which nothing is ready."""
+        self._checks[name] = check
+        self._results[name] = "not checked yet"
+
     def tolerate(self, name: str) -> None:
         """Show this part, and be ready without it."""
         self._tolerated.add(name)

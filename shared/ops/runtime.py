@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
 from shared.access import Keyring
+from shared.access.roster import Roster
 from shared.config import Config
 from shared.db import Database, Inbox, Lease, Outbox, migrations
 from shared.events import Event
@@ -59,6 +60,7 @@ class Runtime:
         self.producer = Producer(self._bootstrap)
         self._consumers: list[Consumer] = []
         self._jobs: dict[str, Job] = {}
+        self._roster: Roster | None = None
         self._booted = "starting"
         self.health = Health(
             {
@@ -92,6 +94,13 @@ class Runtime:
         )
         self._consumers.append(consumer)
         self.health.add("consumer", consumer.check, consumer.since_last_turn)
+
+    def people(self) -> Roster:
+        """Know who may sign in; for a service that has pages."""
+        if self._roster is None:
+            self._roster = Roster(self.database)
+            self.health.require("people", self._roster.check)
+        return self._roster
 
     def publish(self, name: str, source: StateSource) -> Callable[[], None]:
         """Publish a source's states under a lease; returns the bell that says that there may be news."""
@@ -152,6 +161,9 @@ class Runtime:
         await self._await("database", self._check_schema)
         await self._await("keys", self.keyring.refresh)
         self.loops.start("keys", self.keyring.keep_fresh())
+        if self._roster:
+            await self._await("people", self._roster.refresh)
+            self.loops.start("people", self._roster.keep_fresh())
         await self._await("topics", lambda: self.producer.start(tuple(topic.name for topic in TOPICS)))
         for index, consumer in enumerate(self._consumers):
             self.loops.start(f"consumer-{index}", consumer.run())

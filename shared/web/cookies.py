@@ -28,7 +28,7 @@ class Cookies:
         self._always_secure = always_secure
 
     def secure(self, request: Request) -> bool:
-        """Whether the browser came by https. A header that lies makes only the liar's own cookies stricter."""
+        """Whether the browser came by https. A lying header makes the liar's own cookies stricter."""
         forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
         return self._always_secure or request.url.scheme == "https" or forwarded == "https"
 

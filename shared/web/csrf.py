@@ -19,12 +19,13 @@ def token_for(key: bytes, session: str) -> str:
 def check_csrf(request: Request, sent: str) -> None:
     """Raises Problem 403 unless the form came from a page that this session was shown."""
     expected = request.app.state.people.csrf(request)
-    if not came_from_here(request) or not expected or not hmac.compare_digest(sent.encode(), expected.encode()):
+    fits = expected != "" and hmac.compare_digest(sent.encode(), expected.encode())
+    if not fits or not came_from_here(request):
         raise Problem(
             403,
             "form-expired",
-            "Nothing was changed. The form was open for too long, or you signed in again since it was "
-            "shown. Go back, load the page again, and send it once more.",
+            "Nothing was changed. The form was open for too long, you signed in or out since it was shown, "
+            "or the browser refuses cookies. Go back, load the page again, and send it once more.",
         )
 
 

@@ -1,13 +1,16 @@
 """Pages in HTML: one base, one sheet of tokens, and the same bar on top from every service."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from shared.access import Person, Role
 from shared.config.stores import Store
 from shared.ops.logs import log
 from shared.web.areas import AREAS, AreaUrls
@@ -15,37 +18,62 @@ from shared.web.assets import Assets
 from shared.web.notices import Notice
 from shared.web.people import At, People, at_store
 from shared.web.problems import Problem
-from shared.web.templates import environment
+from shared.web.settings import PageSettings
+from shared.web.templating import environment
 
 _log = log("web")
 HERE = Path(__file__).parent
 
-Context = dict[str, Any]
+
+@dataclass(frozen=True, slots=True)
+class StoreShown:
+    """A store as the switcher has it."""
+
+    key: str
+    name: str
+    zone: ZoneInfo
+    role: Role
+    current: bool
+
+    @property
+    def mark(self) -> str:
+        return self.name[:1].upper()
+
+
+@dataclass(frozen=True, slots=True)
+class AreaShown:
+    """An area as the bar has it; `badge` counts what is overdue there."""
+
+    key: str
+    name: str
+    href: str
+    icon: str
+    shortcut: str
+    current: bool
+    badge: int
 
 
 class Pages:
     """Makes pages from the templates of `folders` and of `shared/web`.
 
-    A folder holds `templates/` (Jinja) and `static/` (served at `/assets/{hash}/`). `overdue` says how many
-    cases of a store are overdue, from memory: it is shown on every page. One for each application, at
-    `app.state.pages`; `shared.web.door.open_to_people` mounts it.
+    A folder holds `templates/` (Jinja) and `static/` (served at `/assets/{hash}/`). `current` is the key of
+    the area that this application serves. `overdue` says how many cases of a store are overdue, from memory:
+    it is shown on every page. One for each application, at `app.state.pages`, set there by
+    `shared.web.door.open_to_people`.
 
     A template extends `base.html` and fills its blocks: `title` (without the product's name), `head`,
-    `actions` (right of the heading), `main`, `scripts` (modules of its own) and `keys` (its rows in the
-    keyboard help). There it always finds
+    `main`, `scripts` (modules of its own) and `keys` (its lists in the keyboard help). It always finds
 
-    - `person` (Person, or None before sign-in), `at` (At or None) and `keys_on` (whether shortcuts are on);
-    - `store` (a `StoreShown`, or None) and `stores` (all of the person's);
-    - `areas` (AreaShown: key, name, href, icon, badge, shortcut), `current` (the key of this one) and
-      `overdue`;
-    - `csrf` (the token; `fields.csrf()` makes the hidden field), `notices`, `now` (aware, UTC), `here`
+    - `person` (Person, None before sign-in), `at` (At or None), `keys_on` (whether shortcuts are on);
+    - `store` (StoreShown or None) and `stores` (all of the person's);
+    - `areas` (AreaShown) and `overdue`;
+    - `csrf` (the token; `fields.csrf_field()` makes the hidden field), `notices`, `now` (aware, UTC), `here`
       (path and query of this page);
-    - the functions `asset("inbox.js")`, `clock_time(moment)`, `ago(moment)`, `when(moment)`,
-      `span(seconds)`, `time_tag(moment)`, `number(n)`, `signed(x)`.
+    - the functions `asset("inbox.js")`, `ago(moment)` and `when(moment)` (`<time>` in the store's zone),
+      `span(seconds)`, `number(n, digits)`, `signed(x, digits)`, `percent(part)`.
 
-    Macros: `{% import "parts.html" as parts with context %}` (icon, clock, badge, tier, prio, score,
-    avatar, owner, notice, time, empty) and `{% import "fields.html" as fields with context %}` (csrf, text,
-    area, select, choice, submit). An undefined name is an error, and everything is escaped.
+    Macros: `{% import "parts.html" as parts with context %}` and `{% import "fields.html" as fields with
+    context %}`; each file says at its top what it has. An undefined name is an error; all is escaped.
     """
 
     def __init__(
@@ -59,7 +87,7 @@ class Pages:
     ) -> None:
         self.people = people
         self.stores = stores
-        self.urls = urls or AreaUrls()
+        self.urls = urls or AreaUrls(PageSettings().closeloop_urls)
         self.assets = Assets([*(folder / "static" for folder in folders), HERE / "static"])
         self._templates = environment(
             [*(folder / "templates" for folder in folders), HERE / "templates"], self.assets
@@ -72,17 +100,93 @@ class Pages:
         """What people call each store."""
         return {key: store.name for key, store in self.stores.items()}
 
+    @property
+    def home(self) -> str:
+        """Where this application's area begins."""
+        return next((area.path for area in AREAS if area.key == self._current), self.urls.first)
+
     def html(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
-        """The whole page. Shows waiting notices, and lengthens the session of who reads it."""
-        raise NotImplementedError
+        """The whole page. Shows waiting notices, and lengthens the cookie of who reads it."""
+        cookies = self.people.cookies
+        person = self.people.known(request)
+        if person is None:
+            cookies.begin_visit(request)
+        flash = cookies.flash(request)
+        notices = [Notice.unpacked(flash)] if flash else []
+        given = {"notices": notices, **context}
+        response = HTMLResponse(self.part(request, template, **given), status)
+        if person is None:
+            cookies.begin_visit(request, response)
+        else:
+            cookies.set_session(request, response, cookies.session(request))
+        cookies.end_flash(request, response)
+        return response
 
     def part(self, request: Request, template: str, **context: Any) -> str:
         """The text of a template that is a piece of a page, for the live stream, in the same context."""
-        raise NotImplementedError
+        return self._templates.get_template(template).render(self._context(request) | context)
 
     def go(self, request: Request, address: str, notice: Notice | None = None) -> Response:
         """303 to a page of ours after a form was taken, which shows the notice once.
 
         An Undo that does not fit into a cookie is left out, the notice stays.
         """
-        raise NotImplementedError
+        response = RedirectResponse(address, 303)
+        if notice and not self.people.cookies.set_flash(request, response, notice.packed()):
+            _log.warning("notice.too_large", action=notice.undo.action if notice.undo else "")
+            short = Notice(notice.kind, notice.text[:400], notice.heading[:100])
+            self.people.cookies.set_flash(request, response, short.packed())
+        return response
+
+    def _context(self, request: Request) -> dict[str, Any]:
+        person = self.people.known(request)
+        at = self._at(request, person) if person else None
+        stores = self._stores(person, at) if person else []
+        overdue = self._overdue(at.store) if at else 0
+        query = f"?{request.url.query}" if request.url.query else ""
+        return {
+            "person": person,
+            "at": at,
+            "store": next((store for store in stores if store.current), None),
+            "stores": stores,
+            "areas": self._areas(overdue) if at else [],
+            "overdue": overdue,
+            "csrf": self.people.csrf(request),
+            "keys_on": person.shortcuts if person else False,
+            "notices": [],
+            "now": datetime.now(UTC),
+            "here": request.url.path + query,
+            "first": self.urls.first,
+        }
+
+    def _at(self, request: Request, person: Person) -> At | None:
+        """What the route found; on a page that is about no store, the one that was chosen last."""
+        found: At | None = getattr(request.state, "at", None)
+        if found is not None:
+            return found
+        try:
+            return at_store(request, person)
+        except Problem:
+            return None
+
+    def _stores(self, person: Person, at: At | None) -> list[StoreShown]:
+        chosen = at.store if at else ""
+        return [
+            StoreShown(key, self.stores[key].name, self.stores[key].zone, role, key == chosen)
+            for key, role in person.stores.items()
+            if key in self.stores
+        ]
+
+    def _areas(self, overdue: int) -> list[AreaShown]:
+        return [
+            AreaShown(
+                area.key,
+                area.name,
+                self.urls.of(area),
+                area.icon,
+                area.shortcut,
+                area.key == self._current,
+                overdue if area.key == "inbox" else 0,
+            )
+            for area in AREAS
+        ]

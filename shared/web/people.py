@@ -15,16 +15,21 @@ from shared.db import Database
 from shared.web.cookies import STORE, Cookies
 from shared.web.csrf import token_for
 from shared.web.problems import Problem, unavailable
+from shared.web.settings import PageSettings
 
 
 class People:
     """What sign-in stands on; one for each application, at `app.state.people`."""
 
-    def __init__(self, database: Database, roster: Roster, secrets: Secrets, cookies: Cookies) -> None:
+    def __init__(
+        self, database: Database, roster: Roster, secrets: Secrets, settings: PageSettings | None = None
+    ) -> None:
+        settings = settings or PageSettings()
         self.database = database
         self.roster = roster
-        self.cookies = cookies
         self.secrets = secrets
+        self.cookies = Cookies(secrets.derive("cookies"), always_secure=settings.closeloop_secure_cookies)
+        self._proxies = settings.closeloop_proxies
         self._csrf_key = secrets.derive("csrf")
 
     def known(self, request: Request) -> Person | None:
@@ -43,10 +48,17 @@ class People:
             raise unavailable("It cannot be checked right now who you are. Try again.") from None
 
     def csrf(self, request: Request) -> str:
-        """The token of this request's session, or of its visit before sign-in; empty when there is neither."""
+        """The token of this request's session, or of the visit before sign-in; empty without both."""
         person = self.known(request)
         session = person.session_id if person else self.cookies.visit(request)
         return token_for(self._csrf_key, session) if session else ""
+
+    def address(self, request: Request) -> str:
+        """Where the browser is: the connection's other end, or what the outermost of our proxies saw."""
+        seen = request.headers.get("x-forwarded-for", "").split(",") if self._proxies else []
+        if len(seen) >= self._proxies > 0:
+            return seen[-self._proxies].strip()
+        return request.client.host if request.client else ""
 
 
 @dataclass(frozen=True, slots=True)

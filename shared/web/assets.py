@@ -1,0 +1,73 @@
+"""Style sheets and scripts, read once, under an address that changes with their content."""
+
+import gzip
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from shared.web.problems import Problem
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    content: bytes
+    zipped: bytes
+    media_type: str
+
+
+class Assets:
+    """All files of the `static` folders, by name. Raises ValueError when two have the same."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._assets: dict[str, _Asset] = {}
+        for folder in folders:
+            for file in sorted(folder.glob("*")):
+                if file.suffix in _TYPES:
+                    self._add(file)
+        everything = hashlib.sha256()
+        for name, asset in sorted(self._assets.items()):
+            everything.update(name.encode() + b"\0" + hashlib.sha256(asset.content).digest())
+        self.version = everything.hexdigest()[:16]
+
+    def _add(self, file: Path) -> None:
+        if file.name in self._assets:
+            raise ValueError(f"{file}: there is an asset of this name already")
+        content = file.read_bytes()
+        self._assets[file.name] = _Asset(content, gzip.compress(content, mtime=0), _TYPES[file.suffix])
+
+    def address(self, name: str) -> str:
+        """The path of a file. Raises KeyError when there is none."""
+        if name not in self._assets:
+            raise KeyError(f"there is no asset {name}")
+        return f"/assets/{self.version}/{name}"
+
+    def routes(self) -> APIRouter:
+        router = APIRouter(include_in_schema=False)
+
+        @router.get("/assets/{version}/{name}")
+        async def asset(request: Request, version: str, name: str) -> Response:
+            found = self._assets.get(name)
+            if found is None:
+                raise Problem(404, "not-found", "There is nothing at this address.")
+            # A page from before a deployment asks for an older version: it gets this one, and keeps it not.
+            headers = {
+                "Cache-Control": _FOR_EVER if version == self.version else "no-cache",
+                "Vary": "Accept-Encoding",
+            }
+            content = found.content
+            if "gzip" in request.headers.get("accept-encoding", ""):
+                headers["Content-Encoding"] = "gzip"
+                content = found.zipped
+            return Response(content, headers=headers, media_type=found.media_type)
+
+        return router

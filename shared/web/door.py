@@ -1,0 +1,155 @@
+"""What makes an application one for people: its pages, and a page for every refusal."""
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import RedirectResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from shared.ops.logs import log
+from shared.web.account import account_routes
+from shared.web.links import link_routes
+from shared.web.pages import Pages
+from shared.web.people import login_address
+from shared.web.sign_in import SignIn, sign_in_routes
+
+_log = log("web")
+
+CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+# `no-referrer` would make browsers send `Origin: null` with our own forms.
+_PAGE_HEADERS = {
+    "Content-Security-Policy": CSP,
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+# For programs, whatever they say that they accept; and FastAPI's own pages, which load from elsewhere.
+_NOT_OURS = ("/v1/", "/docs", "/openapi", "/livez", "/readyz", "/metrics")
+
+_HEADINGS = {
+    "role": ("Not allowed", "Your role does not open this page"),
+    "no-store": ("No store", "You do not work for a store yet"),
+    "form-expired": ("Not sent", "This form is too old"),
+    "signed-out": ("Signed out", "You are signed out"),
+}
+_BY_STATUS = {
+    403: ("Not allowed", "This is not allowed"),
+    404: ("Not found", "There is no such page"),
+    405: ("Not found", "There is no such page"),
+    413: ("Too large", "This is too large"),
+    429: ("Wait", "Too many tries"),
+    500: ("Something broke", "Something broke on our side"),
+    503: ("Not now", "This cannot be answered right now"),
+}
+_TEXTS = {
+    404: "The address may be mistyped, or what it showed was erased at a customer’s request.",
+    405: "The address may be mistyped, or what it showed was erased at a customer’s request.",
+    500: "Answers keep coming in and none is lost: collecting them does not depend on this page. "
+    "Try again in a moment. If it stays, give your administrator this reference.",
+}
+
+
+def open_to_people(app: FastAPI, pages: Pages) -> None:
+    """Mount sign-in, the account and the assets, and answer refusals with pages. Before the app starts."""
+    app.state.pages = pages
+    app.state.people = pages.people
+    app.include_router(pages.assets.routes())
+    sign_in = SignIn(pages.people)
+    for routes in (sign_in_routes, link_routes, account_routes):
+        app.include_router(routes(pages, sign_in))
+    app.add_middleware(Door, pages=pages)
+
+
+class Door:
+    """Around everything: a browser sees each problem as a page, and pages go out with their headers."""
+
+    def __init__(self, app: ASGIApp, *, pages: Pages) -> None:
+        self._app = app
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_NOT_OURS):
+            await self._app(scope, receive, send)
+            return
+        held: list[Message] = []
+        body = bytearray()
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                _guard(message)
+                if _is_problem(message) and wants_page(scope):
+                    held.append(message)
+                    return
+            if not held:
+                await send(message)
+                return
+            body.extend(message.get("body", b""))
+            if not message.get("more_body"):
+                await self._show(scope, receive, send, held[0], bytes(body))
+
+        await self._app(scope, receive, sending)
+
+    async def _show(self, scope: Scope, receive: Receive, send: Send, start: Message, body: bytes) -> None:
+        request = Request(scope, receive)
+        try:
+            response = refusal(self._pages, request, orjson.loads(body))
+        except Exception as error:  # the page itself is broken: the problem as it was is better than nothing
+            _log.error("page.failed", exc_info=error, template="error.html")
+            await send(start)
+            await send({"type": "http.response.body", "body": body})
+            return
+        sent = Headers(raw=start["headers"])
+        for name in ("retry-after", "traceparent", "www-authenticate", "connection", "allow"):
+            if name in sent:
+                response.headers[name] = sent[name]
+        message: Message = {
+            "type": "http.response.start",
+            "status": response.status_code,
+            "headers": response.raw_headers,
+        }
+        _guard(message)
+        await send(message)
+        await send({"type": "http.response.body", "body": response.body})
+
+
+def refusal(pages: Pages, request: Request, problem: dict[str, Any]) -> Response:
+    """The page of a problem; for who opened a page signed out, the way to sign in."""
+    status, kind = problem["status"], problem["type"].rsplit(":", 1)[-1]
+    if kind == "signed-out" and request.method in ("GET", "HEAD"):
+        return RedirectResponse(login_address(request), 303)
+    short, heading = _HEADINGS.get(kind) or _BY_STATUS.get(status, (problem["title"], problem["title"]))
+    return pages.html(
+        request,
+        "error.html",
+        status,
+        kind=kind,
+        short=short,
+        heading=heading,
+        text=_TEXTS.get(status, problem["detail"]),
+        reference=problem.get("reference", ""),
+        repeatable=request.method == "GET",
+    )
+
+
+def wants_page(scope: Scope) -> bool:
+    """Whether a browser opens this: scripts, streams and programs do not ask for HTML."""
+    return "text/html" in Headers(scope=scope).get("accept", "")
+
+
+def _is_problem(start: Message) -> bool:
+    return Headers(raw=start["headers"]).get("content-type", "").startswith("application/problem+json")
+
+
+def _guard(start: Message) -> None:
+    headers = MutableHeaders(raw=list(start.get("headers", ())))
+    headers["X-Content-Type-Options"] = "nosniff"
+    media = headers.get("content-type", "")
+    if media.startswith("text/html") or "location" in headers or not media:
+        for name, value in _PAGE_HEADERS.items():
+            headers.setdefault(name, value)
+    start["headers"] = headers.raw

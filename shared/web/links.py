@@ -1,0 +1,108 @@
+"""The links of invitations and resets: whoever has one sets a password and is signed in."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from shared.access import passwords, users
+from shared.access.links import Links, Purpose
+from shared.access.passwords import PasswordUnfit
+from shared.access.users import Account
+from shared.web.forms import Form, form_of
+from shared.web.pages import Pages
+from shared.web.sign_in import SignIn
+
+FormOf = Annotated[Form, Depends(form_of)]
+
+
+def link_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
+    """`/invite/…` and `/reset/…`. A GET changes nothing: mail scanners follow links."""
+    router = APIRouter(include_in_schema=False)
+    follower = _Follower(pages, sign_in)
+
+    @router.get("/invite/{token}")
+    async def invited(request: Request, token: str) -> Response:
+        return await follower.show(request, "invite", token)
+
+    @router.post("/invite/{token}")
+    async def accept(request: Request, token: str, form: FormOf) -> Response:
+        return await follower.use(request, "invite", token, form)
+
+    @router.get("/reset/{token}")
+    async def forgotten(request: Request, token: str) -> Response:
+        return await follower.show(request, "reset", token)
+
+    @router.post("/reset/{token}")
+    async def reset(request: Request, token: str, form: FormOf) -> Response:
+        return await follower.use(request, "reset", token, form)
+
+    return router
+
+
+def refuse_unfit(form: Form, password: str, email: str) -> None:
+    """Note what is wrong with a password that somebody chose."""
+    try:
+        passwords.check_fit(password, email=email)
+    except PasswordUnfit as unfit:
+        form.refuse("password", str(unfit))
+
+
+class _Follower:
+    def __init__(self, pages: Pages, sign_in: SignIn) -> None:
+        self._pages = pages
+        self._people = pages.people
+        self._sign_in = sign_in
+        self._links = Links(pages.people.secrets)
+
+    async def show(self, request: Request, purpose: Purpose, token: str) -> Response:
+        account = await self._account(purpose, token)
+        if account is None:
+            return self._over(request, purpose)
+        return self._ask(request, purpose, account, Form({"name": [account.name]}))
+
+    async def use(self, request: Request, purpose: Purpose, token: str, form: Form) -> Response:
+        account = await self._account(purpose, token)
+        if account is None:
+            return self._over(request, purpose)
+        invited = purpose == "invite"
+        name = form.text("name", longest=users.LONGEST_NAME, needed="Enter your name." if invited else "")
+        password = form.raw("password")
+        refuse_unfit(form, password, account.email)
+        if form.errors:
+            return self._ask(request, purpose, account, form)
+        made = await self._sign_in.hash(password)
+        async with self._people.database.transaction() as session:
+            done = await users.set_password(
+                session, account.user_id, version=account.password_version, password_hash=made
+            )
+            if done and invited:
+                await users.set_name(session, account.user_id, name)
+        if not done:  # the same link, twice at the same moment
+            return self._over(request, purpose)
+        return await self._sign_in.begin(request, account.user_id, self._pages.urls.first)
+
+    async def _account(self, purpose: Purpose, token: str) -> Account | None:
+        claim = self._links.claim(purpose, token)
+        if claim is None:
+            return None
+        async with self._people.database.transaction() as session:
+            account = await users.by_id(session, claim.user_id)
+        return account if account and claim.opens(account) else None
+
+    def _ask(self, request: Request, purpose: Purpose, account: Account, form: Form) -> Response:
+        names = self._pages.store_names
+        places = [f"{role} of {names[store]}" for store, role in account.stores.items() if store in names]
+        return self._pages.html(
+            request,
+            "set_password.html",
+            422 if form.errors else 200,
+            purpose=purpose,
+            email=account.email,
+            places=", ".join(places),
+            name=form.text("name"),
+            errors=form.errors,
+            shortest=passwords.SHORTEST,
+        )
+
+    def _over(self, request: Request, purpose: Purpose) -> Response:
+        return self._pages.html(request, "link_over.html", 410, purpose=purpose)

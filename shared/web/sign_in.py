@@ -1,0 +1,168 @@
+"""In and out: the sign-in page, and the choice of a store."""
+
+import math
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import RedirectResponse
+
+from shared.access import passwords, sessions, tries, users
+from shared.access.passwords import Crowded, Passwords
+from shared.access.users import Account
+from shared.ops.logs import log
+from shared.web.csrf import check_csrf
+from shared.web.forms import Form, form_of, read_form
+from shared.web.pages import Pages
+from shared.web.people import People, SignedIn
+from shared.web.problems import Problem, unavailable
+
+_log = log("web")
+
+_LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
+
+
+def local_path(given: str, otherwise: str) -> str:
+    """A path of ours to go to, or the other one: no host, no scheme, nothing that a browser reads as one."""
+    if not _LOCAL.fullmatch(given) or urlsplit(given).netloc or given.startswith(("/login", "/logout")):
+        return otherwise
+    return given
+
+
+class SignIn:
+    """Checks a password and begins a session."""
+
+    def __init__(self, people: People) -> None:
+        self._people = people
+        self._passwords = Passwords()
+        self._key = people.secrets.derive("sign-in-tries")
+
+    async def account(self, request: Request, email: str, password: str) -> "Account | timedelta | None":
+        """Whose password it is; how long to wait after too many wrong ones; or None. Raises Problem 503."""
+        pair = tries.pair(self._key, email, self._people.address(request))
+        async with self._people.database.transaction() as session:
+            wait = await tries.enter(session, pair, datetime.now(UTC))
+            account = await users.by_email(session, email)
+        if wait:
+            return wait
+        stored = account.password_hash if account and account.active else None
+        if not await self._right(stored, password) or account is None:
+            return None
+        dated = passwords.is_dated(stored or "")
+        renewed = await self.hash(password) if dated else None
+        async with self._people.database.transaction() as session:
+            await tries.forget(session, pair)
+            if renewed and stored:
+                await users.renew_hash(session, account.user_id, before=stored, after=renewed)
+        return account
+
+    async def hash(self, password: str) -> str:
+        """Raises Problem 503."""
+        try:
+            return await self._passwords.hash(password)
+        except Crowded:
+            raise _crowded() from None
+
+    async def _right(self, stored: str | None, password: str) -> bool:
+        try:
+            return await self._passwords.right(stored, password)
+        except Crowded:
+            raise _crowded() from None
+
+    async def begin(self, request: Request, user_id: int, address: str) -> Response:
+        """A session, and 303 to where they wanted to go. The one that the browser had before is over."""
+        before = self._people.known(request)
+        async with self._people.database.transaction() as session:
+            if before:
+                await sessions.end(session, bytes.fromhex(before.session_id))
+            secret = await sessions.begin(session, user_id)
+        await self._people.roster.refresh()
+        response = RedirectResponse(address, 303)
+        self._people.cookies.set_session(request, response, secret)
+        _log.info("person.signed_in", user_id=user_id)
+        return response
+
+
+def _crowded() -> Problem:
+    return unavailable("Too many people sign in at this moment. Try again.")
+
+
+def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
+    """`/login`, `/logout` and `/store`."""
+    router = APIRouter(include_in_schema=False)
+    people = pages.people
+
+    @router.get("/login")
+    async def login(request: Request, next: str = "") -> Response:  # noqa: A002 - the field's name
+        if await people.find(request):
+            return RedirectResponse(local_path(next, pages.urls.first), 303)
+        return _login_page(pages, request, next=local_path(next, ""))
+
+    @router.post("/login")
+    async def enter(request: Request) -> Response:
+        form = await read_form(request)
+        wanted = local_path(form.raw("next"), "")
+        if await people.find(request):  # a second tab
+            return RedirectResponse(wanted or pages.urls.first, 303)
+        check_csrf(request, form.raw("csrf"))
+        email = form.text("email", longest=users.LONGEST_EMAIL).casefold()
+        found = None
+        if not form.errors:
+            found = await sign_in.account(request, email, form.raw("password")[: passwords.LONGEST + 1])
+        if isinstance(found, Account):
+            return await sign_in.begin(request, found.user_id, wanted or pages.urls.first)
+        _log.info("person.not_signed_in", reason="waits" if found else "wrong")
+        return _login_page(pages, request, next=wanted, email=email, wait=found, wrong=found is None)
+
+    @router.post("/logout")
+    async def leave(request: Request, form: Annotated[Form, Depends(form_of)]) -> Response:
+        if person := people.known(request):
+            async with people.database.transaction() as session:
+                await sessions.end(session, bytes.fromhex(person.session_id))
+            await people.roster.refresh()
+        response = RedirectResponse("/login", 303)
+        people.cookies.end_session(request, response)
+        return response
+
+    @router.post("/store")
+    async def choose(request: Request, person: SignedIn, form: Annotated[Form, Depends(form_of)]) -> Response:
+        store = form.text("store")
+        if store not in person.stores or store not in pages.stores:
+            raise Problem(404, "not-found", "There is no such store among yours.")
+        response = RedirectResponse(pages.home, 303)
+        people.cookies.set_store(request, response, store)
+        return response
+
+    return router
+
+
+def _login_page(
+    pages: Pages,
+    request: Request,
+    *,
+    next: str,  # noqa: A002 - the field's name
+    email: str = "",
+    wait: timedelta | None = None,
+    wrong: bool = False,
+) -> Response:
+    """Says what was wrong without a word about which of the two it was."""
+    problem = advice = ""
+    if wait:
+        minutes = math.ceil(wait / timedelta(minutes=1))
+        problem = "Too many wrong tries."
+        advice = f"This address has to wait for {minutes} {'minute' if minutes == 1 else 'minutes'}. "
+        advice += "An administrator of your store can also send you a link for a new password."
+    elif wrong:
+        problem = "E-mail or password is not right."
+        advice = "After five wrong tries this address has to wait for 15 minutes."
+    status = 429 if wait else 401 if wrong else 200
+    response = pages.html(
+        request, "login.html", status, next=next, email=email, problem=problem, advice=advice
+    )
+    if wait:
+        response.headers["Retry-After"] = str(math.ceil(wait.total_seconds()))
+    elif wrong:
+        response.headers["WWW-Authenticate"] = "Form"
+    return response

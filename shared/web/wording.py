@@ -1,0 +1,117 @@
+"""Times, spans and figures as the pages say them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from markupsafe import Markup, escape
+
+MISSING = "–"
+
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+class Here(NamedTuple):
+    """When and where a page is read: the moment, and the zone of its store."""
+
+    now: datetime
+    zone: ZoneInfo
+
+
+def span(seconds: float | timedelta | None) -> str:
+    """`42 s`, `18 min`, `2 h 26 min`, `3 d 4 h`: the two largest parts, rounded down."""
+    if seconds is None:
+        return MISSING
+    whole = int(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
+    whole = max(0, whole)
+    if whole < _MINUTE:
+        return f"{whole} s"
+    if whole < _HOUR:
+        return f"{whole // _MINUTE} min"
+    if whole < _DAY:
+        return _pair(whole // _HOUR, "h", whole % _HOUR // _MINUTE, "min")
+    return _pair(whole // _DAY, "d", whole % _DAY // _HOUR, "h")
+
+
+def _pair(large: int, unit: str, small: int, small_unit: str) -> str:
+    return f"{large} {unit} {small} {small_unit}" if small else f"{large} {unit}"
+
+
+def ago(moment: datetime, here: Here) -> str:
+    """`2 s ago` for an hour, then the clock (`12:58`), then the day (`25 Nov`, `25 Nov 2025`)."""
+    seconds = (here.now - moment).total_seconds()
+    if 0 <= seconds < _HOUR:
+        return f"{span(seconds)} ago"
+    local, today = moment.astimezone(here.zone), here.now.astimezone(here.zone)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    return f"{local.day} {local:%b}" if local.year == today.year else f"{local.day} {local:%b %Y}"
+
+
+def when(moment: datetime, here: Here) -> str:
+    """The clock today, else with its day: `16:58`, `Tue 1 Dec, 12:58`, `1 Dec 2025, 12:58`."""
+    local, today = moment.astimezone(here.zone), here.now.astimezone(here.zone)
+    if local.date() == today.date():
+        return f"{local:%H:%M}"
+    if local.year == today.year:
+        return f"{local:%a} {local.day} {local:%b, %H:%M}"
+    return f"{local.day} {local:%b %Y, %H:%M}"
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """`1,284`, `−4.2`; a dash for what is missing."""
+    return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """`+8.6`, `−4.2`, `0.0`; a dash for what is missing."""
+    if value is None:
+        return MISSING
+    rounded = round(value, digits) + 0.0
+    return number(rounded, digits) if rounded == 0 else f"{rounded:+,.{digits}f}".replace("-", "−")
+
+
+def percent(part: float | None, digits: int = 0) -> str:
+    """`87%` of a part of 1."""
+    return MISSING if part is None else f"{number(part * 100, digits)}%"
+
+
+def _here(context: Context) -> Here:
+    store = context.get("store")
+    return Here(context["now"], store.zone if store else ZoneInfo("UTC"))
+
+
+def _tag(moment: datetime | None, text: str, here: Here) -> Markup:
+    if moment is None:
+        return escape(MISSING)
+    exact = moment.astimezone(here.zone)
+    title = f"{exact.day} {exact:%b %Y, %H:%M:%S} {here.zone.key}"
+    stamp = moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(stamp, title, text)
+
+
+@pass_context
+def ago_tag(context: Context, moment: datetime | None) -> Markup:
+    """`<time>` that says how long ago; a dash for None."""
+    here = _here(context)
+    return _tag(moment, ago(moment, here) if moment else "", here)
+
+
+@pass_context
+def when_tag(context: Context, moment: datetime | None) -> Markup:
+    """`<time>` that says when, for what is to come and for histories; a dash for None."""
+    here = _here(context)
+    return _tag(moment, when(moment, here) if moment else "", here)
+
+
+FUNCTIONS: dict[str, Any] = {
+    "ago": ago_tag,
+    "when": when_tag,
+    "span": span,
+    "number": number,
+    "signed": signed,
+    "percent": percent,
+}
+"""What every template can call."""
