@@ -10,6 +10,8 @@ from prometheus_client.exposition import choose_encoder
 
 _LATENCY = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _PIPELINE = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_HOUR = 3600.0
+_WORK = tuple(_HOUR * hours for hours in (0.25, 1, 2, 4, 8, 16, 24, 48, 72, 168, 336))
 
 BUILD_INFO = Gauge("closeloop_build_info", "Always 1", ["service", "version"])
 DEPENDENCY_UP = Gauge("closeloop_dependency_up", "Result of the last check", ["dependency"])
@@ -96,13 +98,50 @@ ANSWER_CONFLICTS = Counter(
     "closeloop_answer_conflicts_total", "Rival bodies under one response id, not counted"
 )
 CASES_OPENED = Counter("closeloop_cases_opened_total", "Cases opened", ["priority"])
-NOTIFICATIONS = Counter(
-    "closeloop_notifications_total",
-    "Attempts to deliver an alert; outcome: sent, failed, dead",
-    ["channel", "outcome"],
+CASES_OPEN = Gauge(
+    "closeloop_cases_open",
+    "Cases open now, from the replica that counts; age: under_4h, 4h_to_1d, 1d_to_3d, 3d_to_7d, over_7d",
+    ["priority", "team", "age"],
 )
-NOTIFICATION_DURATION = Histogram(
-    "closeloop_notification_duration_seconds", "Time of one attempt", ["channel"], buckets=(*_LATENCY, 15.0)
+CASE_FIRST_CONTACT = Histogram(
+    "closeloop_case_first_contact_seconds",
+    "Time to the first contact, by each case's own clock",
+    ["priority"],
+    buckets=_WORK,
+)
+CASE_CLOSE = Histogram(
+    "closeloop_case_close_seconds",
+    "Time until a closed case was resolved, by its own clock",
+    ["priority"],
+    buckets=_WORK,
+)
+CASE_BREACHES = Counter(
+    "closeloop_case_sla_breaches_total",
+    "Clocks that ran out, each once, ever; from the replica that counts; clock: first_contact, resolve",
+    ["clock"],
+)
+CASES_REOPENED = Counter(
+    "closeloop_case_reopened_total", "Cases opened again, ever; from the replica that counts"
+)
+DELIVERIES = Counter(
+    "closeloop_deliveries_total",
+    "Alerts by kind of channel; result: sent, failed (tried again), dead, digested",
+    ["channel", "result"],
+)
+DELIVERY_ATTEMPT = Histogram(
+    "closeloop_delivery_attempt_seconds", "Time of one attempt", ["channel"], buckets=(*_LATENCY, 15.0)
+)
+DELIVERY_DURATION = Histogram(
+    "closeloop_delivery_seconds",
+    "From the moment at which an alert was made until a receiver took it",
+    ["channel"],
+    buckets=_PIPELINE,
+)
+DIGESTS = Counter("closeloop_digests_total", "Digests that a receiver took", ["channel"])
+CHANNELS = Gauge(
+    "closeloop_channels",
+    "Channels by kind; state: healthy, failing, paused (the breaker is open)",
+    ["channel", "state"],
 )
 DB_POOL = Gauge("closeloop_db_pool_connections", "Connections in use", ["state"])
 JOB_LAST_SUCCESS = Gauge(

@@ -1,0 +1,7 @@
+"""The report: what was opened and closed, how fast, how it ended, and what comes back."""
+
+from services.notifier.report.figures import Asked, Cause, Owner, Report, build
+from services.notifier.report.lines import ten_lines
+from services.notifier.report.table import csv_of, rows_of
+
+__all__ = ["Asked", "Cause", "Owner", "Report", "build", "csv_of", "rows_of", "ten_lines"]

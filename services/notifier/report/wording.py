@@ -1,0 +1,120 @@
+"""Numbers of the report in words for people: one decimal, a true minus, counts beside each percentage."""
+
+from datetime import datetime, tzinfo
+
+from services.notifier.domain.report import Period, Share
+from shared.feedback.comparison import Verdict
+from shared.feedback.nps import Interval
+
+MISSING = "–"
+MINUS = "−"
+
+OUTCOMES = {
+    "recovered": "Recovered",
+    "unresolved": "Unresolved",
+    "no_response": "No response",
+    "churned": "Left us",
+    "not_actionable": "Nothing to act on",
+}
+
+VERDICTS = {
+    Verdict.TOO_FEW: "too few to compare",
+    Verdict.HIGHER: "higher",
+    Verdict.LOWER: "lower",
+    Verdict.BORDERLINE: "borderline",
+    Verdict.NO_DIFFERENCE: "no clear change",
+}
+
+AGES = {
+    "under_4h": "under 4 h",
+    "4h_to_1d": "4 h to 1 day",
+    "1d_to_3d": "1 to 3 days",
+    "3d_to_7d": "3 to 7 days",
+    "over_7d": "over 7 days",
+}
+
+
+def percent(share: Share) -> str:
+    """86%, as a whole number; missing without cases."""
+    value = share.percent
+    return MISSING if value is None else f"{_whole(value)}%"
+
+
+def counted(share: Share) -> str:
+    """142 of 165"""
+    return f"{share.count:,} of {share.of:,}"
+
+
+def interval(found: Interval | None) -> str:
+    """80 to 91%"""
+    return MISSING if found is None else f"{_whole(found.lo)} to {_whole(found.hi)}%"
+
+
+def _whole(value: float) -> int:
+    return int(value + 0.5)
+
+
+def signed(count: int) -> str:
+    """+18, −6, 0"""
+    if count > 0:
+        return f"+{count:,}"
+    return f"{MINUS}{-count:,}" if count else "0"
+
+
+def span(seconds: float | None) -> str:
+    """0.4 s, 12 min, 3 h 12 min, 2.1 days"""
+    if seconds is None:
+        return MISSING
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        hours, rest = divmod(minutes, 60)
+        return f"{hours} h {rest:02} min" if rest else f"{hours} h"
+    return f"{seconds / 86400:.1f} days"
+
+
+def day(moment: datetime, zone: tzinfo) -> str:
+    """26 Nov 2026"""
+    local = moment.astimezone(zone)
+    return f"{local.day} {local:%b %Y}"
+
+
+def minute(moment: datetime, zone: tzinfo) -> str:
+    """26 Nov 2026, 14:32"""
+    return f"{day(moment, zone)}, {moment.astimezone(zone):%H:%M}"
+
+
+def period_name(period: Period, zone: tzinfo) -> str:
+    """October 2026, Quarter 3 of 2026, 30 days up to 26 Nov 2026, 14:32, or from when to when."""
+    start = period.start.astimezone(zone)
+    kind, _, _ = period.name.partition(":")
+    if kind == "month":
+        return f"{start:%B %Y}"
+    if kind == "quarter":
+        return f"Quarter {(start.month + 2) // 3} of {start.year}"
+    if kind in ("7d", "30d"):
+        return f"{kind.removesuffix('d')} days up to {minute(period.end, zone)}"
+    return f"{minute(period.start, zone)} to {minute(period.end, zone)}"
+
+
+def before_name(period: Period, zone: tzinfo) -> str:
+    """What the period is compared with: the 30 days before, September."""
+    kind, _, _ = period.name.partition(":")
+    start = period.before.astimezone(zone)
+    if kind == "month":
+        return f"{start:%B}"
+    if kind == "quarter":
+        return f"quarter {(start.month + 2) // 3}"
+    if kind in ("7d", "30d"):
+        return f"the {kind.removesuffix('d')} days before"
+    return "the same length before"
+
+
+def clock_name(business: int, of: int) -> str:
+    """By which clock the cases ran."""
+    if not business:
+        return "Around the clock"
+    return "Working hours" if business == of else "Each by its own clock"
