@@ -10,6 +10,7 @@ _SCHEDULE: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 MOST_ATTEMPTS: Final = len(_SCHEDULE) + 1
 
 _LONGEST_WAIT: Final = 86_400.0
+_LONGEST_HOLD: Final = 3600.0
 
 
 def delay_after(
@@ -40,6 +41,7 @@ class Breaker:
         self._longest = longest_seconds
         self._run = 0
         self._open_until = float("-inf")
+        self._held_until = float("-inf")
 
     def success(self) -> None:
         self._run = 0
@@ -52,12 +54,19 @@ class Breaker:
             times = min(self._run - self._most, 10)
             self._open_until = now + min(self._first * 2**times, self._longest)
 
+    def hold(self, now: float, seconds: float) -> None:
+        """The receiver asked to be left alone for so long: nothing is sent, up to an hour."""
+        self._held_until = max(self._held_until, now + min(seconds, _LONGEST_HOLD))
+
     def free(self, now: float, *, in_flight: int, most: int) -> int:
         """How many more tries it lets through now, of `most` at once."""
+        if now < self._held_until:
+            return 0
         if self._run < self._most:
             return max(0, most - in_flight)
         return 1 if now >= self._open_until and not in_flight else 0
 
     def opens_in(self, now: float) -> float:
         """Seconds until it lets something through; 0 when it does already."""
-        return max(0.0, self._open_until - now) if self._run >= self._most else 0.0
+        opens = self._open_until if self._run >= self._most else now
+        return max(0.0, opens - now, self._held_until - now)
