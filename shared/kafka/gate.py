@@ -6,15 +6,20 @@ seeks, and opens the partition. Records of a closed partition, or below its next
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from shared.db import Database, Inbox
 from shared.ops import metrics
+from shared.ops.logs import log
 
-_OPEN_SECONDS = 20.0
+_log = log("kafka")
+
+_ASK_SECONDS = 5.0
+_ASK_AGAIN_SECONDS = 15.0
 
 
 class LogMismatch(RuntimeError):
@@ -29,6 +34,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         self._inbox = inbox
         self._closed: set[TopicPartition] = set()
         self._next: dict[TopicPartition, int] = {}
+        self._not_before: dict[TopicPartition, float] = {}
         self.generation = 0
         """Moves whenever a partition closes: what was admitted before may not follow on any more."""
 
@@ -43,6 +49,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
     def _shut(self, assigned: Iterable[TopicPartition]) -> None:
         self._closed = set(assigned)
         self._next.clear()
+        self._not_before.clear()
         self.generation += 1
 
     def close(self, partitions: Iterable[TopicPartition]) -> None:
@@ -56,20 +63,21 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         self.close(list(self._next))
 
     async def open(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
-        """Open the closed partitions, and return their stored offsets.
+        """Open the closed partitions whose leader answers, and return their stored offsets.
 
-        Raises LogMismatch, or an error of the database's or the broker's: then they stay closed.
+        Raises LogMismatch, or an error of the database's, or of the broker's when no leader answers: then
+        they stay closed.
         """
-        waiting = set(self._closed)
-        if not waiting:
+        leaders = self._waiting(consumer)
+        if not leaders:
             return {}
-        async with asyncio.timeout(_OPEN_SECONDS):
-            # In this order: another member may move a stored offset on, never past an end read later.
-            first = await consumer.beginning_offsets(waiting)
+        # In this order: another member may move a stored offset on, never past an end read later.
+        first = await self._ask(consumer.beginning_offsets, leaders)
+        async with asyncio.timeout(_ASK_SECONDS):
             stored = await self._stored(first)
-            end = await consumer.end_offsets(waiting)
+        end = await self._ask(consumer.end_offsets, [tps & first.keys() for tps in leaders])
         # A rebalance meanwhile takes partitions away; one that came back is only read too early.
-        opened = {tp: stored[tp] for tp in waiting & self._closed & consumer.assignment()}
+        opened = {tp: stored[tp] for tp in end.keys() & self._closed & consumer.assignment()}
         for tp, offset in opened.items():
             if not first[tp] <= offset <= end[tp]:
                 raise LogMismatch(
@@ -81,6 +89,45 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
             self._closed.discard(tp)
             self._next[tp] = offset
         return opened
+
+    def _waiting(self, consumer: AIOKafkaConsumer) -> list[set[TopicPartition]]:
+        """The closed partitions by leader: one that is away must not starve those of the others."""
+        now = asyncio.get_running_loop().time()
+        leaders: dict[int, set[TopicPartition]] = defaultdict(set)
+        for tp in self._closed:
+            leader = consumer._client.cluster.leader_for_partition(tp)
+            # Without a leader there is nobody to ask; the fetcher looks for one meanwhile.
+            if leader is not None and leader >= 0 and self._not_before.get(tp, 0.0) <= now:
+                leaders[leader].add(tp)
+        return list(leaders.values())
+
+    async def _ask(
+        self,
+        question: Callable[[set[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
+        leaders: Iterable[set[TopicPartition]],
+    ) -> dict[TopicPartition, int]:
+        """What the leaders answer; who does not is asked again later. Raises when nobody does."""
+
+        async def ask(tps: set[TopicPartition]) -> dict[TopicPartition, int]:
+            async with asyncio.timeout(_ASK_SECONDS):
+                return await question(tps)
+
+        asked = [tps for tps in leaders if tps]
+        answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
+        found: dict[TopicPartition, int] = {}
+        errors = []
+        later = asyncio.get_running_loop().time() + _ASK_AGAIN_SECONDS
+        for tps, answer in zip(asked, answers, strict=True):
+            if not isinstance(answer, BaseException):
+                found |= answer
+                continue
+            errors.append(answer)
+            self._not_before.update(dict.fromkeys(tps, later))
+            _log.warning("gate.leader_does_not_answer", partitions=len(tps), exc_info=answer)
+        if errors and not found:
+            self._not_before.clear()
+            raise errors[0]
+        return found
 
     async def _stored(self, first: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
         """The stored offsets; a partition that this group never saw begins at the log's first offset."""

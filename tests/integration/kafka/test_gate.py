@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.cluster import ClusterMetadata
 from toy_group import Group, admin, eventually
 
 from shared.db import Database, Session
-from shared.kafka import Consumer
+from shared.kafka import Consumer, gate
 from shared.ops.health import NotReady
 
 
@@ -85,6 +87,48 @@ class TestAnAssignment:
         assert [place for _, place in await ten.places()] == [*range(10), *range(4, 11)]
 
 
+class TestAPartitionWithoutALeader:
+    async def test_does_not_starve_the_others(self, ten: Group, monkeypatch: pytest.MonkeyPatch) -> None:
+        await ten.produce([ten.record("other")], partition=1)
+        find, away = ClusterMetadata.leader_for_partition, {TopicPartition(ten.topic, 1)}
+        monkeypatch.setattr(
+            ClusterMetadata,
+            "leader_for_partition",
+            lambda cluster, tp: -1 if tp in away else find(cluster, tp),
+        )
+        async with ten.member():
+            await eventually(lambda: at(ten, 10), within_seconds=15)
+            assert (await ten.offsets()).keys() == {0}
+            away.clear()
+            await eventually(lambda: at(ten, 1, partition=1), within_seconds=15)
+
+    async def test_nor_does_one_whose_leader_does_not_answer(
+        self, ten: Group, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its broker stands still: the metadata still name it."""
+        await ten.produce([ten.record("other")], partition=1)
+        monkeypatch.setattr(gate, "_ASK_SECONDS", 0.5)
+        monkeypatch.setattr(gate, "_ASK_AGAIN_SECONDS", 1.0)
+        away = {TopicPartition(ten.topic, 1)}
+        find, ask = ClusterMetadata.leader_for_partition, AIOKafkaConsumer.beginning_offsets
+
+        async def silent(consumer: AIOKafkaConsumer, tps: set[TopicPartition]) -> dict[TopicPartition, int]:
+            if away & set(tps):
+                await asyncio.Event().wait()
+            return dict(await ask(consumer, tps))
+
+        monkeypatch.setattr(
+            ClusterMetadata,
+            "leader_for_partition",
+            lambda cluster, tp: 99 if tp in away else find(cluster, tp),
+        )
+        monkeypatch.setattr(AIOKafkaConsumer, "beginning_offsets", silent)
+        async with ten.member():
+            await eventually(lambda: at(ten, 10), within_seconds=15)
+            away.clear()
+            await eventually(lambda: at(ten, 1, partition=1), within_seconds=15)
+
+
 class TestALogThatDoesNotFit:
     async def test_an_offset_above_the_end_halts_with_a_sentence_for_the_operator(self, ten: Group) -> None:
         await ten.set_offset(0, 11)
@@ -139,8 +183,8 @@ class TestALogThatDoesNotFit:
         assert len(await ten.places()) == 10
 
 
-async def at(group: Group, offset: int) -> bool:
-    return (await group.offsets()).get(0) == offset
+async def at(group: Group, offset: int, *, partition: int = 0) -> bool:
+    return (await group.offsets()).get(partition) == offset
 
 
 async def turns(consumer: Consumer) -> None:
@@ -151,7 +195,6 @@ async def turns(consumer: Consumer) -> None:
 
 
 async def delete_up_to(client: object, topic: str, offset: int) -> None:
-    from aiokafka import TopicPartition
     from aiokafka.admin import RecordsToDelete
 
     await client.delete_records(  # type: ignore[attr-defined]
