@@ -21,6 +21,9 @@ from shared.ops.runtime import Runtime
 from shared.ops.serving import Only
 from shared.ops.settings import PlatformSettings
 from shared.web import standard_app
+from shared.web.door import open_to_people
+from shared.web.pages import Pages
+from shared.web.people import People
 
 
 def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
@@ -78,4 +81,6 @@ def build(
     )
     if only != "consumer":
         app.include_router(routes(runtime.database, ring))
+        people = People(runtime.database, runtime.people(), runtime.secrets)
+        open_to_people(app, Pages(people=people, stores=config.stores, current="inbox"))
     return app
