@@ -20,6 +20,7 @@ COMMANDS = {
     "migrate": "cli.migrate:migrate",
     "topics": "cli.topics:topics",
     "keys": "cli.keys:app",
+    "users": "cli.users:app",
     "config": "cli.config:app",
     "dead": "cli.dead:app",
     "rebuild": "cli.rebuild:app",

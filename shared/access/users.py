@@ -206,6 +206,7 @@ __all__ = [
     "leave",
     "normal_email",
     "renew_hash",
+    "role_of",
     "set_name",
     "set_password",
     "set_role",

@@ -113,7 +113,7 @@ class Pages:
             cookies.begin_visit(request)
         flash = cookies.flash(request)
         notices = [Notice.unpacked(flash)] if flash else []
-        given = {"notices": notices, **context}
+        given = {"status": status, "notices": notices, **context}
         response = HTMLResponse(self.part(request, template, **given), status)
         if person is None:
             cookies.begin_visit(request, response)

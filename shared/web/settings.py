@@ -12,7 +12,7 @@ class PageSettings(BaseSettings):
     closeloop_urls: dict[str, str] = Field(
         {},
         description="Where the areas are when not on one host, as JSON: "
-        '{"inbox": "https://support.shop.example"}; also the base of links to them',
+        '{"inbox": "https://support.shop.example"}',
     )
     closeloop_secure_cookies: bool = Field(
         False, description="Cookies for https alone also when the proxy does not send X-Forwarded-Proto"

@@ -1,0 +1,66 @@
+"""Times, spans and figures as people read them."""
+
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from shared.web.wording import Here, ago, number, percent, signed, span, when
+
+HERE = Here(datetime(2026, 11, 26, 13, 32, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"))
+
+
+def before(**parts: float) -> datetime:
+    return HERE.now - timedelta(**parts)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (59.9, "59 s"),
+        (60, "1 min"),
+        (3599, "59 min"),
+        (3600, "1 h"),
+        (8760, "2 h 26 min"),
+        (86400, "1 d"),
+        (273600, "3 d 4 h"),
+        (-5, "0 s"),
+        (None, "–"),
+    ],
+)
+def test_spans(seconds: float | None, said: str) -> None:
+    assert span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (before(seconds=2), "2 s ago"),
+        (before(minutes=59), "59 min ago"),
+        (before(minutes=61), "13:31"),
+        (before(hours=14, minutes=31), "00:01"),
+        (before(hours=14, minutes=33), "25 Nov"),
+        (before(days=400), "22 Oct 2025"),
+    ],
+)
+def test_how_long_ago(moment: datetime, said: str) -> None:
+    assert ago(moment, HERE) == said
+
+
+@pytest.mark.parametrize(
+    ("moment", "said"),
+    [
+        (HERE.now + timedelta(hours=2), "16:32"),
+        (HERE.now + timedelta(days=4, hours=22), "Tue 1 Dec, 12:32"),
+        (HERE.now + timedelta(days=60), "25 Jan 2027, 14:32"),
+    ],
+)
+def test_when_it_will_be(moment: datetime, said: str) -> None:
+    assert when(moment, HERE) == said
+
+
+def test_figures_have_a_true_minus_and_a_dash_for_nothing() -> None:
+    assert (number(1284), number(-4.25, 1), number(None)) == ("1,284", "−4.2", "–")
+    assert (signed(8.6), signed(-4.2), signed(-0.04), signed(None)) == ("+8.6", "−4.2", "0.0", "–")
+    assert (percent(0.876), percent(None)) == ("88%", "–")
