@@ -88,7 +88,11 @@ def turns(rule: ScoreRule, scores: Sequence[Compared]) -> dict[str, Turn]:
     answers on both sides and p is 0.05 or more, or the score is not lower: between the two nothing
     changes, so that a score on the edge is not told again and again.
     """
-    found = {one.key: (one, difference_of(one, rule.metric)) for one in scores}
+    found = {
+        one.key: (one, difference_of(one, rule.metric))
+        for one in scores
+        if disjoint(one.now, one.before, rule.length)
+    }
     standing = _discoveries({key: d.p for key, (_, d) in found.items() if d and d.p is not None})
     said: dict[str, Turn] = {}
     for key, (one, gap) in found.items():
