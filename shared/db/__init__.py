@@ -1,6 +1,6 @@
 """PostgreSQL: the one owner of transactions, and the tables that every service has beside its own."""
 
-from shared.db.database import Database, Raced, Session, driver, is_race, is_transient, sqlstate
+from shared.db.database import Database, Raced, Session, driver, is_race, is_timeout, is_transient, sqlstate
 from shared.db.inbox import DeadLetter, Inbox, Position
 from shared.db.lease import Lease
 from shared.db.outbox import Outbox, Outgoing
@@ -17,6 +17,7 @@ __all__ = [
     "Session",
     "driver",
     "is_race",
+    "is_timeout",
     "is_transient",
     "sqlstate",
 ]

@@ -21,6 +21,7 @@ Session = AsyncConnection
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
 # We looked, then wrote, and somebody was faster; looking again shows theirs.
 _UNIQUE_VIOLATION = "23505"
+_QUERY_CANCELED = "57014"
 _TRANSIENT_CODES = ("55P03", "25006", "25P03", "25P04", _UNIQUE_VIOLATION)
 
 
@@ -39,7 +40,7 @@ class Database:
         statement_timeout_seconds: float = 10,
         application: str = "closeloop",
     ) -> None:
-        milliseconds = str(int(statement_timeout_seconds * 1000))
+        milliseconds = int(statement_timeout_seconds * 1000)
         self._engine = create_async_engine(
             async_url(url),
             pool_size=pool_size,
@@ -53,8 +54,9 @@ class Database:
                 "command_timeout": statement_timeout_seconds + 1,
                 "server_settings": {
                     "application_name": application,
-                    "statement_timeout": milliseconds,
-                    "lock_timeout": milliseconds,
+                    "statement_timeout": str(milliseconds),
+                    # Shorter, so that who waits for another can be told from who takes too long.
+                    "lock_timeout": str(milliseconds * 4 // 5),
                     "idle_in_transaction_session_timeout": "15000",
                     "timezone": "UTC",
                 },
@@ -138,6 +140,11 @@ def is_transient(error: BaseException) -> bool:
 def is_race(error: BaseException) -> bool:
     """Whether somebody else wrote first what this transaction was about to write."""
     return isinstance(error, Raced) or sqlstate(error) == _UNIQUE_VIOLATION
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Whether a statement took longer than this process allows; waiting for a lock is not meant."""
+    return sqlstate(error) == _QUERY_CANCELED or isinstance(_cause(error), TimeoutError)
 
 
 def sqlstate(error: BaseException) -> str | None:

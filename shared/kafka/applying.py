@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import structlog
 
-from shared.db import Database, DeadLetter, Inbox, Position, Session, is_race, is_transient
+from shared.db import Database, DeadLetter, Inbox, Position, Session, is_race, is_timeout, is_transient
 from shared.events import Event, NotAnEvent, Received, decode
 from shared.kafka.breaker import Breaker
 from shared.ops import metrics
@@ -18,6 +18,7 @@ from shared.ops.logs import log
 _log = log("kafka")
 
 _RACES = 3
+_TOO_SLOW = 5
 _TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Outcomes = Mapping[tuple[str, str], int]
@@ -96,6 +97,7 @@ class Applier:
         self._inbox = inbox
         self._handlers = handlers
         self._breaker = breaker or Breaker()
+        self._timeouts: Counter[tuple[str, int, int]] = Counter()
 
     def read(self, record: Any, follows: int) -> Item:
         """Decode a record of aiokafka's; what is not an event becomes a dead letter."""
@@ -120,7 +122,8 @@ class Applier:
         """Apply the items, which stand partition by partition in the log's order, or raise.
 
         Raises Lost, TooManyDeadLetters, or a transient error of the database (try the same again).
-        A batch that fails otherwise is halved until the record that nobody can apply stands alone.
+        A batch that fails otherwise is halved until the record that nobody can apply stands alone; also one
+        that takes too long while the database answers others.
         """
         if any(item.letter for item in items) and len(items) > 1:
             # Singled out before anything is written, so the breaker sees them in the log's order.
@@ -132,8 +135,11 @@ class Applier:
         except (Lost, TooManyDeadLetters):
             raise
         except Exception as error:
+            reason = "handler_failed"
             if is_transient(error) and not is_race(error):
-                raise
+                if not await self._takes_too_long(items, error):
+                    raise
+                reason = "too_slow"
             if len(items) > 1:
                 middle = len(items) // 2
                 for part in (items[:middle], items[middle:]):
@@ -146,8 +152,24 @@ class Applier:
                 partition=items[0].partition,
                 offset=items[0].offset,
             )
-            letter = _letter(items[0].record, "handler_failed", type(error).__name__)
+            letter = _letter(items[0].record, reason, type(error).__name__)
             await self._in_one_transaction([items[0]._replace(event=None, letter=letter)])
+
+    async def _takes_too_long(self, items: Sequence[Item], error: Exception) -> bool:
+        """Whether it is these items that our own time limit stops; a single one only after some rounds."""
+        if not is_timeout(error):
+            return False
+        if len(items) == 1:
+            place = (items[0].topic, items[0].partition, items[0].offset)
+            self._timeouts[place] += 1
+            if self._timeouts[place] < _TOO_SLOW or items[0].letter:
+                return False
+        try:
+            await self._database.ping()
+        except Exception as silence:  # then it is the database
+            _log.info("record.not_blamed", exc_info=silence)
+            return False
+        return True
 
     async def _despite_races(self, items: Sequence[Item]) -> None:
         """A lost race is found won by somebody at the next look; one lost every time is no race."""
@@ -208,6 +230,9 @@ class Applier:
             if not item.event:
                 outcomes[item.topic, "skipped"] += 1
         self._breaker.good(good)
+        if self._timeouts:
+            for item in items:
+                self._timeouts.pop((item.topic, item.partition, item.offset), None)
         for (topic, outcome), count in outcomes.items():
             metrics.PROCESSED.labels(group, topic, outcome).inc(count)
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 
+import asyncpg
 import pytest
 from toy_group import Group, Headers, eventually
 
@@ -169,6 +170,46 @@ class TestARecordThatItsHandlerRefuses:
             await eventually(lambda: at(group, 5))
 
         assert await group.letters() == [(0, 2, "handler_failed", "UniqueViolationError")]
+
+    async def test_takes_too_long_again_and_again(self, group: Group) -> None:
+        """Our own time limit stops it; tried for ever, it would block its partition."""
+        tried: list[int] = []
+
+        async def slow(session: Session, batch: Sequence[Received]) -> Outcomes:
+            outcomes = await group.handle(session, batch)
+            if any(r.event.id == "id-20" for r in batch):  # type: ignore[attr-defined]
+                tried.append(len(batch))
+                await (await driver(session)).execute("SELECT pg_sleep(5)")
+            return outcomes
+
+        await group.produce([group.record(f"id-{n}") for n in range(40)], partition=0)
+        async with group.member(handler=slow, statement_timeout_seconds=0.2):
+            await eventually(lambda: at(group, 40))
+
+        assert await group.letters() == [(0, 20, "too_slow", "QueryCanceledError")]
+        assert tried.count(1) == 5
+        assert await group.total() == 39
+
+    async def test_waits_for_another_for_as_long_as_it_takes(self, group: Group) -> None:
+        """A rebuild holds the tables of a consumer for longer than any statement may take."""
+        refused: list[str] = []
+
+        async def noting(session: Session, batch: Sequence[Received]) -> Outcomes:
+            try:
+                return await group.handle(session, batch)
+            except asyncpg.LockNotAvailableError as error:
+                refused.append(str(error))
+                raise
+
+        await group.produce([group.record("id-0")], partition=0)
+        async with group.sql() as other, group.member(handler=noting, statement_timeout_seconds=0.2):
+            async with other.transaction():
+                await other.execute(f"LOCK TABLE {group.schema}.counted IN SHARE ROW EXCLUSIVE MODE")
+                await eventually(lambda: len(refused) > 5)
+            await eventually(lambda: at(group, 1))
+
+        assert await group.letters() == []
+        assert await group.total() == 1
 
     async def test_is_not_buried_when_the_offset_moved_meanwhile(self, group: Group) -> None:
         """Burial and offset are one transaction."""
