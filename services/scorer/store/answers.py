@@ -3,7 +3,8 @@
 Locks are taken in the order respondent, answer, bucket, each sorted, by every writer of this schema.
 """
 
-from collections.abc import Iterable, Sequence
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -23,6 +24,7 @@ Key = tuple[str, str]
 """Store and response id, or store and respondent."""
 Spells = list[tuple[datetime, str]]
 
+_PIECE = 500
 _GROUPS = {group.value: group for group in Group}
 ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.received_at,
     a.ce_id, a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
@@ -138,7 +140,17 @@ async def answers_of(db: Connection, respondents: Iterable[Key]) -> list[Answer]
             JOIN scorer.answers a USING (store, respondent) WHERE a.series IS NOT NULL""",
         *packed(wanted),
     )
-    return [answer_of(row, []) for row in rows]
+    return await _in_pieces(rows, lambda row: answer_of(row, []))
+
+
+async def _in_pieces(rows: Sequence[Any], read: Callable[[Any], Answer]) -> list[Answer]:
+    """What a person answered has no bound: others get their turn in between."""
+    found: list[Answer] = []
+    for first in range(0, len(rows), _PIECE):
+        if first:
+            await asyncio.sleep(0)
+        found += map(read, rows[first : first + _PIECE])
+    return found
 
 
 async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_latest: bool) -> list[Answer]:
@@ -158,17 +170,19 @@ async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_l
         *packed(wanted),
         only_latest,
     )
-    return [
-        Answer(
-            store=store,
-            response_id=response_id,
-            body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, b""),
-            counted=Contribution(tuple(series), day, _GROUPS[group], score, at, hour_of(at)),
-            latest=latest,
-            stored=True,
-        )
-        for store, response_id, respondent, metric, scale, at, latest, day, group, score, series in rows
-    ]
+    return await _in_pieces(rows, _standing)
+
+
+def _standing(row: Any) -> Answer:
+    store, response_id, respondent, metric, scale, at, latest, day, group, score, series = row
+    return Answer(
+        store=store,
+        response_id=response_id,
+        body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, b""),
+        counted=Contribution(tuple(series), day, _GROUPS[group], score, at, hour_of(at)),
+        latest=latest,
+        stored=True,
+    )
 
 
 def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
