@@ -8,6 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from cli import CommandError, product
+from services.notifier.channels import template_mistakes
 from services.notifier.settings import Alerts
 from services.segmenter.settings import Loyalty
 from shared.config import Config, ConfigError, load
@@ -55,9 +56,12 @@ def mistakes_of_sections(config: Config) -> list[Mistake]:
     for store in config.stores:
         for name, model in SECTIONS.items():
             try:
-                config.section(store, name, model)
+                section = config.section(store, name, model)
             except ConfigError as error:
                 found += error.mistakes
+                continue
+            if isinstance(section, Alerts):
+                found += template_mistakes(config, store, section)
     return sorted(found, key=lambda mistake: mistake.line)
 
 

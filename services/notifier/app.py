@@ -5,16 +5,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.notifier.api import routes
-from services.notifier.channels import Sender
+from services.notifier.api import report, routes
+from services.notifier.channels import Outlets, Shop, mail_mistakes, template_mistakes
+from services.notifier.counting import ScoreSamples
 from services.notifier.handlers import Handlers
-from services.notifier.jobs import Clock, DeliveryLoop
-from services.notifier.settings import NotifierSettings, alerts_of
+from services.notifier.jobs import CaseFigures, Clock, DeliveryLoop, Watch, WeeklyReport, lanes_of
+from services.notifier.settings import Alerts, NotifierSettings, alerts_of
 from shared import config as configuration
-from shared.config import Config
+from shared.config import Config, ConfigError
 from shared.config.secrets import Secrets
 from shared.events import Event
-from shared.events.topics import CUSTOMERS, RESPONSES
+from shared.events.scores import ScoreChanged
+from shared.events.topics import CUSTOMERS, RESPONSES, SCORES
 from shared.kafka import Handler
 from shared.ops.loops import Loops
 from shared.ops.runtime import Runtime
@@ -28,7 +30,31 @@ from shared.web.people import People
 
 def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
     """The handlers alone, as `closeloop dead replay` uses them."""
-    return Handlers(alerts_of(config), config.version).table()
+    alerts = alerts_of(config)
+    return Handlers(alerts, config.version).table() | _watching(config, alerts)
+
+
+def _watching(config: Config, alerts: Mapping[str, Alerts]) -> dict[type[Event], Handler]:
+    """The handler of published scores."""
+    zones = {key: store.zone for key, store in config.stores.items()}
+    return {ScoreChanged: ScoreSamples(alerts, zones).apply}
+
+
+def _count_and_watch(runtime: Runtime, config: Config, alerts: Mapping[str, Alerts]) -> None:
+    """The jobs that one replica does at a time."""
+    teams = {team for section in alerts.values() for team in section.teams}
+    runtime.job("figures", CaseFigures(runtime.database, teams))
+    runtime.job("watch", Watch(runtime.database, alerts, config.stores))
+    runtime.job("weekly", WeeklyReport(runtime.database, alerts, config.stores))
+
+
+def _check_channels(config: Config, alerts: Mapping[str, Alerts], settings: NotifierSettings) -> None:
+    """Raises ConfigError."""
+    mistakes = list(mail_mistakes(config, alerts, settings))
+    for store, section in alerts.items():
+        mistakes += template_mistakes(config, store, section)
+    if mistakes:
+        raise ConfigError(config.path, mistakes)
 
 
 def build(
@@ -37,17 +63,23 @@ def build(
     """The application. Raises ConfigError before anything is opened."""
     config = configuration.load(platform.closeloop_config)
     alerts = alerts_of(config)
+    _check_channels(config, alerts, settings)
     runtime = Runtime("notifier", platform, settings, config, loops=loops, only=only)
-    sender = Sender(
-        connections=settings.sends_in_flight,
-        connect_seconds=settings.connect_timeout_seconds,
-        total_seconds=settings.send_timeout_seconds,
-        allow_private=settings.allow_private_targets,
-    )
-    deliveries = DeliveryLoop(runtime.database, sender, alerts, settings)
+    channels = {
+        (store, name): channel
+        for store, section in alerts.items()
+        for name, channel in section.targets.items()
+    }
+    shops = {
+        key: Shop(key, store.name, store.zone, settings.base_url) for key, store in config.stores.items()
+    }
+    outlets = Outlets(channels, settings, config.path.parent)
+    lanes = lanes_of(channels, outlets, shops, retry_scale=settings.retry_scale)
+    deliveries = DeliveryLoop(runtime.database, lanes, shops, settings)
     ring_relay = runtime.relay("relay")
     runtime.job("deliveries", deliveries)
     runtime.job("clock", Clock(runtime.database, alerts))
+    _count_and_watch(runtime, config, alerts)
 
     handlers = Handlers(alerts, config.version)
 
@@ -60,8 +92,8 @@ def build(
             ring()
 
     runtime.consume(
-        (RESPONSES, CUSTOMERS),
-        handlers.table(),
+        (RESPONSES, CUSTOMERS, SCORES),
+        handlers.table() | _watching(config, alerts),
         on_commit=committed,
         batch_records=settings.batch_records,
     )
@@ -69,7 +101,7 @@ def build(
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.keyring = runtime.keyring
-        async with sender, runtime.running():
+        async with outlets, runtime.running():
             yield
 
     app = standard_app(
@@ -80,7 +112,8 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(routes(runtime.database, ring))
+        app.include_router(report.routes(runtime.database, config.stores))
+        app.include_router(routes(runtime.database, ring, alerts))
         people = People(runtime.database, runtime.people(), runtime.secrets)
         open_to_people(app, Pages(people=people, stores=config.stores, current="inbox"))
     return app

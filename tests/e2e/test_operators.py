@@ -11,7 +11,7 @@ FAMILIES = {
     "collector": ("closeloop_responses_received_total", "closeloop_kafka_produce_duration_seconds"),
     "scorer": ("closeloop_kafka_consumer_lag_records", "closeloop_kafka_consumer_time_lag_seconds"),
     "segmenter": ("closeloop_kafka_processed_records_total", "closeloop_outbox_oldest_pending_age_seconds"),
-    "notifier": ("closeloop_notifications_total", "closeloop_dead_letter_records_total"),
+    "notifier": ("closeloop_deliveries_total", "closeloop_dead_letter_records_total"),
 }
 
 

@@ -1,19 +1,36 @@
-"""Deliveries, and sending a dead one again."""
+"""Deliveries, and sending dead ones again."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.notifier.api.access import DeliveryId, Reader, Worker, not_found
+from services.notifier.api.delivery_shapes import DeliveriesOut, DeliveryOut, delivery_out
 from services.notifier.api.paging import LARGEST_PAGE, PAGE, cursor_of, link_next, place_of
-from services.notifier.api.shapes import DeliveriesOut, DeliveryOut, delivery_out
 from services.notifier.domain import Entry
-from services.notifier.store import cases, deliveries
-from services.notifier.store.deliveries import State
-from shared.db import Database
-from shared.web import Problem
+from services.notifier.store import deliveries, trail
+from services.notifier.store.deliveries import Delivery, State
+from shared.db import Database, Session
+from shared.web import Problem, json_body, request_body
+
+REPLAYED_AT_ONCE = 1000
+
+
+class Replay(BaseModel):
+    """Which deliveries to send again."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    channel: str | None = Field(None, max_length=64, description="Only those of this channel")
+    state: Literal["dead"] = Field("dead", description="What can be sent again")
+
+
+class ReplayedOut(BaseModel):
+    replayed: int
+    more: bool = Field(description="There may be more: ask again")
 
 
 def routes(database: Database, ring: Callable[[], None]) -> APIRouter:
@@ -50,10 +67,39 @@ def routes(database: Database, ring: Callable[[], None]) -> APIRouter:
             if state is not State.DEAD:
                 detail = f"Only a dead delivery can be sent again; this one is {state}."
                 raise Problem(409, "not-dead", detail, state=state)
-            entry = Entry("delivery_replayed", {"delivery_id": delivery_id, "channel": delivery.channel})
-            row = cases.HistoryRow(delivery.case_id, datetime.now(UTC), f"key:{key.key_id}", entry)
-            await cases.add_history(session, [row])
+            await _note(session, [delivery], f"key:{key.key_id}")
         ring()
         return delivery_out(delivery)
 
+    @router.post(
+        "/deliveries:replay",
+        summary="Send the dead deliveries of a channel again, each under its own id",
+        status_code=202,
+        openapi_extra=request_body(Replay, {"channel": "slack", "state": "dead"}),
+    )
+    async def replay_all(key: Worker, what: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
+        async with database.transaction() as session:
+            dead = await deliveries.replay_dead(session, key.store, what.channel, most=REPLAYED_AT_ONCE)
+            await _note(session, dead, f"key:{key.key_id}")
+        ring()
+        return ReplayedOut(replayed=len(dead), more=len(dead) == REPLAYED_AT_ONCE)
+
     return router
+
+
+async def _note(session: Session, replayed: list[Delivery], who: str) -> None:
+    """Say in the history of each case who sent its alert again."""
+    now = datetime.now(UTC)
+    await trail.add_history(
+        session,
+        [
+            trail.HistoryRow(
+                one.case_id,
+                now,
+                who,
+                Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": one.channel}),
+            )
+            for one in replayed
+            if one.case_id
+        ],
+    )

@@ -1,13 +1,20 @@
-"""Where alerts go. Each kind of channel turns a message into one HTTP request; `sending` sends it."""
+"""Where alerts go. An outlet is a channel that is ready: it builds a message and makes one attempt."""
 
-from services.notifier.channels import slack, webhook
-from services.notifier.channels.message import Message
-from services.notifier.channels.request import Build, Request
-from services.notifier.channels.sending import Attempt, Sender
-from services.notifier.channels.target import Forbidden, check_target
-from services.notifier.settings import Kind
+from services.notifier.channels.attempt import Attempt
+from services.notifier.channels.checking import mail_mistakes, template_mistakes
+from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage, Shop, absolute
+from services.notifier.channels.outlets import Outlet, Outlets
 
-BUILDERS: dict[Kind, Build] = {Kind.WEBHOOK: webhook.build, Kind.SLACK: slack.build}
-"""A new kind of channel is a function here."""
-
-__all__ = ["BUILDERS", "Attempt", "Build", "Forbidden", "Message", "Request", "Sender", "check_target"]
+__all__ = [
+    "Attempt",
+    "CaseMessage",
+    "Item",
+    "Message",
+    "NoticeMessage",
+    "Outlet",
+    "Outlets",
+    "Shop",
+    "absolute",
+    "mail_mistakes",
+    "template_mistakes",
+]

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.notifier.channels.message import Message
-from services.notifier.settings import Channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,5 +13,9 @@ class Request:
     body: bytes
 
 
-Build = Callable[[Message, Channel, datetime], Request]
-"""The request of a message to a channel, at this moment."""
+Build = Callable[[Message, datetime], Request]
+"""The request of a message at this moment. Raises Unbuildable when there can be none."""
+
+
+class Unbuildable(Exception):
+    """This message cannot be given this channel's form. The text says why, without the customer's words."""

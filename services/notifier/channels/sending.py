@@ -1,116 +1,109 @@
-"""One attempt over HTTP: bounded in time and size, no redirects, no proxies."""
+"""One attempt over HTTP: bounded in time and size, no redirects, no proxies, to checked addresses only."""
 
 import asyncio
+import ssl
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import TracebackType
-from typing import Self
 
+import httpcore
 import httpx
 
+from services.notifier.channels.attempt import Attempt, printable
 from services.notifier.channels.request import Request
-from services.notifier.channels.target import Forbidden, check_target
+from services.notifier.channels.target import Forbidden, GuardedBackend, Resolve, check_url
 
 REPLY_BYTES = 64 * 1024
-REPLY_SHOWN = 256
 
 _KEEPALIVE_SECONDS = 4  # below the 5 s after which many servers close: a closed one costs an attempt
+_HEADERS = {"user-agent": "Closeloop", "accept-encoding": "identity", "accept": "*/*"}
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
-    """How it went. `status` of None: no answer came, `error` says why."""
+class HttpLimits:
+    """What all channels share in how they send: limits, trust and the way names are resolved."""
 
-    status: int | None
-    seconds: float
-    reply: str = ""
-    error: str = ""
-    retry_after_seconds: float | None = None
-
-    @property
-    def accepted(self) -> bool:
-        return self.status is not None and 200 <= self.status < 300
-
-    @property
-    def gone(self) -> bool:
-        """The receiver wants nothing any more."""
-        return self.status == 410
+    connections: int
+    connect_seconds: float
+    total_seconds: float
+    allow_private: bool
+    ports: frozenset[int]
+    tls: ssl.SSLContext
+    resolve: Resolve
 
 
-class Sender:
-    """One pool of connections for all channels."""
+class HttpSender:
+    """The connections of one channel of one store; nobody else's hang in them."""
 
-    def __init__(
-        self,
-        *,
-        connections: int,
-        connect_seconds: float,
-        total_seconds: float,
-        allow_private: bool,
-    ) -> None:
-        self._total = total_seconds
-        self._allow_private = allow_private
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(total_seconds, connect=connect_seconds),
-            limits=httpx.Limits(
-                max_connections=connections,
-                max_keepalive_connections=connections,
-                keepalive_expiry=_KEEPALIVE_SECONDS,
-            ),
-            follow_redirects=False,
-            trust_env=False,
-            headers={"user-agent": "Closeloop", "accept-encoding": "identity"},
+    def __init__(self, url: str, limits: HttpLimits) -> None:
+        given = httpx.URL(url)  # it knows how names beyond ASCII are written
+        self._url = httpcore.URL(
+            scheme=given.raw_scheme, host=given.raw_host, port=given.port, target=given.raw_path
         )
+        self._limits = limits
+        self._pool = httpcore.AsyncConnectionPool(
+            ssl_context=limits.tls,
+            max_connections=limits.connections,
+            max_keepalive_connections=limits.connections,
+            keepalive_expiry=_KEEPALIVE_SECONDS,
+            network_backend=GuardedBackend(limits.resolve, allow_private=limits.allow_private),
+        )
+        seconds = limits.total_seconds
+        self._extensions = {
+            "timeout": {"connect": limits.connect_seconds, "read": seconds, "write": seconds, "pool": seconds}
+        }
 
-    async def __aenter__(self) -> Self:
-        return self
+    async def close(self) -> None:
+        await self._pool.aclose()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._client.aclose()
-
-    async def send(self, url: str, request: Request) -> Attempt:
+    async def post(self, request: Request) -> Attempt:
         """Never raises for what a receiver does. A redirect is an answer like any other, not followed."""
         started = time.monotonic()
         try:
-            async with asyncio.timeout(self._total):
-                await check_target(url, allow_private=self._allow_private)
-                return await self._post(url, request, started)
+            check_url(self._url, allow_private=self._limits.allow_private, ports=self._limits.ports)
+            async with asyncio.timeout(self._limits.total_seconds):
+                return await self._post(request, started)
         except Forbidden as error:
             return Attempt(None, time.monotonic() - started, error=str(error))
-        except TimeoutError:
+        except (TimeoutError, httpcore.TimeoutException):
             return Attempt(None, time.monotonic() - started, error="timeout")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
+        except (
+            httpcore.NetworkError,
+            httpcore.ProtocolError,
+            httpcore.UnsupportedProtocol,
+            OSError,
+        ) as error:
             return Attempt(None, time.monotonic() - started, error=type(error).__name__)
 
-    async def _post(self, url: str, request: Request, started: float) -> Attempt:
-        async with self._client.stream("POST", url, content=request.body, headers=request.headers) as answer:
+    async def _post(self, request: Request, started: float) -> Attempt:
+        async with self._pool.stream(
+            "POST",
+            self._url,
+            headers={**_HEADERS, **request.headers},
+            content=request.body,
+            extensions=self._extensions,
+        ) as answer:
             head = bytearray()
-            async for piece in answer.aiter_raw():
+            async for piece in answer.aiter_stream():
                 head += piece
                 if len(head) >= REPLY_BYTES:
                     break  # leaving the block closes the connection
-            return Attempt(
-                answer.status_code,
-                time.monotonic() - started,
-                reply=_printable(bytes(head)),
-                error="" if answer.is_success else f"status {answer.status_code}",
-                retry_after_seconds=_retry_after(answer),
-            )
+        headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
+        accepted = 200 <= answer.status < 300
+        return Attempt(
+            answer.status,
+            time.monotonic() - started,
+            reply=printable(bytes(head)),
+            error="" if accepted else f"status {answer.status}",
+            retry_after_seconds=_retry_after(answer.status, headers.get(b"retry-after", "")),
+            final=answer.status == 410,  # the receiver wants nothing any more
+        )
 
 
-def _printable(raw: bytes) -> str:
-    text = raw[: 4 * REPLY_SHOWN].decode(errors="replace")
-    return "".join(c for c in text if c.isprintable())[:REPLY_SHOWN]
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
+def _retry_after(status: int, value: str) -> float | None:
     """Seconds or an HTTP date, of a receiver that says to wait."""
-    value = answer.headers.get("retry-after", "")
-    if answer.status_code not in (429, 503) or not value:
+    if status not in (429, 503) or not value:
         return None
     if value.isascii() and value.isdigit():
         return float(value[:9])

@@ -1,17 +1,20 @@
 """Slack's incoming webhooks: a text for notifications and blocks for the channel."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from services.notifier.channels.message import Message
+from services.notifier.channels.message import CaseMessage, Item, Message
 from services.notifier.channels.request import Request
-from services.notifier.domain import Answer, Priority
-from services.notifier.settings import Channel
+from services.notifier.channels.wording import told
+from services.notifier.domain import Priority
 
-LONGEST_COMMENT = 2500
+LONGEST_TEXT = 2500
 LONGEST_FIELD = 150
+LONGEST_SECTION = 2900
+MOST_FIELDS = 10
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _MARKS = {
@@ -19,11 +22,6 @@ _MARKS = {
     Priority.HIGH: ":warning:",
     Priority.NORMAL: ":speech_balloon:",
     Priority.LOW: ":speech_balloon:",
-}
-_TITLES = {
-    "case.opened": "Unhappy customer",
-    "case.reopened": "Unhappy again",
-    "case.raised": "Unhappy once more, now more urgent",
 }
 
 
@@ -47,50 +45,62 @@ def escaped(text: str, longest: int) -> str:
     return "".join(kept)
 
 
-def build(message: Message, _: Channel, __: datetime) -> Request:
-    title = f"{_TITLES.get(message.type, 'Case')}: {_score(message.answer)}"
-    blocks = [
-        _plain("header", f"{_MARKS[message.case.priority]} {title}"),
-        {"type": "section", "fields": _fields(message)},
-    ]
-    if message.answer and message.answer.comment:
-        blocks.append(_plain("section", f"“{escaped(message.answer.comment, LONGEST_COMMENT)}”"))
-    blocks.append(
-        {"type": "section", "text": {"type": "mrkdwn", "text": f"<{message.case_url}|Open the case>"}}
-    )
-    text = f"{title} ({message.case.priority}), {_who(message)}"
-    body = {"text": text, "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
+def build(message: Message, _: datetime) -> Request:
+    said = told(message)
+    mark = _MARKS[said.priority] if isinstance(message, CaseMessage) else ":bell:"
+    title = escaped(said.title, LONGEST_FIELD - 30)
+    blocks = [_plain("header", f"{mark} {title}")]
+    for start in range(0, len(said.facts), MOST_FIELDS):
+        blocks.append({"type": "section", "fields": _fields(said.facts[start : start + MOST_FIELDS])})
+    if said.text:
+        text = escaped(said.text, LONGEST_TEXT)
+        blocks.append(_plain("section", f"“{text}”" if said.quoted else text))
+    blocks += [_mrkdwn(text) for text in _lists(said.items, said.more)]
+    blocks.append(_mrkdwn(f"<{said.link}|{said.link_label}>"))
+    body = {"text": _summary(title, message), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
     return Request(
         {"content-type": "application/json", "traceparent": message.traceparent}, orjson.dumps(body)
     )
+
+
+def _summary(title: str, message: Message) -> str:
+    """What a phone shows."""
+    if not isinstance(message, CaseMessage):
+        return title
+    customer = dict(told(message).facts)["Customer"]
+    return f"{title} ({message.case.priority}), {escaped(customer, LONGEST_FIELD)}"
+
+
+def _lists(items: tuple[Item, ...], more: int) -> Iterator[str]:
+    """The items as links, in as many sections as their length asks for."""
+    lines = [f"• <{item.link}|{_label(item.text)}>" for item in items]
+    if more:
+        lines.append(f"and {more} more")
+    section = ""
+    for line in lines:
+        if section and len(section) + len(line) + 1 > LONGEST_SECTION:
+            yield section
+            section = ""
+        section = f"{section}\n{line}" if section else line
+    if section:
+        yield section
+
+
+def _label(text: str) -> str:
+    """Text inside a link: mrkdwn is parsed there, so its marks are left out."""
+    return escaped(text.translate(str.maketrans("", "", "*_~`|")), LONGEST_FIELD)
 
 
 def _plain(kind: str, text: str) -> dict[str, Any]:
     return {"type": kind, "text": {"type": "plain_text", "text": text, "emoji": kind == "header"}}
 
 
-def _fields(message: Message) -> list[dict[str, Any]]:
-    case, answer = message.case, message.answer
-    due = case.first_contact_due_at
-    facts = {
-        "Customer": _who(message),
-        "Priority": f"{case.priority} ({case.rule})",
-        "Tier": message.tier or "unknown",
-        "Call before": f"{due:%Y-%m-%d %H:%M} UTC",
-        "Touchpoint": (answer.body.touchpoint if answer else None) or "none",
-    }
+def _mrkdwn(text: str) -> dict[str, Any]:
+    return {"type": "section", "text": {"type": "mrkdwn", "text": text}}
+
+
+def _fields(facts: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
     return [
-        {"type": "plain_text", "text": f"{name}: {escaped(value, LONGEST_FIELD)}", "emoji": False}
-        for name, value in facts.items()
+        {"type": "plain_text", "text": f"{escaped(n, 60)}: {escaped(v, LONGEST_FIELD)}", "emoji": False}
+        for n, v in facts
     ]
-
-
-def _score(answer: Answer | None) -> str:
-    return f"{answer.body.metric.upper()} {answer.score}" if answer else "score unknown"
-
-
-def _who(message: Message) -> str:
-    person = message.answer.body.person if message.answer else None
-    named = (person.name or person.id or person.email) if person else None
-    who = escaped(named or message.case.customer_ref[:8], LONGEST_FIELD)
-    return who if message.case.verified else f"{who} (unverified)"

@@ -1,55 +1,147 @@
-"""Whether an alert may go to an address: https, and nowhere inside our own network.
+"""Whether an alert may go to an address, and a connection to exactly the address that was checked.
 
-What is still missing for reliability.md S16: the connection is made by name after this check, so a name
-server that changes its answer in between is not caught; the address checked is not yet pinned.
+The name is resolved once for a connection, all of its addresses must be public, and the connection is made
+to one of those that were checked: a name server that changes its answer in between changes nothing. TLS
+still verifies the certificate for the name. Mail servers are the operator's own and are not guarded.
 """
 
 import asyncio
 import ipaddress
 import socket
-from urllib.parse import urlsplit
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpcore
+
+Resolve = Callable[[str], Awaitable[Sequence[str]]]
+"""The addresses of a host name. Raises OSError or UnicodeError."""
+
+_LOOKUPS_AT_ONCE = 64
+_LOOKUP_SECONDS = 5.0
 
 
 class Forbidden(Exception):
     """The address may not be called. The text says why and is safe to show."""
 
 
-async def check_target(url: str, *, allow_private: bool, timeout_seconds: float = 5) -> None:
-    """Raises Forbidden. Every address that the name stands for must be a public one."""
-    parts = urlsplit(url)
-    host = parts.hostname
-    if not host or parts.username is not None or parts.password is not None:
-        raise Forbidden("the target's address names no host, or carries credentials")
-    if parts.scheme != "https" and not (allow_private and parts.scheme == "http"):
+def check_url(url: httpcore.URL, *, allow_private: bool, ports: Iterable[int] = (443,)) -> None:
+    """Raises Forbidden for what can be told without a name server: the scheme and the port."""
+    if not url.host:
+        raise Forbidden("the target's address names no host")
+    if url.scheme != b"https" and not (allow_private and url.scheme == b"http"):
         raise Forbidden("the target must be https")
-    if allow_private:
-        return
-    if (parts.port or 443) != 443:
-        raise Forbidden("the target's port must be 443")
-    for address in await _addresses(host, timeout_seconds):
-        if not is_public(address):
-            raise Forbidden("the target resolves to an address that is not public")
+    if not allow_private and (url.port or 443) not in ports:
+        raise Forbidden("the target's port is not one that alerts may go to")
 
 
 def is_public(text: str) -> bool:
     """Whether an IP address is one of the open internet, also when it is wrapped in IPv6."""
     address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        inside = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inside is not None:
-            return is_public(str(inside)) and address.ipv4_mapped is not None
-        if address in _NAT64:
-            return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
-    return address.is_global and not address.is_multicast and not address.is_reserved
+    if isinstance(address, ipaddress.IPv4Address):
+        return address.is_global and not any(address in network for network in _NOT_PUBLIC_V4)
+    if address.ipv4_mapped is not None:
+        return is_public(str(address.ipv4_mapped))
+    if address in _NAT64:
+        return is_public(str(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)))
+    return address in _UNICAST and address.is_global and not any(address in net for net in _NOT_PUBLIC_V6)
 
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_UNICAST = ipaddress.IPv6Network("2000::/3")
+# What `is_global` of some Python versions lets pass: multicast, class E, relays and tunnels, documentation.
+_NOT_PUBLIC_V4 = [
+    ipaddress.IPv4Network(net) for net in ("192.0.0.0/24", "192.88.99.0/24", "224.0.0.0/4", "240.0.0.0/4")
+]
+_NOT_PUBLIC_V6 = [
+    ipaddress.IPv6Network(net)
+    for net in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16")
+]
 
 
-async def _addresses(host: str, timeout_seconds: float) -> set[str]:
+def is_own(text: str) -> bool:
+    """Whether an address is one of this machine's: a packet to it would leave from itself. Sends nothing."""
+    address = text.partition("%")[0]
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
-        async with asyncio.timeout(timeout_seconds):
-            found = await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError, TimeoutError) as error:
-        raise Forbidden("the target's name does not resolve") from error
-    return {str(entry[4][0]) for entry in found}
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((address, 443))
+            return bool(probe.getsockname()[0] == address)
+    except OSError:
+        return False
+
+
+class Resolver:
+    """Names by the system's resolver, in threads of its own, one lookup of a name at a time.
+
+    A name server that hangs keeps one thread for each of its names, and nobody else waits for those.
+    """
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="resolve")
+        self._asked: dict[str, asyncio.Future[list[str]]] = {}
+
+    async def __call__(self, host: str) -> list[str]:
+        asked = self._asked.get(host)
+        if asked is None:
+            loop = asyncio.get_running_loop()
+            asked = loop.run_in_executor(self._threads, _look_up, host)
+            self._asked[host] = asked
+            asked.add_done_callback(lambda future: self._answered(host, future))
+        return await asyncio.shield(asked)
+
+    def _answered(self, host: str, future: "asyncio.Future[list[str]]") -> None:
+        self._asked.pop(host, None)
+        if not future.cancelled():
+            future.exception()  # whoever still waits has it; nobody may
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _look_up(host: str) -> list[str]:
+    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class GuardedBackend(httpcore.AsyncNetworkBackend):
+    """Connects to public addresses only, and to those that it checked."""
+
+    def __init__(self, resolve: Resolve, *, allow_private: bool) -> None:
+        self._resolve = resolve
+        self._allow_private = allow_private
+        self._inner = httpcore.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the interface of httpcore
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore.AsyncNetworkStream:
+        """Raises Forbidden, or what httpcore raises for a connection that fails."""
+        failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
+        for address in await self.addresses(host):
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or Forbidden("the target's name does not resolve")
+
+    async def addresses(self, host: str) -> list[str]:
+        """Those of a host, once all of them are known to be allowed. Raises Forbidden."""
+        try:
+            found = [str(ipaddress.ip_address(host.strip("[]")))]
+        except ValueError:
+            found = await self._resolved(host)
+        if not self._allow_private and not all(is_public(one) and not is_own(one) for one in found):
+            raise Forbidden("the target resolves to an address that is not public")
+        return found
+
+    async def _resolved(self, host: str) -> list[str]:
+        try:
+            async with asyncio.timeout(_LOOKUP_SECONDS):
+                return list(await self._resolve(host))
+        except (OSError, UnicodeError) as error:  # a TimeoutError is an OSError
+            raise Forbidden("the target's name does not resolve") from error

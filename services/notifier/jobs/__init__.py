@@ -1,6 +1,10 @@
-"""What the clock starts: sending alerts, and waking cases whose snooze is over."""
+"""What the clock starts: sending alerts, waking cases, counting, watching scores, and the weekly report."""
 
 from services.notifier.jobs.clock import Clock
 from services.notifier.jobs.delivering import DeliveryLoop
+from services.notifier.jobs.figures import CaseFigures
+from services.notifier.jobs.lanes import Lanes, lanes_of
+from services.notifier.jobs.watching import Watch
+from services.notifier.jobs.weekly import WeeklyReport
 
-__all__ = ["Clock", "DeliveryLoop"]
+__all__ = ["CaseFigures", "Clock", "DeliveryLoop", "Lanes", "Watch", "WeeklyReport", "lanes_of"]

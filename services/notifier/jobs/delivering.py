@@ -4,17 +4,19 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
 
-from services.notifier.channels import BUILDERS, Attempt, Message, Sender
-from services.notifier.domain import Breaker, delay_after
-from services.notifier.settings import Alerts, NotifierSettings
-from services.notifier.store import answers, cases, customers, deliveries
-from services.notifier.store.deliveries import Claimed, Result, State, Target
+from services.notifier.channels import Attempt, Message, Shop
+from services.notifier.jobs.composing import compose
+from services.notifier.jobs.lanes import Lanes
+from services.notifier.settings import NotifierSettings
+from services.notifier.store import channels, claims, digests
+from services.notifier.store.claims import Claimed, Result
+from services.notifier.store.deliveries import State, Target
 from shared.db import Database, Session
 from shared.ops import metrics
 from shared.ops.logs import log
@@ -23,40 +25,30 @@ _log = log("notifier")
 
 _IDLE_SECONDS = 1.0
 _DRAIN_SECONDS = 2.5
+_DIGEST_TITLE = "more alerts in ten minutes"
 
 
 class DeliveryLoop:
     """Claims what is due, sends it outside of any transaction, and writes down how it went.
 
-    One round is one transaction: results of finished attempts, the next claims, and what their messages
-    say. Every replica runs the loop; a claim is a lease, so two never hold the same delivery.
+    One round is one transaction: results of finished attempts, what is put off or gathered into a digest,
+    the next claims, and what their messages say. Every replica runs the loop; a claim is a lease, so two
+    never hold the same delivery. Each channel has a lane of its own, so none waits for another's receiver.
     """
 
     def __init__(
-        self,
-        database: Database,
-        sender: Sender,
-        alerts: Mapping[str, Alerts],
-        settings: NotifierSettings,
+        self, database: Database, lanes: Lanes, shops: Mapping[str, Shop], settings: NotifierSettings
     ) -> None:
         self._database = database
-        self._sender = sender
-        self._channels = {
-            (store, name): channel
-            for store, section in alerts.items()
-            for name, channel in section.targets.items()
-        }
+        self._lanes = lanes
+        self._shops = shops
         self._settings = settings
-        self._breakers = {
-            target: Breaker(
-                first_seconds=30 * settings.retry_scale, longest_seconds=300 * settings.retry_scale
-            )
-            for target in self._channels
-        }
+        self._singles = {target: lane.singles for target, lane in lanes.items() if lane.singles}
         self._bell = asyncio.Event()
         self._stopping = False
         self._sends: dict[asyncio.Task[None], Claimed] = {}
         self._results: list[Result] = []
+        self._pauses: dict[Target, float] = {}
 
     def ring(self) -> None:
         """There may be something to send."""
@@ -94,148 +86,99 @@ class DeliveryLoop:
     async def _round(self) -> float:
         """Record, claim, start sending. Returns how long there is nothing to do, unless the bell rings."""
         now = time.monotonic()
-        free = self._free(now)
+        free = self._lanes.free(now)
         results, self._results = self._results, []
-        token = uuid4().hex
+        pauses, self._pauses = self._pauses, {}
         try:
             async with self._database.transaction() as session:
-                await deliveries.do_not_wait_for_disk(session)
-                await deliveries.record(session, results)
-                claimed = await deliveries.claim(
+                await claims.do_not_wait_for_disk(session)
+                await claims.record(session, results)
+                await channels.pause(session, pauses)
+                await digests.put_off(session, self._lanes.quiet())
+                free, crowded = await self._gather(session, free)
+                claimed = await claims.claim(
                     session,
                     free,
-                    most=self._settings.sends_in_flight - len(self._sends),
-                    token=token,
+                    token=uuid4().hex,
                     lease_seconds=self._settings.lease_seconds,
+                    crowded=crowded,
                 )
-                messages = await self._messages(session, claimed)
-                left = {target for target, count in self._left(free, claimed).items() if count}
-                wait = await deliveries.seconds_to_next(session, left) if left else None
+                messages = await compose(session, claimed, self._shops)
+                left = self._left(free, claimed)
+                wait = await claims.seconds_to_next(session, left) if left else None
         except BaseException:
             self._results = results + self._results
+            self._pauses = pauses | self._pauses
             raise
         send_until = now + self._settings.lease_seconds - self._settings.send_timeout_seconds
         for delivery in claimed:
-            task = asyncio.create_task(self._send(delivery, messages.get(delivery.delivery_id), send_until))
-            self._sends[task] = delivery
-            task.add_done_callback(self._sent)
+            self._start(delivery, messages[delivery.delivery_id], send_until)
+        self._lanes.tell(now)
         return self._pause(now, wait)
 
-    def _free(self, now: float) -> dict[Target, int]:
-        """How many more deliveries of each target may be on their way, as far as it alone is concerned."""
-        busy = Counter((delivery.store, delivery.channel) for delivery in self._sends.values())
-        most = self._settings.sends_per_target
-        free: dict[Target, int] = {}
-        # In another order each time, so that when room is scarce no target is always served last.
-        for target in random.sample(list(self._channels), len(self._channels)):
-            count = self._breakers[target].free(now, in_flight=busy[target], most=most)
-            if count > 0:
-                free[target] = count
-        return free
+    async def _gather(
+        self, session: Session, free: Mapping[Target, int]
+    ) -> tuple[dict[Target, int], Collection[Target]]:
+        """Digests for channels with too many alerts. What each then bears, and whose alerts all join."""
+        bears, crowded = dict(free), set()
+        asked = {target: singles for target, singles in self._singles.items() if target in free}
+        for target, left in sorted((await digests.crowded(session, asked)).items()):
+            joined = await digests.gather(session, target, _DIGEST_TITLE, self._singles[target])
+            if joined is None or left == 0:
+                crowded.add(target)
+            else:
+                bears[target] = min(bears[target], left)
+            if joined:
+                metrics.DELIVERIES.labels(self._lanes[target].kind, "digested").inc(joined)
+                _log.info("alerts.digested", store=target[0], channel=target[1], count=joined)
+        return bears, crowded
 
-    def _left(self, free: Mapping[Target, int], claimed: Sequence[Claimed]) -> dict[Target, int]:
+    def _left(self, free: Mapping[Target, int], claimed: Collection[Claimed]) -> set[Target]:
+        """Who would bear more than it was given."""
         taken = Counter((delivery.store, delivery.channel) for delivery in claimed)
-        return {target: count - taken[target] for target, count in free.items()}
+        return {target for target, count in free.items() if count > taken[target]}
 
     def _pause(self, now: float, next_due: float | None) -> float:
-        opening = [breaker.opens_in(now) for breaker in self._breakers.values()]
-        soonest = min((seconds for seconds in opening if seconds > 0), default=_IDLE_SECONDS)
-        waits = (_IDLE_SECONDS, soonest, _IDLE_SECONDS if next_due is None else next_due)
-        return max(0.005, min(waits))
+        waits = (_IDLE_SECONDS, self._lanes.soonest_opening(now), next_due)
+        return max(0.005, min(wait for wait in waits if wait is not None))
 
-    async def _messages(self, session: Session, claimed: Sequence[Claimed]) -> dict[str, Message]:
-        if not claimed:
-            return {}
-        held = await cases.by_ids(session, (delivery.case_id for delivery in claimed))
-        told = await answers.read(session, {(d.store, d.response_id) for d in claimed})
-        known = await customers.known(session, {(c.store, c.customer_ref) for c in held.values()})
-        found = {}
-        for delivery in claimed:
-            case = held[delivery.case_id]
-            customer = known.get((case.store, case.customer_ref), customers.Customer())
-            found[delivery.delivery_id] = Message(
-                id=delivery.delivery_id,
-                reason=delivery.reason,
-                created_at=delivery.created_at,
-                case=case,
-                answer=told.get((delivery.store, delivery.response_id)),
-                tier=customer.tier,
-                tags=customer.tags,
-                case_url=f"{self._settings.base_url}/v1/cases/{case.case_id}",
-                traceparent=delivery.traceparent,
-            )
-        return found
+    def _start(self, delivery: Claimed, message: Message, send_until: float) -> None:
+        self._lanes[delivery.store, delivery.channel].busy += 1
+        task = asyncio.create_task(self._send(delivery, message, send_until))
+        self._sends[task] = delivery
+        task.add_done_callback(self._sent)
 
-    async def _send(self, delivery: Claimed, message: Message | None, send_until: float) -> None:
+    async def _send(self, delivery: Claimed, message: Message, send_until: float) -> None:
         """One attempt. Its result is written down in the next round."""
-        if message is None or time.monotonic() >= send_until:
+        if time.monotonic() >= send_until:
             return  # paused for so long that the lease may be somebody else's: they send it
-        target = (delivery.store, delivery.channel)
-        channel = self._channels[target]
+        lane = self._lanes[delivery.store, delivery.channel]
         try:
-            request = BUILDERS[channel.kind](message, channel, datetime.now(UTC))
+            attempt = await lane.outlet.send(message, datetime.now(UTC))
         except Exception as error:  # a message that cannot be built must not stop the others
-            attempt = Attempt(None, 0.0, error=f"not built: {type(error).__name__}")
-        else:
-            attempt = await self._sender.send(channel.url, request)
-        result = self._result(delivery, attempt)
-        self._results.append(result)
-        self._tell(delivery, attempt, result)
-
-    def _result(self, delivery: Claimed, attempt: Attempt) -> Result:
-        breaker = self._breakers[delivery.store, delivery.channel]
-        wait: float | None = None
-        if attempt.accepted:
-            breaker.success()
-            state = State.SENT
-        else:
-            if not attempt.gone:
-                breaker.failure(time.monotonic())
-                wait = delay_after(
-                    delivery.attempt,
-                    luck=random.random(),
-                    retry_after_seconds=attempt.retry_after_seconds,
-                    scale=self._settings.retry_scale,
-                )
-            state = State.DEAD if wait is None else State.PENDING
-        return Result(
-            delivery_id=delivery.delivery_id,
-            token=delivery.token,
-            state=state,
-            wait_seconds=wait or 0.0,
-            status=attempt.status,
-            milliseconds=int(attempt.seconds * 1000),
-            reply=attempt.reply,
-            error=attempt.error,
-        )
-
-    def _tell(self, delivery: Claimed, attempt: Attempt, result: Result) -> None:
-        kind = self._channels[delivery.store, delivery.channel].kind
-        outcome = {State.SENT: "sent", State.DEAD: "dead"}.get(result.state, "failed")
-        metrics.NOTIFICATIONS.labels(kind, outcome).inc()
-        metrics.NOTIFICATION_DURATION.labels(kind).observe(attempt.seconds)
-        if attempt.accepted:
-            age = (datetime.now(UTC) - delivery.received_at).total_seconds()
-            metrics.PIPELINE_LATENCY.labels("notified").observe(max(0.0, age))
-        parts = delivery.traceparent.split("-")
-        with structlog.contextvars.bound_contextvars(correlation_id=parts[1] if len(parts) == 4 else ""):
-            say = _log.info if attempt.accepted else _log.warning
-            say(
-                f"alert.{outcome}",
+            _log.error("delivery.broke", delivery_id=delivery.delivery_id, exc_info=error)
+            attempt = Attempt(None, 0.0, error=f"not built: {type(error).__name__}", final=True)
+        now = time.monotonic()
+        state, wait = lane.judge(attempt, delivery.attempt, now)
+        if pause := lane.opens_in(now):
+            self._pauses[lane.target] = pause
+        self._results.append(
+            Result(
                 delivery_id=delivery.delivery_id,
-                case_id=delivery.case_id,
-                store=delivery.store,
-                channel=delivery.channel,
-                attempt=delivery.attempt,
+                token=delivery.token,
+                state=state,
+                wait_seconds=wait,
                 status=attempt.status,
-                seconds=round(attempt.seconds, 3),
-                reason=attempt.error or delivery.reason,
+                milliseconds=int(attempt.seconds * 1000),
+                reply=attempt.reply,
+                error=attempt.error,
             )
+        )
+        _tell(delivery, lane.kind, attempt, state)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
-        self._sends.pop(task, None)
-        if not task.cancelled() and (error := task.exception()):
-            _log.error("delivery.broke", exc_info=error)
+        delivery = self._sends.pop(task)
+        self._lanes[delivery.store, delivery.channel].busy -= 1
         self._bell.set()
 
     async def _drain(self) -> None:
@@ -248,7 +191,38 @@ class DeliveryLoop:
         tokens = {delivery.token for delivery in waiting.values()}
         try:
             async with self._database.transaction() as session:
-                await deliveries.record(session, self._results)
-                await deliveries.let_go(session, tokens)
+                await claims.record(session, self._results)
+                await claims.let_go(session, tokens)
         except Exception as error:  # the leases run out by themselves
             _log.warning("deliveries.not_let_go", count=len(waiting), exc_info=error)
+
+
+def _tell(delivery: Claimed, kind: str, attempt: Attempt, state: State) -> None:
+    """The attempt as metrics, and as a line of the log."""
+    outcome = {State.SENT: "sent", State.DEAD: "dead"}.get(state, "failed")
+    metrics.DELIVERIES.labels(kind, outcome).inc()
+    metrics.DELIVERY_ATTEMPT.labels(kind).observe(attempt.seconds)
+    if attempt.accepted:
+        now = datetime.now(UTC)
+        made = (now - delivery.created_at).total_seconds()
+        metrics.DELIVERY_DURATION.labels(kind).observe(max(0.0, made))
+        if delivery.case_id is not None:
+            age = (now - delivery.received_at).total_seconds()
+            metrics.PIPELINE_LATENCY.labels("notified").observe(max(0.0, age))
+        elif delivery.reason == "digest":
+            metrics.DIGESTS.labels(kind).inc()
+    parts = delivery.traceparent.split("-")
+    with structlog.contextvars.bound_contextvars(correlation_id=parts[1] if len(parts) == 4 else ""):
+        say = _log.info if attempt.accepted else _log.warning
+        say(
+            f"alert.{outcome}",
+            delivery_id=delivery.delivery_id,
+            case_id=delivery.case_id,
+            notice_id=delivery.notice_id,
+            store=delivery.store,
+            channel=delivery.channel,
+            attempt=delivery.attempt,
+            status=attempt.status,
+            seconds=round(attempt.seconds, 3),
+            reason=attempt.error or delivery.reason,
+        )

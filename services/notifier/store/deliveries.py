@@ -1,4 +1,4 @@
-"""Alerts on their way: one row for (case, reason, channel), claimed under a lease on the database's clock."""
+"""Deliveries: one row for (case, reason, channel) or (notice, channel), made, called off, replayed, shown."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,8 @@ class State(StrEnum):
     SENT = "sent"
     DEAD = "dead"
     CANCELLED = "cancelled"
+    DIGESTED = "digested"
+    """Told in a digest instead, together with others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +41,16 @@ class New:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A delivery that is ours until the lease runs out. `attempt`: 1 for the first."""
-
-    delivery_id: str
-    store: str
-    case_id: str
-    reason: str
-    channel: str
-    response_id: str
-    received_at: datetime
-    created_at: datetime
-    traceparent: str
-    attempt: int
-    token: str
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """How an attempt ended. `wait_seconds`: until the next one, when the delivery is still pending."""
-
-    delivery_id: str
-    token: str
-    """The lease under which it was made."""
-    state: State
-    wait_seconds: float
-    status: int | None
-    milliseconds: int
-    reply: str
-    error: str
-
-
-@dataclass(frozen=True, slots=True)
 class Delivery:
     """A delivery as people see it."""
 
     delivery_id: str
-    case_id: str
+    case_id: str | None
+    notice_id: str | None
+    digest_id: str | None
     reason: str
     channel: str
-    response_id: str
+    response_id: str | None
     state: State
     attempt: int
     created_at: datetime
@@ -148,117 +120,6 @@ async def _change_waiting(
     )
 
 
-async def do_not_wait_for_disk(session: Session) -> None:
-    """Commit before the disk has it: for what may be done twice, never for what must not be lost.
-
-    A PostgreSQL that crashes may forget the last moments of claims and results: the same deliveries are
-    then sent again under the same id, as after any crash between sending and recording.
-    """
-    await session.execute(text("SET LOCAL synchronous_commit TO off"))
-
-
-async def claim(
-    session: Session, free: dict[Target, int], *, most: int, token: str, lease_seconds: float
-) -> list[Claimed]:
-    """Take what is due, at most so many of each target; nobody else gets these until the lease is over."""
-    if not free or most <= 0:
-        return []
-    rows = await session.execute(
-        text("""WITH due AS (
-                    SELECT one.delivery_id
-                    FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[]), CAST(:free AS int[]))
-                         AS t(store, channel, free)
-                    CROSS JOIN LATERAL (
-                        SELECT d.delivery_id FROM notifier.deliveries d
-                        WHERE d.state = 'pending' AND d.store = t.store AND d.channel = t.channel
-                              AND d.next_at <= statement_timestamp()
-                        ORDER BY d.next_at LIMIT t.free FOR UPDATE SKIP LOCKED) one
-                    LIMIT :most)
-                UPDATE notifier.deliveries d
-                SET attempt = attempt + 1, lease_token = :token,
-                    next_at = clock_timestamp() + make_interval(secs => :lease)
-                FROM due WHERE d.delivery_id = due.delivery_id
-                RETURNING d.delivery_id, d.store, d.case_id, d.reason, d.channel, d.response_id,
-                          d.received_at, d.created_at, d.traceparent, d.attempt"""),
-        {
-            "stores": [store for store, _ in free],
-            "channels": [channel for _, channel in free],
-            "free": list(free.values()),
-            "most": most,
-            "token": token,
-            "lease": lease_seconds,
-        },
-    )
-    return [Claimed(**row._asdict(), token=token) for row in rows]
-
-
-async def seconds_to_next(session: Session, targets: Iterable[Target]) -> float | None:
-    """Until the next attempt of any of these targets is due; None when nothing waits."""
-    wanted = list(targets)
-    found = await session.execute(
-        text("""SELECT CAST(extract(epoch FROM min(one.next_at) - clock_timestamp()) AS float8)
-                FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[])) AS t(store, channel)
-                CROSS JOIN LATERAL (
-                    SELECT d.next_at FROM notifier.deliveries d
-                    WHERE d.state = 'pending' AND d.store = t.store AND d.channel = t.channel
-                    ORDER BY d.next_at LIMIT 1) one"""),
-        {"stores": [store for store, _ in wanted], "channels": [channel for _, channel in wanted]},
-    )
-    seconds: float | None = found.scalar_one()
-    return seconds
-
-
-async def record(session: Session, results: Sequence[Result]) -> set[str]:
-    """Write down how attempts ended; returns the deliveries that were still ours."""
-    if not results:
-        return set()
-    rows = await session.execute(
-        text("""WITH result AS (
-                    SELECT * FROM unnest(
-                        CAST(:ids AS text[]), CAST(:tokens AS text[]), CAST(:states AS text[]),
-                        CAST(:waits AS float8[]),
-                        CAST(:statuses AS int[]), CAST(:times AS int[]), CAST(:replies AS text[]),
-                        CAST(:errors AS text[])) AS r(id, token, state, wait, status, took, reply, error)
-                ), held AS (
-                    SELECT d.delivery_id FROM notifier.deliveries d JOIN result r ON d.delivery_id = r.id
-                    WHERE d.lease_token = r.token ORDER BY d.delivery_id FOR UPDATE OF d
-                )
-                UPDATE notifier.deliveries d
-                SET state = CASE WHEN d.state = 'cancelled' AND r.state <> 'sent' THEN d.state
-                                 ELSE r.state END,
-                    next_at = CASE WHEN r.state = 'pending'
-                                   THEN clock_timestamp() + make_interval(secs => r.wait) ELSE d.next_at END,
-                    settled_at = CASE WHEN r.state <> 'pending' THEN clock_timestamp() ELSE d.settled_at END,
-                    lease_token = NULL, last_status = r.status, last_milliseconds = r.took,
-                    last_reply = r.reply, last_error = r.error
-                FROM held JOIN result r ON r.id = held.delivery_id
-                WHERE d.delivery_id = held.delivery_id
-                RETURNING d.delivery_id"""),
-        {
-            "ids": [result.delivery_id for result in results],
-            "tokens": [result.token for result in results],
-            "states": [result.state.value for result in results],
-            "waits": [result.wait_seconds for result in results],
-            "statuses": [result.status for result in results],
-            "times": [result.milliseconds for result in results],
-            "replies": [result.reply for result in results],
-            "errors": [result.error for result in results],
-        },
-    )
-    return set(rows.scalars())
-
-
-async def let_go(session: Session, tokens: Iterable[str]) -> int:
-    """Give back what was claimed and not recorded, so that a successor need not wait for the lease."""
-    done = await session.execute(
-        text("""UPDATE notifier.deliveries
-                SET lease_token = NULL, next_at = clock_timestamp(), attempt = greatest(attempt - 1, 0)
-                WHERE state = 'pending' AND lease_token = ANY(CAST(:tokens AS text[]))"""),
-        {"tokens": list(tokens)},
-    )
-    return done.rowcount
-
-
 async def strand(session: Session, targets: Iterable[Target], *, after_seconds: float) -> int:
     """Declare dead what waits for a channel that is off or gone; returns how many."""
     wanted = list(targets)
@@ -287,15 +148,32 @@ async def replay(session: Session, store: str, delivery_id: str) -> State | None
     state = found.scalar_one_or_none()
     if state == State.DEAD:
         await session.execute(
-            text("""UPDATE notifier.deliveries SET state = 'pending', attempt = 0, settled_at = NULL,
-                           lease_token = NULL, next_at = clock_timestamp() WHERE delivery_id = :id"""),
-            {"id": delivery_id},
+            text(f"UPDATE notifier.deliveries SET {_AFRESH} WHERE delivery_id = :id"), {"id": delivery_id}
         )
     return State(state) if state else None
 
 
-_SHOWN = """delivery_id, case_id, reason, channel, response_id, state, attempt, created_at, next_at,
-    settled_at, last_status, last_milliseconds, last_reply, last_error"""
+async def replay_dead(session: Session, store: str, channel: str | None, *, most: int) -> list[Delivery]:
+    """Send dead deliveries of a channel (None: of all) again, the oldest first; returns them as they were."""
+    rows = await session.execute(
+        text(f"""WITH dead AS (
+                     SELECT * FROM notifier.deliveries WHERE store = :store AND state = 'dead'
+                            AND (CAST(:channel AS text) IS NULL OR channel = :channel)
+                     ORDER BY delivery_id LIMIT :most FOR UPDATE SKIP LOCKED),
+                 afresh AS (
+                     UPDATE notifier.deliveries d SET {_AFRESH}
+                     FROM dead WHERE d.delivery_id = dead.delivery_id)
+                 SELECT {_SHOWN} FROM dead ORDER BY delivery_id"""),
+        {"store": store, "channel": channel, "most": most},
+    )
+    return [_delivery(row) for row in rows]
+
+
+_AFRESH = """state = 'pending', attempt = 0, first_at = NULL, settled_at = NULL, lease_token = NULL,
+    next_at = clock_timestamp()"""
+
+_SHOWN = """delivery_id, case_id, notice_id, digest_id, reason, channel, response_id, state, attempt,
+    created_at, next_at, settled_at, last_status, last_milliseconds, last_reply, last_error"""
 
 
 async def one(session: Session, store: str, delivery_id: str) -> Delivery | None:
@@ -311,6 +189,14 @@ async def of_case(session: Session, case_id: str) -> list[Delivery]:
     rows = await session.execute(
         text(f"SELECT {_SHOWN} FROM notifier.deliveries WHERE case_id = :case_id ORDER BY delivery_id"),
         {"case_id": case_id},
+    )
+    return [_delivery(row) for row in rows]
+
+
+async def of_notice(session: Session, notice_id: str) -> list[Delivery]:
+    rows = await session.execute(
+        text(f"SELECT {_SHOWN} FROM notifier.deliveries WHERE notice_id = :notice ORDER BY delivery_id"),
+        {"notice": notice_id},
     )
     return [_delivery(row) for row in rows]
 

@@ -102,6 +102,13 @@ async def add(
     return added.rowcount > 0
 
 
+def trial(store: str, channel: str, who: str) -> New:
+    """The notice by which somebody sees that a channel works. It passes quiet hours."""
+    title = f"Test of the channel {channel}"
+    detail = {"text": "Alerts of unhappy customers will arrive here.", "facts": {"Sent by": who}}
+    return New(f"test:{store}:{channel}:{new_id()}", store, Kind.TEST, title, detail, "/inbox", urgent=True)
+
+
 async def by_ids(session: Session, notice_ids: Sequence[str]) -> dict[str, Notice]:
     if not notice_ids:
         return {}

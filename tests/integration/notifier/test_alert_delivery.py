@@ -3,76 +3,24 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import orjson
 import pytest
-from notifier_desk import SECRET, Desk, webhook
+from notifier_desk import Desk
 from notifier_receiver import Receiver, answer, endless, garbage, hang, redirect
-from standardwebhooks import Webhook
+from notifier_sending import check, delivering, sections, settled, webhooks
 
-from services.notifier.channels import Sender
-from services.notifier.jobs import DeliveryLoop
-from services.notifier.settings import Alerts, NotifierSettings
-from services.notifier.store import deliveries
-from services.notifier.store.deliveries import Result, State
+from services.notifier.store import claims, deliveries
+from services.notifier.store.claims import Result
+from services.notifier.store.deliveries import State
 from shared.db import Database
-
-HASTY: dict[str, Any] = {
-    "retry_scale": 0.00001,
-    "send_timeout_seconds": 0.4,
-    "connect_timeout_seconds": 0.4,
-    "lease_seconds": 6,
-    "allow_private_targets": True,
-    "public_url": "https://feedback.example",
-}
-
-
-def channels(**urls: str) -> Alerts:
-    return Alerts.model_validate({"channels": {name: webhook(url) for name, url in urls.items()}})
-
-
-@asynccontextmanager
-async def delivering(desk: Desk, **given: Any) -> AsyncIterator[DeliveryLoop]:
-    settings = NotifierSettings(**{**HASTY, **given})
-    sender = Sender(
-        connections=settings.sends_in_flight,
-        connect_seconds=settings.connect_timeout_seconds,
-        total_seconds=settings.send_timeout_seconds,
-        allow_private=settings.allow_private_targets,
-    )
-    async with sender:
-        loop = DeliveryLoop(desk.database, sender, {desk.store: desk.alerts}, settings)
-        task = asyncio.create_task(loop.run())
-        try:
-            yield loop
-        finally:
-            await loop.stop()
-            await asyncio.wait_for(task, 5)
-
-
-async def settled(desk: Desk, state: str, *, count: int = 1, seconds: float = 20) -> list[dict[str, Any]]:
-    async with asyncio.timeout(seconds):
-        while True:
-            rows = await desk.deliveries()
-            if sum(row["state"] == state for row in rows) >= count:
-                return rows
-            await asyncio.sleep(0.01)
-
-
-def check(hit: Any) -> dict[str, Any]:
-    """The payload of a request, verified with the official library."""
-    payload: dict[str, Any] = Webhook(SECRET).verify(hit.body, hit.headers)
-    return payload
 
 
 class TestADelivery:
     async def test_is_a_signed_webhook_with_case_answer_and_customer(self, desk: Desk) -> None:
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.standing(tier="Gold"))
             await desk.apply(desk.submitted(2, comment="It came <late>", touchpoint="post_delivery"))
             async with delivering(desk):
@@ -96,7 +44,7 @@ class TestADelivery:
             "tier": "Gold",
             "tags": ["vip"],
         }
-        assert payload["data"]["links"]["case"] == f"https://feedback.example/v1/cases/{case['case_id']}"
+        assert payload["data"]["links"]["case"] == f"https://feedback.example/inbox/{case['case_id']}"
         assert (row["attempt"], row["last_status"], row["last_reply"]) == (1, 200, "thanks")
 
     async def test_is_tried_again_under_the_same_id_until_somebody_takes_it(self, desk: Desk) -> None:
@@ -109,7 +57,7 @@ class TestADelivery:
                 garbage,
                 answer(200),
             ]
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.submitted(2))
             async with delivering(desk):
                 [row] = await settled(desk, "sent")
@@ -124,7 +72,7 @@ class TestADelivery:
 
     async def test_is_dead_after_the_last_try_and_can_be_sent_again(self, desk: Desk) -> None:
         async with Receiver([answer(500, b"no\x07pe" + b"y" * 500)]) as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.submitted(2))
             async with delivering(desk) as loop:
                 [row] = await settled(desk, "dead")
@@ -141,7 +89,7 @@ class TestADelivery:
 
     async def test_to_a_receiver_that_is_gone_is_dead_at_once(self, desk: Desk) -> None:
         async with Receiver([answer(410)]) as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.submitted(2))
             async with delivering(desk):
                 await settled(desk, "dead")
@@ -149,7 +97,7 @@ class TestADelivery:
 
     async def test_reads_no_more_of_an_endless_reply_than_it_needs(self, desk: Desk) -> None:
         async with Receiver([endless]) as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.submitted(2))
             async with delivering(desk):
                 [row] = await settled(desk, "sent")
@@ -157,16 +105,16 @@ class TestADelivery:
 
     async def test_goes_to_no_private_address_unless_told(self, desk: Desk) -> None:
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url.replace("http:", "https:"))
+            desk.alerts = webhooks(alerts=receiver.url.replace("http:", "https:"))
             await desk.apply(desk.submitted(2))
             async with delivering(desk, allow_private_targets=False):
                 [row] = await settled(desk, "dead")
         assert receiver.hits == []
-        assert row["last_error"] == "the target's port must be 443"
+        assert row["last_error"] == "the target's port is not one that alerts may go to"
 
     async def test_of_a_waiting_comment_is_sent_with_it(self, desk: Desk) -> None:
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             async with delivering(desk) as loop:
                 await desk.apply(desk.submitted(2, complete=False))
                 loop.ring()
@@ -180,7 +128,7 @@ class TestADelivery:
 
     async def test_of_a_comment_that_never_comes_is_sent_after_90_seconds(self, desk: Desk) -> None:
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             desk.now = datetime.now(UTC) - timedelta(seconds=88.5)
             await desk.apply(desk.submitted(2, complete=False))
             started = time.monotonic()
@@ -190,7 +138,7 @@ class TestADelivery:
 
     async def test_is_not_sent_for_an_answer_that_was_retracted(self, desk: Desk) -> None:
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.one_by_one([desk.submitted(2), desk.retracted()])
             async with delivering(desk):
                 await asyncio.sleep(0.3)
@@ -202,11 +150,11 @@ class TestALease:
         self, desk: Desk
     ) -> None:
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.submitted(2))
             async with desk.database.transaction() as session:
-                [claimed] = await deliveries.claim(
-                    session, {(desk.store, "alerts"): 9}, most=9, token="dead", lease_seconds=1
+                [claimed] = await claims.claim(
+                    session, {(desk.store, "alerts"): 9}, token="dead", lease_seconds=1
                 )
             claimed_at = time.monotonic()
             async with delivering(desk):
@@ -221,20 +169,20 @@ class TestALease:
         await desk.apply(desk.submitted(2))
         free = {(desk.store, "alerts"): 9}
         async with desk.database.transaction() as session:
-            [mine] = await deliveries.claim(session, free, most=9, token="mine", lease_seconds=0)
+            [mine] = await claims.claim(session, free, token="mine", lease_seconds=0)
         await asyncio.sleep(0.01)
         async with desk.database.transaction() as session:
-            await deliveries.claim(session, free, most=9, token="theirs", lease_seconds=60)
+            await claims.claim(session, free, token="theirs", lease_seconds=60)
         late = Result(mine.delivery_id, "mine", State.SENT, 0, 200, 5, "", "")
         async with desk.database.transaction() as session:
-            assert await deliveries.record(session, [late]) == set()
+            assert await claims.record(session, [late]) == set()
 
         [row] = await desk.deliveries()
         assert (row["state"], row["lease_token"]) == ("pending", "theirs")
 
     async def test_is_let_go_when_the_process_stops(self, desk: Desk) -> None:
         async with Receiver([hang]) as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(desk.submitted(2))
             async with delivering(desk, send_timeout_seconds=20, lease_seconds=60):
                 await receiver.wait_for(1)
@@ -245,14 +193,10 @@ class TestALease:
     async def test_of_a_cancelled_alert_on_its_way_still_records_that_it_arrived(self, desk: Desk) -> None:
         await desk.apply(desk.submitted(2))
         async with desk.database.transaction() as session:
-            [mine] = await deliveries.claim(
-                session, {(desk.store, "alerts"): 9}, most=9, token="mine", lease_seconds=60
-            )
+            [mine] = await claims.claim(session, {(desk.store, "alerts"): 9}, token="mine", lease_seconds=60)
         await desk.apply(desk.retracted())
         async with desk.database.transaction() as session:
-            await deliveries.record(
-                session, [Result(mine.delivery_id, "mine", State.SENT, 0, 200, 5, "", "")]
-            )
+            await claims.record(session, [Result(mine.delivery_id, "mine", State.SENT, 0, 200, 5, "", "")])
 
         [row] = await desk.deliveries()
         assert row["state"] == "sent"
@@ -262,7 +206,7 @@ class TestSideBySide:
     async def test_two_replicas_send_each_alert_once(self, desk: Desk) -> None:
         patient = {"send_timeout_seconds": 10, "lease_seconds": 30}
         async with Receiver() as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(*(desk.submitted(1, response_id=f"r{n}", customer=f"c{n}") for n in range(200)))
             async with delivering(desk, **patient), delivering(desk, **patient):
                 await settled(desk, "sent", count=200)
@@ -270,7 +214,7 @@ class TestSideBySide:
 
     async def test_a_hung_receiver_does_not_delay_another(self, desk: Desk) -> None:
         async with Receiver([hang]) as hung, Receiver() as healthy:
-            desk.alerts = channels(hung=hung.url, healthy=healthy.url)
+            desk.alerts = webhooks(hung=hung.url, healthy=healthy.url)
             async with delivering(desk, send_timeout_seconds=5, lease_seconds=30, retry_scale=1) as loop:
                 await desk.apply(
                     *(desk.submitted(1, response_id=f"a{n}", customer=f"a{n}") for n in range(100))
@@ -290,7 +234,7 @@ class TestSideBySide:
 
     async def test_a_breaker_spares_a_dead_target_and_lets_one_through_later(self, desk: Desk) -> None:
         async with Receiver([answer(500)]) as receiver:
-            desk.alerts = channels(alerts=receiver.url)
+            desk.alerts = webhooks(alerts=receiver.url)
             await desk.apply(*(desk.submitted(1, response_id=f"r{n}", customer=f"c{n}") for n in range(100)))
             async with delivering(desk, retry_scale=1, sends_per_target=5):
                 await asyncio.sleep(1)
@@ -299,9 +243,7 @@ class TestSideBySide:
 
     async def test_slack_gets_blocks(self, desk: Desk) -> None:
         async with Receiver() as receiver:
-            desk.alerts = Alerts.model_validate(
-                {"channels": {"chat": {"kind": "slack", "url": receiver.url}}}
-            )
+            desk.alerts = sections(chat={"kind": "slack", "url": receiver.url})
             await desk.apply(desk.submitted(2, comment="<!channel> it & that"))
             async with delivering(desk):
                 await settled(desk, "sent")

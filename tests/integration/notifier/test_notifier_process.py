@@ -171,7 +171,7 @@ class TestTheProcess:
             [line] = [line for line in log.splitlines() if f'"{fact}"' in line]
             assert traceparent.split("-")[1] in line, "one word must lead from the answer to the alert"
         assert "Canary" not in log
-        assert 'closeloop_notifications_total{channel="webhook",outcome="sent"} 1.0' in metrics
+        assert 'closeloop_deliveries_total{channel="webhook",result="sent"} 1.0' in metrics
         assert 'closeloop_pipeline_latency_seconds_count{stage="notified"} 1.0' in metrics
         assert 'closeloop_cases_opened_total{priority="normal"} 1.0' in metrics
 

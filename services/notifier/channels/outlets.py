@@ -1,0 +1,144 @@
+"""A channel of a store, ready to send: opened at boot, each with connections of its own."""
+
+import asyncio
+import ssl
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self
+
+import certifi
+
+from services.notifier.channel_settings import Channel, Kind, SendingSettings, is_mailbox
+from services.notifier.channels import mail, slack, webhook
+from services.notifier.channels.attempt import Attempt
+from services.notifier.channels.message import Message
+from services.notifier.channels.request import Build, Unbuildable
+from services.notifier.channels.samples import samples
+from services.notifier.channels.sending import HttpLimits, HttpSender
+from services.notifier.channels.smtp import MailSender
+from services.notifier.channels.target import Resolve, Resolver
+from services.notifier.channels.templates import BodyTemplate
+
+Place = tuple[str, str]
+"""(store, channel)"""
+
+
+class Outlet(Protocol):
+    """`most`: how many attempts it bears at once."""
+
+    most: int
+
+    async def send(self, message: Message, now: datetime) -> Attempt:
+        """One attempt. Never raises for what a receiver does, nor for a message that cannot be built."""
+
+    async def close(self) -> None: ...
+
+
+class HttpOutlet:
+    def __init__(self, build: Build, sender: HttpSender, most: int) -> None:
+        self.most = most
+        self._build = build
+        self._sender = sender
+
+    async def send(self, message: Message, now: datetime) -> Attempt:
+        try:
+            request = self._build(message, now)
+        except Unbuildable as error:
+            return Attempt(None, 0.0, error=str(error), final=True)
+        return await self._sender.post(request)
+
+    async def close(self) -> None:
+        await self._sender.close()
+
+
+class MailOutlet:
+    def __init__(self, channel: Channel, settings: SendingSettings, tls: ssl.SSLContext) -> None:
+        self.most = settings.smtp_connections
+        self._to = channel.mailboxes
+        self._to_owner = channel.to_owner
+        self._from = settings.smtp_from
+        self._sender = MailSender(settings, tls)
+
+    async def send(self, message: Message, now: datetime) -> Attempt:
+        to = list(self._to)
+        owner = message.owner if self._to_owner else None
+        if owner and is_mailbox(owner) and owner.casefold() not in (known.casefold() for known in to):
+            to.append(owner)
+        if not to:
+            return Attempt(None, 0.0, error="nobody to write to: it has no owner with an address", final=True)
+        return await self._sender.send(mail.compose(message, self._from, to, now), to)
+
+    async def close(self) -> None:
+        """It keeps nothing open."""
+
+
+class Outlets(Mapping[Place, Outlet]):
+    """The outlets of all channels that are on. Use it as `async with outlets:`."""
+
+    def __init__(
+        self,
+        channels: Mapping[Place, Channel],
+        settings: SendingSettings,
+        folder: Path,
+        resolve: Resolve | None = None,
+    ) -> None:
+        """`folder`: where templates are looked for. Raises TemplateMistake."""
+        self._resolver = Resolver()
+        tls = _trust(settings.ca_file)
+        limits = HttpLimits(
+            connections=settings.sends_per_target,
+            connect_seconds=settings.connect_timeout_seconds,
+            total_seconds=settings.send_timeout_seconds,
+            allow_private=settings.allow_private_targets,
+            ports=settings.ports,
+            tls=tls,
+            resolve=resolve or self._resolver,
+        )
+        self._outlets: dict[Place, Outlet] = {}
+        for place, channel in channels.items():
+            if channel.kind is Kind.EMAIL:
+                self._outlets[place] = MailOutlet(channel, settings, tls)
+            else:
+                build = slack.build if channel.kind is Kind.SLACK else _webhook(channel, folder)
+                self._outlets[place] = HttpOutlet(build, HttpSender(channel.url, limits), limits.connections)
+
+    def __getitem__(self, place: Place) -> Outlet:
+        return self._outlets[place]
+
+    def __iter__(self) -> Iterator[Place]:
+        return iter(self._outlets)
+
+    def __len__(self) -> int:
+        return len(self._outlets)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await asyncio.gather(*(outlet.close() for outlet in self._outlets.values()))
+        self._resolver.close()
+
+
+def prove_template(channel: Channel, folder: Path) -> BodyTemplate | None:
+    """The channel's template once it made JSON of every sample. Raises TemplateMistake."""
+    if channel.template is None:
+        return None
+    template = BodyTemplate(folder / channel.template, str(channel.template))
+    template.prove(samples(), {name: value.get_secret_value() for name, value in channel.values.items()})
+    return template
+
+
+def _webhook(channel: Channel, folder: Path) -> Build:
+    return webhook.building(channel, prove_template(channel, folder))
+
+
+def _trust(extra: Path | None) -> ssl.SSLContext:
+    """The public certificate authorities, and the operator's own."""
+    context = ssl.create_default_context(cafile=certifi.where())
+    if extra is not None:
+        context.load_verify_locations(cafile=extra)
+    return context

@@ -1,0 +1,116 @@
+"""What a message says in words, the same in every channel that people read."""
+
+from dataclasses import dataclass
+
+from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage
+from services.notifier.domain import Answer, Case, Priority
+
+LONGEST_LINE = 150
+LONGEST_TEXT = 2500
+
+_TITLES = {
+    "case.opened": "Unhappy customer",
+    "case.reopened": "Unhappy again",
+    "case.raised": "Unhappy once more, now more urgent",
+    "case.escalated": "Escalated",
+}
+_BIDI = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """Plain text, cut to lengths that every receiver takes, without control characters or bidi marks.
+
+    `title` says what happened, `subject` what it is about: that is the same for all messages of a case.
+    """
+
+    title: str
+    subject: str
+    text: str
+    """The customer's comment, or the sentences of a notice. Empty: there is none."""
+    quoted: bool
+    """Whether `text` is somebody else's."""
+    facts: tuple[tuple[str, str], ...]
+    items: tuple[Item, ...]
+    more: int
+    link: str
+    link_label: str
+    priority: Priority
+
+
+def told(message: Message) -> Told:
+    return _case(message) if isinstance(message, CaseMessage) else _notice(message)
+
+
+def cleaned(text: str, longest: int, *, lines: bool = False) -> str:
+    """Printable text up to a length, ending in … where it was cut; with `lines` it keeps its line breaks."""
+    kept = text.replace("\r\n", "\n").replace("\r", "\n") if lines else " ".join(text.split())
+    shown = "".join(c for c in kept.translate(_BIDI) if c.isprintable() or (lines and c == "\n"))
+    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def who(case: Case, answer: Answer | None) -> str:
+    """The customer as an agent knows them, and whether somebody only claimed to be that customer."""
+    person = answer.body.person if answer else None
+    named = (person.name or person.id or person.email) if person else None
+    shown = cleaned(named or case.customer_ref[:8], LONGEST_LINE - 20)
+    return shown if case.verified else f"{shown} (unverified)"
+
+
+def case_line(case: Case, answer: Answer | None, customer: str) -> str:
+    """A case among others: `Ann, NPS 2, urgent`."""
+    return ", ".join((customer, score_of(answer), str(case.priority)))
+
+
+def score_of(answer: Answer | None) -> str:
+    return f"{answer.body.metric.upper()} {answer.score}" if answer else "score unknown"
+
+
+def _case(message: CaseMessage) -> Told:
+    case, answer = message.case, message.answer
+    due = case.first_contact_due_at.astimezone(message.shop.zone)
+    resolve = case.resolve_due_at.astimezone(message.shop.zone)
+    facts = (
+        ("Customer", who(case, answer)),
+        ("Priority", f"{case.priority} ({case.rule})"),
+        ("Tier", message.tier or "unknown"),
+        ("Call before", f"{due:%Y-%m-%d %H:%M %Z}"),
+        ("Solve before", f"{resolve:%Y-%m-%d %H:%M %Z}"),
+        ("Touchpoint", (answer.body.touchpoint if answer else None) or "none"),
+        ("Owner", case.owner or "nobody yet"),
+    )
+    return Told(
+        title=f"{_TITLES.get(message.type, 'Case')}: {score_of(answer)}",
+        subject=f"{who(case, answer)}: {case_name(case)}",
+        text=cleaned((answer.comment if answer else None) or "", LONGEST_TEXT, lines=True),
+        quoted=True,
+        facts=tuple((name, cleaned(value, LONGEST_LINE)) for name, value in facts),
+        items=(),
+        more=0,
+        link=message.link,
+        link_label="Open the case",
+        priority=case.priority,
+    )
+
+
+def case_name(case: Case) -> str:
+    """What people call it: `case 2036`."""
+    number = getattr(case, "number", None)
+    return f"case {number}" if number else f"case {case.case_id[-8:]}"
+
+
+def _notice(message: NoticeMessage) -> Told:
+    facts = message.detail.get("facts") or {}
+    title = cleaned(message.title, LONGEST_LINE)
+    return Told(
+        title=title,
+        subject=title,
+        text=cleaned(str(message.detail.get("text") or ""), LONGEST_TEXT, lines=True),
+        quoted=False,
+        facts=tuple((cleaned(str(n), 60), cleaned(str(v), LONGEST_LINE)) for n, v in facts.items())[:20],
+        items=tuple(Item(cleaned(item.text, LONGEST_LINE), item.link) for item in message.items),
+        more=message.more,
+        link=message.link,
+        link_label="Open",
+        priority=Priority.NORMAL,
+    )
