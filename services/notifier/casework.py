@@ -3,14 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from services.notifier.domain import Assign, Case, Do
+from services.notifier import assigning, reading
+from services.notifier.domain import (
+    NO_POLICY,
+    Assign,
+    Case,
+    Change,
+    Do,
+    Entry,
+    Illegal,
+    Policy,
+    Unexplained,
+    Unfit,
+    assign,
+)
+from services.notifier.outcomes import Ledger, Written
 from services.notifier.reading import Shown
 from services.notifier.settings import Alerts
-from services.notifier.store.cases import HistoryRow
-from shared.db import Database
+from services.notifier.store import cases, customers, trail
+from services.notifier.store.trail import HistoryRow
+from shared.db import Database, Session
+from shared.events.envelope import new_traceparent
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +71,20 @@ class Refused:
     why: Exception
 
 
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    store: str
+    case_id: str
+    who: str
+    do: Do | AssignBy
+    version: int | None
+    traceparent: str
+
+
+REFUSALS = (NoSuchCase, ChangedMeanwhile, AnotherOpenCase, Illegal, Unexplained, Unfit)
+"""What `act` raises when a case is not to be changed so."""
+
+
 class Casework:
     """`who` is `user:<email>`, `key:<key id>` or `system`; `ring` wakes whoever sends what was committed."""
 
@@ -65,11 +95,24 @@ class Casework:
         ring: Callable[[], None] = lambda: None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
-    ) -> None: ...
+    ) -> None:
+        self._database = database
+        self._alerts = alerts
+        self._policies = {store: section.policy for store, section in alerts.items()}
+        self._ledger = Ledger(self._policies)
+        self._ring = ring
+        self._now = now
+
+    def policy(self, store: str) -> Policy:
+        return self._policies.get(store, NO_POLICY)
 
     async def show(self, store: str, case_id: str) -> Shown:
         """Raises NoSuchCase."""
-        raise NotImplementedError
+        async with self._database.snapshot() as session:
+            case = await cases.read(session, store, case_id)
+            if case is None:
+                raise NoSuchCase
+            return await self._shown(session, case)
 
     async def act(
         self,
@@ -82,7 +125,12 @@ class Casework:
         traceparent: str = "",
     ) -> Shown:
         """Raises NoSuchCase, ChangedMeanwhile, AnotherOpenCase, Illegal, Unexplained or Unfit."""
-        raise NotImplementedError
+        wish = _Wish(store, case_id, who, do, version, traceparent)
+        async with self._database.transaction() as session:
+            case = await self._changed(session, wish)
+            shown = await self._shown(session, case)
+        self._ring()
+        return shown
 
     async def bulk(
         self,
@@ -94,14 +142,85 @@ class Casework:
         traceparent: str = "",
     ) -> list[Done | Refused]:
         """The same action on many cases (id and the version that was seen), each on its own."""
-        raise NotImplementedError
+        results: list[Done | Refused] = []
+        for case_id, version in wanted:
+            wish = _Wish(store, case_id, who, do, version, traceparent)
+            try:
+                async with self._database.transaction() as session:
+                    case = await self._changed(session, wish)
+            except REFUSALS as refusal:
+                results.append(Refused(case_id, refusal))
+            else:
+                results.append(Done(case_id, case))
+        self._ring()
+        return results
 
     async def watch(
         self, store: str, case_id: str, who: str, watcher: str, *, watching: bool = True
     ) -> Shown:
-        """Harmless twice. Raises NoSuchCase."""
-        raise NotImplementedError
+        """Harmless twice; no new version, since nothing that others decide by changes. Raises NoSuchCase."""
+        async with self._database.transaction() as session:
+            case = await self._held(session, store, case_id)
+            change = trail.watch if watching else trail.unwatch
+            if await change(session, case_id, watcher):
+                entry = Entry("watched" if watching else "unwatched", {"watcher": watcher})
+                await self._note(session, case, who, entry)
+            return await self._shown(session, case)
 
     async def told(self, store: str, case_id: str, who: str) -> Shown:
         """The customer was told what was done; the first time counts. Raises NoSuchCase."""
-        raise NotImplementedError
+        async with self._database.transaction() as session:
+            case = await self._held(session, store, case_id)
+            if case.told_at is None:
+                case = replace(case, told_at=self._now())
+                await self._note(session, case, who, Entry("told"))
+            return await self._shown(session, case)
+
+    async def _changed(self, session: Session, wish: _Wish) -> Case:
+        case = await self._held(session, wish.store, wish.case_id)
+        if wish.version is not None and wish.version != case.version:
+            since = await trail.history(session, case.case_id, after_version=wish.version)
+            raise ChangedMeanwhile(case, since)
+        now = self._now()
+        if isinstance(wish.do, AssignBy):
+            change = await self._assigned(session, case, wish.do.how)
+        else:
+            change = wish.do(case, now, self._ledger.clock_of(case))
+        await self._refuse_second(session, case, change.case)
+        written = Written(change, case.response_id, wish.traceparent or new_traceparent(), wish.who)
+        return (await self._ledger.write(session, [written], now=now))[case.case_id]
+
+    async def _assigned(self, session: Session, case: Case, how: Assign) -> Change:
+        team = self.policy(case.store).teams.get(case.team or "")
+        if team is None:
+            raise Unfit("owner", "The case has no team to find one in.")
+        assign(case, "")  # raises Illegal before a turn is taken
+        owner = await assigning.pick(session, case.store, team, how)
+        if owner is None:
+            raise Unfit("owner", f"The team {team.name} has no members.")
+        return assign(case, owner, how=how.value)
+
+    async def _held(self, session: Session, store: str, case_id: str) -> Case:
+        """The case, locked after its customer, as everywhere."""
+        ref = await cases.customer_of(session, store, case_id)
+        if ref is None:
+            raise NoSuchCase
+        await customers.lock(session, [(store, ref)])
+        case = await cases.read(session, store, case_id, for_update=True)
+        if case is None:
+            raise NoSuchCase
+        return case
+
+    async def _refuse_second(self, session: Session, before: Case, after: Case) -> None:
+        if before.live or not after.live:
+            return
+        for other in await cases.lock(session, [(after.store, after.customer_ref)], []):
+            if other.live and other.case_id != after.case_id:
+                raise AnotherOpenCase(other.case_id)
+
+    async def _note(self, session: Session, case: Case, who: str, entry: Entry) -> None:
+        await cases.save(session, [case])
+        await trail.add_history(session, [HistoryRow(case.case_id, self._now(), who, entry)])
+
+    async def _shown(self, session: Session, case: Case) -> Shown:
+        return await reading.shown(session, case, self._alerts.get(case.store))

@@ -9,7 +9,7 @@ from services.notifier.store.customers import Ref
 from shared.events import Received
 from shared.events.responses import Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import RESPONSES
-from shared.feedback import low
+from shared.feedback import Group, group_of, low
 
 News = Mapping[AnswerKey, Mapping[str, Received]]
 """Events by their ids, by their answer."""
@@ -48,18 +48,32 @@ def unseen(
     return fresh
 
 
-def people(news: News, before: Mapping[AnswerKey, Known]) -> set[Ref]:
-    """The customers whose cases these events may touch: those of low answers and of amended ones."""
+def people(news: News, before: Mapping[AnswerKey, Known], beyond: Mapping[str, Container[Group]]) -> set[Ref]:
+    """The customers whose cases these events may touch: those of low answers and of amended ones.
+
+    `beyond`: by store, the better answers that a rule may take.
+    """
     people: set[Ref] = set()
     for key, told in news.items():
         bodies = [r.event for r in told.values() if isinstance(r.event, ResponseSubmitted)]
         plain = key not in before and len(told) == 1
         for body in bodies:
-            if body.customer and (not plain or low(body.metric, body.scale, body.score)):
+            group = group_of(body.metric, body.scale, body.score)
+            if body.customer and (not plain or group is Group.DETRACTOR or group in beyond[key[0]]):
                 people.add((key[0], body.customer.ref))
         if key in before and (ref := before[key].customer_ref):
             people.add((key[0], ref))
     return people
+
+
+def customers(news: News) -> set[Ref]:
+    """Everybody who answered."""
+    return {
+        (key[0], received.event.customer.ref)
+        for key, told in news.items()
+        for received in told.values()
+        if isinstance(received.event, ResponseSubmitted) and received.event.customer
+    }
 
 
 def _may_open(event: ResponseSubmitted) -> bool:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.notifier.domain import Answer, Case, Part, Past, Step
+from services.notifier.domain import NO_POLICY, Answer, Case, Part, Past, Step, planned
 from services.notifier.settings import Alerts
-from services.notifier.store.cases import HistoryRow
+from services.notifier.store import answers, customers, deliveries, trail
+from services.notifier.store import cases as store
 from services.notifier.store.customers import Customer
 from services.notifier.store.deliveries import Delivery
+from services.notifier.store.trail import HistoryRow
 from shared.db import Session
 
 
@@ -42,8 +44,56 @@ class Shown(Line):
 
 
 async def lines(session: Session, cases: Sequence[Case]) -> list[Line]:
-    raise NotImplementedError
+    """Each case with all of its answers that can be read."""
+    if not cases:
+        return []
+    parts = await store.parts(session, [case.case_id for case in cases])
+    keys = {(case.store, response_id) for case in cases for response_id, _ in parts.get(case.case_id, [])}
+    told = await answers.read(session, keys)
+    known = await customers.known(session, {(case.store, case.customer_ref) for case in cases})
+    return [
+        Line(
+            case,
+            [
+                (told[case.store, response_id], part)
+                for response_id, part in parts.get(case.case_id, [])
+                if (case.store, response_id) in told
+            ],
+            known.get((case.store, case.customer_ref), Customer()),
+        )
+        for case in cases
+    ]
 
 
-async def shown(session: Session, case: Case, alerts: Alerts | None, now: datetime) -> Shown:
-    raise NotImplementedError
+async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
+    """A case with everything about it; `alerts` is its store's section, if the store has one still."""
+    [line] = await lines(session, [case])
+    ref = (case.store, case.customer_ref)
+    policy = alerts.policy if alerts else NO_POLICY
+    replies = alerts.replies if alerts else ()
+    values = _values(line, alerts.store_name if alerts else "")
+    return Shown(
+        case,
+        line.answers,
+        line.customer,
+        history=await trail.history(session, case.case_id),
+        deliveries=await deliveries.of_case(session, case.case_id),
+        watchers=(await trail.watchers(session, [case.case_id])).get(case.case_id, []),
+        past=(await answers.of_customers(session, [ref])).get(ref, []),
+        earlier=await store.of_customer(session, ref, but=case.case_id),
+        ahead=planned(case, policy.steps, policy.clock(case.clock)),
+        replies={reply.name: reply.filled(values) for reply in replies},
+    )
+
+
+def _values(line: Line, store_name: str) -> dict[str, str]:
+    """What the templates of replies may name."""
+    last = line.answers[-1][0] if line.answers else None
+    return {
+        "name": (last and last.body.person.name) or "",
+        "store": store_name,
+        "case": str(line.case.number),
+        "order": (last and last.body.order_id) or "",
+        "comment": (last and last.comment) or "",
+        "owner": line.case.owner or "",
+    }

@@ -1,24 +1,27 @@
 """Read cases."""
 
-from datetime import datetime
-from typing import Annotated
+from datetime import datetime, time, timedelta
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query, Request, Response
 
+from services.notifier import reading
 from services.notifier.api.access import CaseId, Reader, not_found
 from services.notifier.api.paging import LARGEST_PAGE, PAGE, bad_cursor, cursor_of, link_next, place_of
 from services.notifier.api.shapes import CaseDetailOut, CasesOut
-from services.notifier.api.views import shown_case, shown_cases
+from services.notifier.api.views import detail_out, lines_out
+from services.notifier.casework import Casework, NoSuchCase
 from services.notifier.domain import LIVE, Priority, Status
-from services.notifier.store import cases
-from services.notifier.store.cases import Filter, Place
+from services.notifier.store import listing
+from services.notifier.store.listing import Filter, Place
 from shared.db import Database
 from shared.web import Problem
 
 NOBODY = "none"
 
 
-def routes(database: Database) -> APIRouter:
+def routes(database: Database, casework: Casework) -> APIRouter:
     router = APIRouter(tags=["cases"])
 
     @router.get("/cases", summary="Cases, the clock that runs out first on top")
@@ -33,33 +36,66 @@ def routes(database: Database) -> APIRouter:
         owner: Annotated[str | None, Query(max_length=128, description="Whose; `none` for nobody's")] = None,
         priority: Annotated[Priority | None, Query()] = None,
         overdue: Annotated[bool | None, Query(description="Whether a clock ran out")] = None,
+        due: Annotated[Literal["today"] | None, Query(description="A clock runs out later today")] = None,
+        team: Annotated[str | None, Query(max_length=64, description="`none` for no team's")] = None,
+        tier: Annotated[str | None, Query(max_length=64, description="The customer's, at opening")] = None,
+        wants_contact: Annotated[bool | None, Query(description="The customer asked to be called")] = None,
+        watcher: Annotated[str | None, Query(max_length=128, description="Somebody follows it")] = None,
+        q: Annotated[
+            str | None,
+            Query(max_length=200, description="Words of customer, order or comment; or the case's number"),
+        ] = None,
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
         cursor: Annotated[str | None, Query(max_length=400)] = None,
     ) -> CasesOut:
         wanted = Filter(
             statuses=_statuses(status),
-            owner=None if owner is None else ("" if owner == NOBODY else owner),
+            owner=_or_nobody(owner),
             priority=priority,
             overdue=overdue,
+            team=_or_nobody(team),
+            tier=tier or None,
+            q=_storable("q", q.strip()) if q and q.strip() else None,
+            due_before=_midnight(casework.policy(key.store).zone) if due else None,
+            wants_contact=wants_contact,
+            watcher=watcher,
         )
         async with database.snapshot() as session:
-            found = await cases.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
-            shown = await shown_cases(session, [case for case, _ in found[:limit]])
+            found = await listing.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
+            shown = lines_out(await reading.lines(session, [case for case, _ in found[:limit]]))
         if len(found) > limit:
             last = found[limit - 1][1]
             link_next(request, response, cursor_of(last.due, last.case_id))
         return CasesOut(cases=shown)
 
-    @router.get("/cases/{case_id}", summary="A case with its answers, history and deliveries")
+    @router.get("/cases/{case_id}", summary="A case with its customer, history and deliveries")
     async def read_case(response: Response, key: Reader, case_id: CaseId) -> CaseDetailOut:
-        async with database.snapshot() as session:
-            case = await cases.read(session, key.store, case_id)
-            if case is None:
-                raise not_found("case")
-            response.headers["ETag"] = f'"{case.version}"'
-            return await shown_case(session, case)
+        try:
+            shown = await casework.show(key.store, case_id)
+        except NoSuchCase:
+            raise not_found("case") from None
+        response.headers["ETag"] = f'"{shown.case.version}"'
+        return detail_out(shown)
 
     return router
+
+
+def _or_nobody(name: str | None) -> str | None:
+    """`none` stands for nobody's."""
+    return "" if name == NOBODY else name or None
+
+
+def _storable(name: str, text: str) -> str:
+    if "\0" in text:
+        error = {"pointer": f"/query/{name}", "detail": "It may not hold the character U+0000."}
+        raise Problem(422, "invalid", "The request does not fit: see errors.", errors=[error])
+    return text
+
+
+def _midnight(zone: ZoneInfo) -> datetime:
+    """The end of today, where the store is."""
+    tomorrow = datetime.now(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time(), zone)
 
 
 def _statuses(text: str) -> tuple[Status, ...]:

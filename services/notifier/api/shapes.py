@@ -5,10 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from services.notifier.domain import Answer, Case, Outcome, Part, Priority, Status, allowed
-from services.notifier.store.cases import HistoryRow
+from services.notifier.api.delivery_shapes import DeliveryOut
+from services.notifier.domain import Answer, Case, ClockKind, Outcome, Part, Priority, Status, allowed
 from services.notifier.store.customers import Customer
-from services.notifier.store.deliveries import Delivery, State
+from services.notifier.store.trail import HistoryRow
 
 
 class ClockOut(BaseModel):
@@ -17,6 +17,7 @@ class ClockOut(BaseModel):
     due_at: datetime
     at: datetime | None = Field(description="When it was done; null while it is not")
     missed: bool
+    seconds: float | None = Field(description="How long it took by the case's own clock, without pauses")
 
 
 class AnswerOut(BaseModel):
@@ -46,36 +47,22 @@ class CustomerOut(BaseModel):
     name: str | None
     tier: str | None
     tags: tuple[str, ...]
+    risk: str | None = Field(description="The band of churn risk")
+    action: str | None = Field(description="What the loyalty programme recommends to do")
+    reasons: tuple[str, ...]
 
 
 class HistoryOut(BaseModel):
     at: datetime
-    who: str = Field(description="`key:…` or `system`")
+    who: str = Field(description="`user:…`, `key:…` or `system`")
     what: str
     detail: dict[str, Any]
-
-
-class DeliveryOut(BaseModel):
-    """An alert to one channel. `reply`: the first 256 printable characters of the last answer."""
-
-    id: str = Field(description="The same over every attempt; a webhook's `webhook-id`")
-    case_id: str
-    reason: str
-    channel: str
-    response_id: str
-    state: State
-    attempt: int
-    created_at: datetime
-    next_at: datetime | None = Field(description="The next attempt, at the earliest")
-    settled_at: datetime | None
-    status: int | None
-    milliseconds: int | None
-    reply: str | None
-    error: str | None
+    version: int | None = Field(None, description="The case's after it; null when it did not change")
 
 
 class CaseOut(BaseModel):
     id: str
+    number: int = Field(description="What people call it")
     store: str
     status: Status
     priority: Priority
@@ -84,13 +71,23 @@ class CaseOut(BaseModel):
     verified: bool = Field(description="False: the customer was only claimed, by a browser")
     tier: str | None = Field(description="The customer's tier when the case opened")
     owner: str | None
+    team: str | None
     customer: CustomerOut
     answer: AnswerOut | None = Field(description="The one that opened it, as it is now")
     answers: int = Field(description="How many answers it has, without retracted ones")
+    score: int | None = Field(description="Of the answer that last opened, joined or reopened it")
+    metric: str | None
+    last_group: str | None = Field(description="promoter, passive or detractor: the customer's last answer")
+    wants_contact: bool = Field(description="The customer asked to be called")
     opened_at: datetime
     closed_at: datetime | None
+    changed_at: datetime | None
+    clock: ClockKind = Field(description="elapsed: around the clock; business: the store's hours")
     first_contact: ClockOut
     resolve: ClockOut
+    escalated: int = Field(description="How many escalation steps were taken")
+    next_step_at: datetime | None
+    told_at: datetime | None = Field(description="When the customer was told what was done")
     snoozed_until: datetime | None
     root_cause: str | None
     outcome: Outcome | None
@@ -100,22 +97,68 @@ class CaseOut(BaseModel):
     allowed: tuple[str, ...] = Field(description="What may be done with it now")
 
 
+class PastOut(BaseModel):
+    """An answer of the customer, whether it belongs to a case or not."""
+
+    response_id: str
+    metric: str
+    scale: str
+    score: int
+    group: str
+    answered_at: datetime
+
+
+class EarlierOut(BaseModel):
+    id: str
+    number: int
+    status: Status
+    opened_at: datetime
+    closed_at: datetime | None
+    root_cause: str | None
+    outcome: Outcome | None
+
+
+class StepOut(BaseModel):
+    """An escalation step that is to come, if nothing happens before."""
+
+    name: str
+    when: str
+    at: datetime
+    raise_to: Priority | None
+    to_lead: bool
+
+
 class CaseDetailOut(CaseOut):
     all_answers: list[AnswerOut]
     history: list[HistoryOut]
     deliveries: list[DeliveryOut]
+    watchers: list[str]
+    past_answers: list[PastOut] = Field(description="What the customer answered, the newest first")
+    earlier_cases: list[EarlierOut] = Field(description="The customer's other cases, the newest first")
+    steps_ahead: list[StepOut]
+    replies: dict[str, str] = Field(description="The store's templates by name, filled in")
+
+
+class BulkResultOut(BaseModel):
+    """What became of one case; `problem` as it would have been alone."""
+
+    id: str
+    ok: bool
+    state: Status | None
+    version: int | None
+    problem: dict[str, Any] | None = None
+
+
+class BulkOut(BaseModel):
+    """In the order of the request."""
+
+    results: list[BulkResultOut]
 
 
 class CasesOut(BaseModel):
     """A page; the next one is in the header `Link`, rel=next."""
 
     cases: list[CaseOut]
-
-
-class DeliveriesOut(BaseModel):
-    """A page, the newest first; the next one is in the header `Link`, rel=next."""
-
-    deliveries: list[DeliveryOut]
 
 
 def answer_out(answer: Answer, part: Part) -> AnswerOut:
@@ -146,6 +189,7 @@ def case_out(
     person = people[-1].body.person if people else None
     return CaseOut(
         id=case.case_id,
+        number=case.number,
         store=case.store,
         status=case.status,
         priority=case.priority,
@@ -154,6 +198,7 @@ def case_out(
         verified=case.verified,
         tier=case.tier,
         owner=case.owner,
+        team=case.team,
         customer=CustomerOut(
             ref=case.customer_ref,
             id=person.id if person else None,
@@ -161,21 +206,35 @@ def case_out(
             name=person.name if person else None,
             tier=known.tier,
             tags=known.tags,
+            risk=known.risk,
+            action=known.action,
+            reasons=known.reasons,
         ),
         answer=next((answer for answer in answers if answer.response_id == case.response_id), None),
         answers=len(case.standing),
+        score=case.score,
+        metric=case.metric,
+        last_group=case.last_group,
+        wants_contact=case.wants_contact,
         opened_at=case.opened_at,
         closed_at=case.closed_at,
+        changed_at=case.changed_at,
+        clock=case.clock,
         first_contact=ClockOut(
             due_at=case.first_contact_due_at,
             at=case.first_contact_at,
             missed=case.first_contact_missed(now),
+            seconds=case.first_contact_seconds,
         ),
         resolve=ClockOut(
             due_at=case.resolve_due_at,
             at=case.resolved_at or case.closed_at,
             missed=case.resolve_missed(now),
+            seconds=case.resolve_seconds,
         ),
+        escalated=case.escalated,
+        next_step_at=case.next_step_at,
+        told_at=case.told_at,
         snoozed_until=case.snoozed_until,
         root_cause=case.root_cause,
         outcome=case.outcome,
@@ -187,23 +246,6 @@ def case_out(
 
 
 def history_out(row: HistoryRow) -> HistoryOut:
-    return HistoryOut(at=row.at, who=row.who, what=row.entry.what, detail=dict(row.entry.detail))
-
-
-def delivery_out(delivery: Delivery) -> DeliveryOut:
-    return DeliveryOut(
-        id=delivery.delivery_id,
-        case_id=delivery.case_id,
-        reason=delivery.reason,
-        channel=delivery.channel,
-        response_id=delivery.response_id,
-        state=delivery.state,
-        attempt=delivery.attempt,
-        created_at=delivery.created_at,
-        next_at=delivery.next_at if delivery.state is State.PENDING else None,
-        settled_at=delivery.settled_at,
-        status=delivery.last_status,
-        milliseconds=delivery.last_milliseconds,
-        reply=delivery.last_reply,
-        error=delivery.last_error,
+    return HistoryOut(
+        at=row.at, who=row.who, what=row.entry.what, detail=dict(row.entry.detail), version=row.version
     )

@@ -1,57 +1,66 @@
-"""Read what a page shows of cases, with a fixed number of queries."""
+"""What was read, as clients see it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from services.notifier.api.delivery_shapes import delivery_out
 from services.notifier.api.shapes import (
-    AnswerOut,
     CaseDetailOut,
     CaseOut,
+    EarlierOut,
+    PastOut,
+    StepOut,
     answer_out,
     case_out,
-    delivery_out,
     history_out,
 )
-from services.notifier.domain import Case
-from services.notifier.store import answers, cases, customers, deliveries
-from services.notifier.store.customers import Customer
-from shared.db import Session
+from services.notifier.reading import Line, Shown
 
 
-async def _read(session: Session, shown: Sequence[Case]) -> list[tuple[CaseOut, list[AnswerOut]]]:
-    """Each case with all of its answers."""
-    if not shown:
-        return []
-    parts = await cases.parts(session, [case.case_id for case in shown])
-    keys = {(case.store, response_id) for case in shown for response_id, _ in parts.get(case.case_id, [])}
-    told = await answers.read(session, keys)
-    known = await customers.known(session, {(case.store, case.customer_ref) for case in shown})
-    now = datetime.now(UTC)
-    result = []
-    for case in shown:
-        own = [
-            (told[case.store, response_id], part)
-            for response_id, part in parts.get(case.case_id, [])
-            if (case.store, response_id) in told
-        ]
-        out = [answer_out(answer, part) for answer, part in own]
-        customer = known.get((case.store, case.customer_ref), Customer())
-        result.append((case_out(case, out, [answer for answer, _ in own], customer, now), out))
-    return result
+def line_out(line: Line) -> CaseOut:
+    out = [answer_out(answer, part) for answer, part in line.answers]
+    people = [answer for answer, _ in line.answers]
+    return case_out(line.case, out, people, line.customer, datetime.now(UTC))
 
 
-async def shown_cases(session: Session, shown: Sequence[Case]) -> list[CaseOut]:
-    return [case for case, _ in await _read(session, shown)]
+def lines_out(lines: Iterable[Line]) -> list[CaseOut]:
+    return [line_out(line) for line in lines]
 
 
-async def shown_case(session: Session, case: Case) -> CaseDetailOut:
+def detail_out(shown: Shown) -> CaseDetailOut:
     """A case with everything about it."""
-    [(out, all_answers)] = await _read(session, [case])
-    rows = await cases.history(session, case.case_id)
-    sent = await deliveries.of_case(session, case.case_id)
     return CaseDetailOut(
-        **out.model_dump(),
-        all_answers=all_answers,
-        history=[history_out(row) for row in rows],
-        deliveries=[delivery_out(delivery) for delivery in sent],
+        **line_out(shown).model_dump(),
+        all_answers=[answer_out(answer, part) for answer, part in shown.answers],
+        history=[history_out(row) for row in shown.history],
+        deliveries=[delivery_out(delivery) for delivery in shown.deliveries],
+        watchers=list(shown.watchers),
+        past_answers=[
+            PastOut(
+                response_id=past.response_id,
+                metric=past.metric,
+                scale=past.scale,
+                score=past.score,
+                group=past.group.name.lower(),
+                answered_at=past.answered_at,
+            )
+            for past in shown.past
+        ],
+        earlier_cases=[
+            EarlierOut(
+                id=case.case_id,
+                number=case.number,
+                status=case.status,
+                opened_at=case.opened_at,
+                closed_at=case.closed_at,
+                root_cause=case.root_cause,
+                outcome=case.outcome,
+            )
+            for case in shown.earlier
+        ],
+        steps_ahead=[
+            StepOut(name=step.name, when=step.when, at=at, raise_to=step.raise_to, to_lead=step.to_lead)
+            for at, step in shown.ahead
+        ],
+        replies=dict(shown.replies),
     )

@@ -1,30 +1,32 @@
 """What becomes due without anybody doing anything."""
 
 import asyncio
+import hashlib
 import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from services.notifier.domain import wake
-from services.notifier.facts import fact_of
+from services.notifier.domain import Case, Policy, escalate, wake, with_next_step
+from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
-from services.notifier.store import cases, deliveries
-from shared.db import Database, Outbox
+from services.notifier.store import deliveries, due
+from shared.db import Database
 from shared.events.envelope import new_traceparent
 from shared.ops import metrics
 from shared.ops.logs import log
 
 _log = log("notifier")
 
-SYSTEM = "system"
-
 _STRAND_AFTER_SECONDS = 600
+_AT_ONCE = 500
+_PLANNED_AT_ONCE = 2000
 
 
 class Clock:
-    """Wakes cases whose snooze is over, and gives up on deliveries whose channel is gone.
+    """Wakes cases whose snooze is over, takes escalation steps, gives up deliveries whose channel is gone.
 
-    Any number of replicas may run it: a row that another one holds is skipped.
+    Any number of replicas may run it: a row that another one holds is skipped, and a step that is taken
+    is written in the same transaction as what it does.
     """
 
     def __init__(
@@ -32,8 +34,9 @@ class Clock:
     ) -> None:
         self._database = database
         self._targets = [(store, name) for store, section in alerts.items() for name in section.targets]
+        self._policies = {store: section.policy for store, section in alerts.items()}
+        self._ledger = Ledger(self._policies)
         self._every = every_seconds
-        self._outbox = Outbox("notifier")
         self._stopping = asyncio.Event()
 
     async def stop(self) -> None:
@@ -53,24 +56,67 @@ class Clock:
                 pass
 
     async def tick(self) -> int:
-        """Returns how many cases woke."""
-        async with self._database.transaction() as session:
-            now = datetime.now(UTC)
-            changes = [wake(case, now) for case in await cases.snoozed_out(session, 500)]
-            await cases.save(session, [change.case for change in changes])
-            await cases.add_history(
-                session,
-                [
-                    cases.HistoryRow(c.case.case_id, now, SYSTEM, entry)
-                    for c in changes
-                    for entry in c.entries
-                ],
-            )
-            await self._outbox.put_all(
-                session, [(fact_of(change, "", now), new_traceparent()) for change in changes]
-            )
+        """Returns how many cases woke or were escalated."""
+        done = await self._wake()
+        await self._plan()
+        escalated = _AT_ONCE
+        while escalated == _AT_ONCE and not self._stopping.is_set():
+            escalated = await self._escalate()
+            done += escalated
         async with self._database.transaction() as session:
             stranded = await deliveries.strand(session, self._targets, after_seconds=_STRAND_AFTER_SECONDS)
         if stranded:
             _log.warning("deliveries.stranded", count=stranded)
-        return len(changes)
+        return done
+
+    async def _wake(self) -> int:
+        async with self._database.transaction() as session:
+            now = datetime.now(UTC)
+            woken = [
+                Written(wake(case, now, clock=self._ledger.clock_of(case)), "", new_traceparent())
+                for case in await due.snoozed_out(session, _AT_ONCE)
+            ]
+            await self._ledger.write(session, woken, now=now)
+        return len(woken)
+
+    async def _escalate(self) -> int:
+        """Every step that is due of as many cases as fit one transaction; returns how many cases."""
+        async with self._database.transaction() as session:
+            now = datetime.now(UTC)
+            held = await due.steps_due(session, _AT_ONCE)
+            taken: list[Written] = []
+            for case in held:
+                policy = self._ledger.policy(case.store)
+                changes = escalate(
+                    case,
+                    policy.steps,
+                    lead=policy.lead(case.team),
+                    clock=self._ledger.clock_of(case),
+                    now=now,
+                )
+                taken += [Written(change, case.response_id, new_traceparent()) for change in changes]
+            escalated = await self._ledger.write(session, taken, now=now)
+            # A step that is due no more, because the configuration changed: look again when one will be.
+            idle = [case for case in held if case.case_id not in escalated]
+            await due.plan(session, [self._looked_at(case) for case in idle])
+        return len(held)
+
+    async def _plan(self) -> None:
+        """Look anew at the cases of stores whose escalation steps have changed, some in each tick."""
+        for store, policy in self._policies.items():
+            async with self._database.transaction() as session:
+                waiting = await due.to_plan(session, store, _fingerprint(policy), _PLANNED_AT_ONCE)
+                await due.plan(session, [self._looked_at(case) for case in waiting or ()])
+
+    def _looked_at(self, case: Case) -> tuple[str, datetime | None]:
+        """When to look at the case again."""
+        steps = self._ledger.policy(case.store).steps
+        return case.case_id, with_next_step(case, steps, self._ledger.clock_of(case)).next_step_at
+
+
+def _fingerprint(policy: Policy) -> str:
+    """Names what decides when a step is due, the same in every process."""
+    steps = [(s.name, s.when.value, s.after_hours, sorted(s.priorities)) for s in policy.steps]
+    hours = policy.hours
+    open_at = hours and (hours.zone.key, hours.week, sorted(hours.holidays))
+    return hashlib.sha256(repr((steps, open_at)).encode()).hexdigest()[:16]

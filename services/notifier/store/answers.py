@@ -1,16 +1,19 @@
 """Everything known of an answer, as the events told it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 from sqlalchemy import text
 
-from services.notifier.domain import Amended, Answer, Person, Retracted, Revision, Submitted, fold
+from services.notifier.domain import Amended, Answer, Past, Person, Retracted, Revision, Submitted, fold
+from services.notifier.store.customers import Ref
 from shared.db import Session
 from shared.events import EVENTS, Event
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.feedback.metrics import Group
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -20,6 +23,11 @@ AnswerKey = tuple[str, str]
 
 Events = Mapping[str, Event]
 """The events of one answer by their ids."""
+
+_FOLD = "metric, scale, score, grp, answered_at, received_at, retracted"
+_FOLD_ARRAYS = """CAST(:metrics AS text[]), CAST(:scales AS text[]), CAST(:scores AS int[]),
+    CAST(:groups AS text[]), CAST(:answered AS timestamptz[]), CAST(:received AS timestamptz[]),
+    CAST(:gone AS boolean[])"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +107,13 @@ async def add(session: Session, news: Mapping[AnswerKey, Events]) -> dict[Answer
     The rows stay locked, in sorted order. Adding what is known already changes nothing.
     """
     keys = sorted(news)
+    alone = {key: _folded(key[1], news[key]) for key in keys}
     rows = await session.execute(
-        text("""INSERT INTO notifier.answers AS a (store, response_id, customer_ref, revisions)
-                SELECT n.store, n.id, n.ref, CAST(n.revisions AS jsonb)
+        text(f"""INSERT INTO notifier.answers AS a (store, response_id, customer_ref, revisions, {_FOLD})
+                SELECT n.store, n.id, n.ref, CAST(n.revisions AS jsonb), {_FOLD}
                 FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), CAST(:refs AS text[]),
-                            CAST(:revisions AS text[])) AS n(store, id, ref, revisions)
+                            CAST(:revisions AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, ref, revisions, {_FOLD})
                 ORDER BY 1, 2
                 ON CONFLICT (store, response_id) DO UPDATE
                 SET revisions = a.revisions || excluded.revisions,
@@ -115,15 +125,68 @@ async def add(session: Session, news: Mapping[AnswerKey, Events]) -> dict[Answer
             "ids": [response for _, response in keys],
             "refs": [_customer_ref(news[key]) for key in keys],
             "revisions": [_stored(news[key]) for key in keys],
+            **_columns([alone[key] for key in keys]),
         },
     )
+    merged = {(r.store, r.response_id): _folded(r.response_id, _read(r.merged)) for r in rows if r.merged}
+    await _refold(session, merged)
+    return alone | merged
+
+
+async def _refold(session: Session, folded: Mapping[AnswerKey, Answer | None]) -> None:
+    """Write what answers say now into their columns; the rows are ours."""
+    if not folded:
+        return
+    keys = sorted(folded)
+    assigned = ", ".join(f"{name} = n.{name}" for name in _FOLD.split(", "))
+    await session.execute(
+        text(f"""UPDATE notifier.answers a SET {assigned}
+                FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, {_FOLD})
+                WHERE a.store = n.store AND a.response_id = n.id"""),
+        {
+            "stores": [store for store, _ in keys],
+            "ids": [response for _, response in keys],
+            **_columns([folded[key] for key in keys]),
+        },
+    )
+
+
+def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
+    """The folds column by column, in the order of `_FOLD`; NULL where the original is unknown."""
     return {
-        (row.store, row.response_id): _folded(
-            row.response_id,
-            _read(row.merged) if row.merged else news[row.store, row.response_id],
-        )
-        for row in rows
+        "metrics": [a and a.body.metric for a in answers],
+        "scales": [a and a.body.scale for a in answers],
+        "scores": [a.score if a else None for a in answers],
+        "groups": [a and a.group.name.lower() for a in answers],
+        "answered": [a and a.body.answered_at for a in answers],
+        "received": [a and a.body.received_at for a in answers],
+        "gone": [bool(a and a.retracted) for a in answers],
     }
+
+
+async def of_customers(session: Session, refs: Iterable[Ref], *, most: int = 20) -> dict[Ref, list[Past]]:
+    """The known answers of these customers that were not retracted, the newest first."""
+    wanted = sorted(set(refs))
+    if not wanted:
+        return {}
+    rows = await session.execute(
+        text("""SELECT w.store, w.ref, one.* FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
+                     AS w(store, ref)
+                CROSS JOIN LATERAL (
+                    SELECT response_id, metric, scale, score, grp, answered_at FROM notifier.answers a
+                    WHERE a.store = w.store AND a.customer_ref = w.ref
+                          AND a.score IS NOT NULL AND NOT a.retracted
+                    ORDER BY a.answered_at DESC, a.response_id DESC LIMIT :most) one"""),
+        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "most": most},
+    )
+    found: dict[Ref, list[Past]] = {}
+    for row in rows:
+        past = Past(
+            row.response_id, row.metric, row.scale, row.score, Group[row.grp.upper()], row.answered_at
+        )
+        found.setdefault((row.store, row.ref), []).append(past)
+    return found
 
 
 async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Answer]:
@@ -145,6 +208,20 @@ async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, A
             if answer:
                 found[row.store, row.response_id] = answer
     return found
+
+
+async def since(session: Session, store: str, moment: datetime) -> AsyncIterator[tuple[str, Answer]]:
+    """Every readable answer that reached us since then with its customer, in that order, streamed."""
+    rows = await session.stream(
+        text("""SELECT response_id, customer_ref, CAST(revisions AS text) AS revisions FROM notifier.answers
+                WHERE store = :store AND received_at >= :moment AND score IS NOT NULL
+                ORDER BY received_at, response_id"""),
+        {"store": store, "moment": moment},
+    )
+    async for row in rows:
+        answer = _folded(row.response_id, _read(row.revisions))
+        if answer:
+            yield row.customer_ref, answer
 
 
 def _customer_ref(events: Events) -> str | None:

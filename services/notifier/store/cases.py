@@ -1,25 +1,37 @@
-"""Cases, which answers they have, and what happened to them."""
+"""Cases, and which answers they have."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-from sqlalchemy import bindparam, insert, text, update
+from sqlalchemy import bindparam, func, insert, text, update
 
 from services.notifier import tables
-from services.notifier.domain import Case, Entry, Outcome, Part, Priority, Status
+from services.notifier.domain import Case, ClockKind, Outcome, Part, Priority, Status
 from services.notifier.store.answers import AnswerKey
 from services.notifier.store.customers import Ref
 from shared.db import Session
 
-_COLUMNS = """c.case_id, c.store, c.customer_ref, c.response_id, c.status, c.priority, c.rule,
-    c.config_version, c.verified, c.tier, c.owner, c.opened_at, c.first_contact_due_at, c.first_contact_at,
-    c.resolve_due_at, c.resolve_hours, c.resolved_at, c.closed_at, c.snoozed_at, c.snoozed_until,
-    c.before_snooze, c.root_cause, c.outcome, c.dismissed_because, c.reopened, c.version,
+# Written and read as they are, in this order; `_read` knows the enums and sets among them.
+_STORED = (
+    "case_id", "store", "customer_ref", "response_id", "status", "priority", "rule", "config_version",
+    "verified", "tier", "owner", "opened_at", "first_contact_due_at", "first_contact_at", "resolve_due_at",
+    "resolve_hours", "resolved_at", "closed_at", "snoozed_at", "snoozed_until", "before_snooze",
+    "root_cause", "outcome", "dismissed_because", "reopened", "version", "team", "clock",
+    "first_contact_hours", "clock_from", "resolve_from", "first_contact_seconds", "resolve_seconds",
+    "last_group", "score", "metric", "wants_contact", "auto_assigned", "escalated", "next_step_at",
+    "told_at",
+)  # fmt: skip
+
+# PostgreSQL refuses a tsvector over 1 MiB; a customer who answers for ever must not stop the consumer.
+_MOST_WORDS_BYTES = 100_000
+
+COLUMNS = f"""{", ".join(f"c.{name}" for name in _STORED)}, c.number, c.changed_at,
     ARRAY(SELECT a.response_id FROM notifier.case_answers a
-          WHERE a.case_id = c.case_id AND NOT a.retracted) AS standing"""
+          WHERE a.case_id = c.case_id AND NOT a.retracted) AS standing,
+    ARRAY(SELECT s.step FROM notifier.case_steps s WHERE s.case_id = c.case_id) AS steps"""
+"""Of `notifier.cases c`, as `case_of` reads them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +40,6 @@ class Link:
 
     case_id: str
     part: Part
-
-
-@dataclass(frozen=True, slots=True)
-class HistoryRow:
-    case_id: str
-    at: datetime
-    who: str
-    entry: Entry
 
 
 async def links(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Link]:
@@ -52,11 +56,27 @@ async def links(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, 
     return {(r.store, r.response_id): Link(r.case_id, Part(r.part)) for r in rows}
 
 
+async def with_recent_cases(session: Session, refs: Iterable[Ref], *, days: int) -> set[Ref]:
+    """Which of these customers have a case in work, or one that ended within these days."""
+    wanted = sorted(set(refs))
+    if not wanted:
+        return set()
+    rows = await session.execute(
+        text("""SELECT DISTINCT w.store, w.ref FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
+                     AS w(store, ref)
+                JOIN notifier.cases c ON c.store = w.store AND c.customer_ref = w.ref
+                WHERE c.status <> 'dismissed'
+                      AND (c.closed_at IS NULL OR c.closed_at > now() - make_interval(days => :days))"""),
+        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "days": days},
+    )
+    return {(row.store, row.ref) for row in rows}
+
+
 async def lock(session: Session, refs: Iterable[Ref], case_ids: Iterable[str]) -> list[Case]:
     """All cases of these customers and these cases, locked in sorted order. The customers must be locked."""
     wanted = list(refs)
     rows = await session.execute(
-        text(f"""SELECT {_COLUMNS} FROM notifier.cases c
+        text(f"""SELECT {COLUMNS} FROM notifier.cases c
                  WHERE c.case_id IN (
                      SELECT unnest(CAST(:case_ids AS text[]))
                      UNION SELECT o.case_id FROM notifier.cases o
@@ -69,7 +89,7 @@ async def lock(session: Session, refs: Iterable[Ref], case_ids: Iterable[str]) -
             "refs": [ref for _, ref in wanted],
         },
     )
-    return [_case(row) for row in rows]
+    return [case_of(row) for row in rows]
 
 
 async def customer_of(session: Session, store: str, case_id: str) -> str | None:
@@ -84,51 +104,75 @@ async def customer_of(session: Session, store: str, case_id: str) -> str | None:
 async def read(session: Session, store: str, case_id: str, *, for_update: bool = False) -> Case | None:
     rows = await session.execute(
         text(
-            f"SELECT {_COLUMNS} FROM notifier.cases c WHERE c.store = :store AND c.case_id = :case_id"
+            f"SELECT {COLUMNS} FROM notifier.cases c WHERE c.store = :store AND c.case_id = :case_id"
             + (" FOR UPDATE OF c" if for_update else "")
         ),
         {"store": store, "case_id": case_id},
     )
     row = rows.first()
-    return _case(row) if row else None
+    return case_of(row) if row else None
 
 
 async def by_ids(session: Session, case_ids: Iterable[str]) -> dict[str, Case]:
     rows = await session.execute(
-        text(f"SELECT {_COLUMNS} FROM notifier.cases c WHERE c.case_id = ANY(CAST(:case_ids AS text[]))"),
+        text(f"SELECT {COLUMNS} FROM notifier.cases c WHERE c.case_id = ANY(CAST(:case_ids AS text[]))"),
         {"case_ids": sorted(set(case_ids))},
     )
-    return {row.case_id: _case(row) for row in rows}
+    return {row.case_id: case_of(row) for row in rows}
 
 
-async def snoozed_out(session: Session, limit: int) -> list[Case]:
-    """Cases whose snooze is over by the database's clock, locked; those that somebody holds are skipped."""
+async def of_customer(session: Session, ref: Ref, *, but: str, most: int = 10) -> list[Case]:
+    """The customer's cases without this one, the newest first."""
     rows = await session.execute(
-        text(f"""SELECT {_COLUMNS} FROM notifier.cases c
-                 WHERE c.status = 'snoozed' AND c.snoozed_until <= now()
-                 ORDER BY c.case_id LIMIT :limit FOR UPDATE OF c SKIP LOCKED"""),
-        {"limit": limit},
+        text(f"""SELECT {COLUMNS} FROM notifier.cases c
+                 WHERE c.store = :store AND c.customer_ref = :ref AND c.case_id <> :but
+                 ORDER BY c.opened_at DESC LIMIT :most"""),
+        {"store": ref[0], "ref": ref[1], "but": but, "most": most},
     )
-    return [_case(row) for row in rows]
+    return [case_of(row) for row in rows]
 
 
-async def insert_new(session: Session, cases: Sequence[Case]) -> None:
+async def insert_new(session: Session, cases: Sequence[Case], words: Mapping[str, str] | None = None) -> None:
+    """`words`: by case, the text by which it can be found."""
     if cases:
-        await session.execute(insert(tables.cases), [_row(case) for case in cases])
+        await session.execute(
+            insert(tables.cases).values(words=func.to_tsvector("simple", bindparam("found_by"))),
+            [{**_row(case), "found_by": (words or {}).get(case.case_id, "")} for case in cases],
+        )
 
 
 async def save(session: Session, cases: Sequence[Case]) -> None:
     """Write cases back that this transaction has locked."""
     if not cases:
         return
-    columns = _row(cases[0]).keys() - {"case_id"}
+    changing = [name for name in _STORED if name != "case_id"]
     statement = (
         update(tables.cases)
         .where(tables.cases.c.case_id == bindparam("key_case_id"))
-        .values({name: bindparam(f"new_{name}") for name in columns})
+        .values(
+            {name: bindparam(f"new_{name}") for name in changing} | {"changed_at": func.clock_timestamp()}
+        )
     )
-    rows = [{"key_case_id": case.case_id} | {f"new_{k}": v for k, v in _row(case).items()} for case in cases]
-    await session.execute(statement, [{k: v for k, v in row.items() if k != "new_case_id"} for row in rows])
+    rows = [_row(case) for case in cases]
+    await session.execute(
+        statement,
+        [{"key_case_id": row["case_id"]} | {f"new_{name}": row[name] for name in changing} for row in rows],
+    )
+
+
+async def add_words(session: Session, words: Mapping[str, str]) -> None:
+    """By case, more text by which it can be found."""
+    if words:
+        await session.execute(
+            text("""UPDATE notifier.cases c SET words = c.words || to_tsvector('simple', n.words)
+                    FROM unnest(CAST(:ids AS text[]), CAST(:words AS text[])) AS n(id, words)
+                    WHERE c.case_id = n.id AND pg_column_size(c.words) < :most"""),
+            {
+                "most": _MOST_WORDS_BYTES,
+                "ids": sorted(words),
+                "words": [words[case_id] for case_id in sorted(words)],
+            },
+        )
 
 
 async def add_answers(session: Session, added: Sequence[tuple[AnswerKey, Link, datetime]]) -> None:
@@ -160,33 +204,6 @@ async def mark_retracted(session: Session, keys: Sequence[AnswerKey]) -> None:
     )
 
 
-async def add_history(session: Session, rows: Sequence[HistoryRow]) -> None:
-    if not rows:
-        return
-    await session.execute(
-        insert(tables.history),
-        [
-            {
-                "case_id": row.case_id,
-                "at": row.at,
-                "who": row.who,
-                "what": row.entry.what,
-                "detail": dict(row.entry.detail),
-            }
-            for row in rows
-        ],
-    )
-
-
-async def history(session: Session, case_id: str) -> list[HistoryRow]:
-    rows = await session.execute(
-        text("""SELECT at, who, what, CAST(detail AS text) AS detail FROM notifier.history
-                WHERE case_id = :case_id ORDER BY id"""),
-        {"case_id": case_id},
-    )
-    return [HistoryRow(case_id, r.at, r.who, Entry(r.what, orjson.loads(r.detail))) for r in rows]
-
-
 async def parts(session: Session, case_ids: Iterable[str]) -> dict[str, list[tuple[str, Part]]]:
     """The answers of these cases, the one that opened it first."""
     rows = await session.execute(
@@ -200,110 +217,24 @@ async def parts(session: Session, case_ids: Iterable[str]) -> dict[str, list[tup
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """What a list of cases is narrowed to; None is no condition. `owner` of "" means nobody's."""
-
-    statuses: tuple[Status, ...] = ()
-    owner: str | None = None
-    priority: Priority | None = None
-    overdue: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a page ends: the clock as text, and the case."""
-
-    due: str
-    case_id: str
-
-
-async def page(
-    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
-) -> list[tuple[Case, Place]]:
-    """Cases by the clock that runs out first; those without a clock come last."""
-    conditions: list[str] = ["c.store = :store"]
-    given: dict[str, Any] = {"store": store, "limit": limit}
-    if wanted.statuses:
-        conditions.append("c.status = ANY(CAST(:statuses AS text[]))")
-        given["statuses"] = [status.value for status in wanted.statuses]
-    if wanted.owner is not None:
-        conditions.append("c.owner = :owner" if wanted.owner else "c.owner IS NULL")
-        given |= {"owner": wanted.owner} if wanted.owner else {}
-    if wanted.priority is not None:
-        conditions.append("c.priority = :priority")
-        given["priority"] = wanted.priority.value
-    if wanted.overdue is not None:
-        conditions.append("c.due_at < now()" if wanted.overdue else "c.due_at >= now()")
-    if after is not None:
-        conditions.append("(c.due_at, c.case_id) > (CAST(CAST(:due AS text) AS timestamptz), :case_id)")
-        given |= {"due": after.due, "case_id": after.case_id}
-    rows = await session.execute(
-        text(f"""SELECT {_COLUMNS}, CAST(c.due_at AS text) AS due FROM notifier.cases c
-                 WHERE {" AND ".join(conditions)} ORDER BY c.due_at, c.case_id LIMIT :limit"""),
-        given,
-    )
-    return [(_case(row), Place(row.due, row.case_id)) for row in rows]
-
-
-def _case(row: Any) -> Case:
+def case_of(row: Any) -> Case:
+    """The case of a row that has `COLUMNS`."""
+    stored = {name: getattr(row, name) for name in (*_STORED, "number", "changed_at")}
     return Case(
-        case_id=row.case_id,
-        store=row.store,
-        customer_ref=row.customer_ref,
-        response_id=row.response_id,
-        status=Status(row.status),
-        priority=Priority(row.priority),
-        rule=row.rule,
-        config_version=row.config_version,
-        verified=row.verified,
-        tier=row.tier,
-        owner=row.owner,
-        opened_at=row.opened_at,
-        first_contact_due_at=row.first_contact_due_at,
-        first_contact_at=row.first_contact_at,
-        resolve_due_at=row.resolve_due_at,
-        resolve_hours=row.resolve_hours,
-        resolved_at=row.resolved_at,
-        closed_at=row.closed_at,
-        snoozed_at=row.snoozed_at,
-        snoozed_until=row.snoozed_until,
-        before_snooze=Status(row.before_snooze) if row.before_snooze else None,
-        root_cause=row.root_cause,
-        outcome=Outcome(row.outcome) if row.outcome else None,
-        dismissed_because=row.dismissed_because,
-        reopened=row.reopened,
-        version=row.version,
-        standing=frozenset(row.standing),
+        **stored
+        | {
+            "status": Status(row.status),
+            "priority": Priority(row.priority),
+            "clock": ClockKind(row.clock),
+            "before_snooze": Status(row.before_snooze) if row.before_snooze else None,
+            "outcome": Outcome(row.outcome) if row.outcome else None,
+            "standing": frozenset(row.standing),
+            "steps": frozenset(row.steps),
+        }
     )
 
 
-def _row(case: Case) -> Mapping[str, Any]:
-    return {
-        "case_id": case.case_id,
-        "store": case.store,
-        "customer_ref": case.customer_ref,
-        "response_id": case.response_id,
-        "status": case.status.value,
-        "priority": case.priority.value,
-        "rule": case.rule,
-        "config_version": case.config_version,
-        "verified": case.verified,
-        "tier": case.tier,
-        "owner": case.owner,
-        "opened_at": case.opened_at,
-        "first_contact_due_at": case.first_contact_due_at,
-        "first_contact_at": case.first_contact_at,
-        "resolve_due_at": case.resolve_due_at,
-        "resolve_hours": case.resolve_hours,
-        "resolved_at": case.resolved_at,
-        "closed_at": case.closed_at,
-        "snoozed_at": case.snoozed_at,
-        "snoozed_until": case.snoozed_until,
-        "before_snooze": case.before_snooze.value if case.before_snooze else None,
-        "root_cause": case.root_cause,
-        "outcome": case.outcome.value if case.outcome else None,
-        "dismissed_because": case.dismissed_because,
-        "reopened": case.reopened,
-        "version": case.version,
-    }
+def _row(case: Case) -> dict[str, Any]:
+    row = {name: getattr(case, name) for name in _STORED}
+    enums = ("status", "priority", "clock", "before_snooze", "outcome")
+    return row | {name: row[name].value for name in enums if row[name] is not None}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 from sqlalchemy import text
@@ -18,6 +19,11 @@ class Customer:
 
     tier: str | None = None
     tags: tuple[str, ...] = ()
+    risk: str | None = None
+    action: str | None = None
+    """What it recommends to do for the customer."""
+    reasons: tuple[str, ...] = ()
+    """Why, the strongest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,12 @@ class Standing:
     seq: int
     tier: str
     tags: tuple[str, ...]
+    risk: str | None = None
+    action: str | None = None
+    reasons: tuple[str, ...] = ()
+
+
+_COLUMNS = "store, customer_ref, tier, tags, risk, action, reasons"
 
 
 async def lock(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
@@ -43,25 +55,25 @@ async def lock(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
         given,
     )
     rows = await session.execute(
-        text("""SELECT store, customer_ref, tier, tags FROM notifier.customers
+        text(f"""SELECT {_COLUMNS} FROM notifier.customers
                 WHERE (store, customer_ref) IN
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))
                 ORDER BY store, customer_ref FOR UPDATE"""),
         given,
     )
-    return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in rows}
+    return {(r.store, r.customer_ref): _customer(r) for r in rows}
 
 
 async def known(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
     """What is known of these customers."""
     wanted = sorted(set(refs))
     rows = await session.execute(
-        text("""SELECT store, customer_ref, tier, tags FROM notifier.customers
+        text(f"""SELECT {_COLUMNS} FROM notifier.customers
                 WHERE (store, customer_ref) IN
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))"""),
         {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted]},
     )
-    return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in rows}
+    return {(r.store, r.customer_ref): _customer(r) for r in rows}
 
 
 async def learn(session: Session, standings: Iterable[Standing]) -> dict[Ref, Customer]:
@@ -75,17 +87,28 @@ async def learn(session: Session, standings: Iterable[Standing]) -> dict[Ref, Cu
     rows = [newest[ref] for ref in sorted(newest)]
     changed = await session.execute(
         text("""UPDATE notifier.customers c SET seq = n.seq, tier = n.tier,
-                       tags = ARRAY(SELECT jsonb_array_elements_text(CAST(n.tags AS jsonb)))
+                       risk = n.risk, action = n.action,
+                       tags = ARRAY(SELECT jsonb_array_elements_text(CAST(n.tags AS jsonb))),
+                       reasons = ARRAY(SELECT jsonb_array_elements_text(CAST(n.reasons AS jsonb)))
                 FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]),
-                            CAST(:tiers AS text[]), CAST(:tags AS text[])) AS n(store, ref, seq, tier, tags)
+                            CAST(:tiers AS text[]), CAST(:risks AS text[]), CAST(:actions AS text[]),
+                            CAST(:tags AS text[]), CAST(:reasons AS text[]))
+                     AS n(store, ref, seq, tier, risk, action, tags, reasons)
                 WHERE c.store = n.store AND c.customer_ref = n.ref AND c.seq < n.seq
-                RETURNING c.store, c.customer_ref, c.tier, c.tags"""),
+                RETURNING c.store, c.customer_ref, c.tier, c.tags, c.risk, c.action, c.reasons"""),
         {
             "stores": [row.ref[0] for row in rows],
             "refs": [row.ref[1] for row in rows],
             "seqs": [row.seq for row in rows],
             "tiers": [row.tier for row in rows],
+            "risks": [row.risk for row in rows],
+            "actions": [row.action for row in rows],
             "tags": [orjson.dumps(row.tags).decode() for row in rows],
+            "reasons": [orjson.dumps(row.reasons).decode() for row in rows],
         },
     )
-    return {(r.store, r.customer_ref): Customer(r.tier, tuple(r.tags)) for r in changed}
+    return {(r.store, r.customer_ref): _customer(r) for r in changed}
+
+
+def _customer(row: Any) -> Customer:
+    return Customer(row.tier, tuple(row.tags), row.risk, row.action, tuple(row.reasons))

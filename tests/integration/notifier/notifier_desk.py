@@ -1,5 +1,6 @@
 """Events of one store as examples, and the notifier's handlers applied to them in a real database."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -75,9 +76,12 @@ class Desk:
         )
 
     async def apply(self, *batch: Received) -> dict[str, int]:
-        """One batch, one transaction."""
+        """One batch, one transaction; returns its outcomes, those of all topics together."""
         async with self.database.transaction() as session:
-            return {k: v for k, v in (await self.handlers.apply(session, batch) or {}).items() if v}
+            outcomes: Counter[str] = Counter()
+            for (_, outcome), count in (await self.handlers.apply(session, batch) or {}).items():
+                outcomes[outcome] += count
+            return {outcome: count for outcome, count in outcomes.items() if count}
 
     async def one_by_one(self, events: Sequence[Received]) -> None:
         for event in events:

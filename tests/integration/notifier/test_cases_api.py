@@ -316,7 +316,7 @@ class TestTheDoor:
         described = (await client.get("/openapi/notifier.json")).json()
 
         actions = [p for p in described["paths"] if p.startswith("/v1/cases/{case_id}/")]
-        assert len(actions) == 8
+        assert len(actions) == 11
         for path in actions:
             body = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]
             assert body["schema"]["additionalProperties"] is False

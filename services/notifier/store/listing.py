@@ -1,0 +1,120 @@
+"""The list of cases, the clock that runs out first on top: a page of it reads only what it shows."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from services.notifier.domain import LIVE, Case, Priority, Status
+from services.notifier.store.cases import COLUMNS, case_of
+from shared.db import Session
+
+_NUMBER = re.compile(r"#?(\d{1,18})")
+
+_IN_WORK = "c.status NOT IN ('closed', 'dismissed')"
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What a list of cases is narrowed to; None is no condition. `owner` of "" means nobody's."""
+
+    statuses: tuple[Status, ...] = ()
+    owner: str | None = None
+    priority: Priority | None = None
+    overdue: bool | None = None
+    team: str | None = None
+    tier: str | None = None
+    q: str | None = None
+    """Words, each of which begins one of the customer, the order or the comment; or a case's number."""
+    due_before: datetime | None = None
+    """A clock runs out from now to then."""
+    wants_contact: bool | None = None
+    watcher: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page ends: the clock as text, and the case."""
+
+    due: str
+    case_id: str
+
+
+async def page(
+    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
+) -> list[tuple[Case, Place]]:
+    """Cases by the clock that runs out first; those without a clock come last."""
+    where, given = conditions(wanted)
+    given |= {"store": store, "limit": limit}
+    if after is not None:
+        where.append("(c.due_at, c.case_id) > (CAST(CAST(:due AS text) AS timestamptz), :case_id)")
+        given |= {"due": after.due, "case_id": after.case_id}
+    if wanted.q is not None:
+        # How rare a word is decides the plan, so it must not be made for any word.
+        await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    rows = await session.execute(
+        text(f"""SELECT {COLUMNS}, CAST(c.due_at AS text) AS due FROM ({picked(wanted, where)}) c
+                 ORDER BY c.due_at, c.case_id LIMIT :limit"""),
+        given,
+    )
+    return [(case_of(row), Place(row.due, row.case_id)) for row in rows]
+
+
+def picked(wanted: Filter, conditions: list[str], *, order: str = "ASC", shown: str = "c.*") -> str:
+    """The first `:limit` cases of `:store`, by their clock; an empty `order`: any so many.
+
+    Of some statuses: the first of each, so that each is read in its own order from its own index.
+    """
+    where = " AND ".join(["c.store = :store", *conditions])
+    first = f"ORDER BY c.due_at {order}, c.case_id {order} LIMIT :limit" if order else "LIMIT :limit"
+    if not wanted.statuses or frozenset(wanted.statuses) >= LIVE:
+        return f"SELECT {shown} FROM notifier.cases c WHERE {where} {first}"
+    return f"""SELECT one.* FROM unnest(CAST(:statuses AS text[])) AS s(status)
+               CROSS JOIN LATERAL (SELECT {shown} FROM notifier.cases c
+                                   WHERE {where} AND c.status = s.status {first}) one"""
+
+
+def conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
+    """What a filter asks of `cases c`, and the values in it."""
+    where: list[str] = []
+    given: dict[str, Any] = {}
+    statuses = frozenset(wanted.statuses)
+    if statuses and statuses <= LIVE:
+        where.append(_IN_WORK)  # names the partial indexes
+    if statuses and not statuses >= LIVE:
+        given["statuses"] = [status.value for status in wanted.statuses]
+    for name in ("owner", "priority", "team", "tier"):
+        value = getattr(wanted, name)
+        if value == "":
+            where.append(f"c.{name} IS NULL")
+        elif value is not None:
+            where.append(f"c.{name} = :{name}")
+            given[name] = str(value)
+    if wanted.overdue is not None:
+        where.append("c.due_at < now()" if wanted.overdue else "c.due_at >= now()")
+    if wanted.due_before is not None:
+        where.append("c.due_at >= now() AND c.due_at < :due_before")
+        given["due_before"] = wanted.due_before
+    if wanted.wants_contact is not None:
+        where.append("c.wants_contact" if wanted.wants_contact else "NOT c.wants_contact")
+    if wanted.watcher is not None:
+        where.append("c.case_id IN (SELECT w.case_id FROM notifier.case_watchers w WHERE w.who = :watcher)")
+        given["watcher"] = wanted.watcher
+    if wanted.q is not None:
+        where.append(_found(wanted.q, given))
+    return where, given
+
+
+def _found(q: str, given: dict[str, Any]) -> str:
+    given["words"] = " & ".join(f"'{_quoted(word)}':*" for word in q.split())
+    found = "c.words @@ to_tsquery('simple', :words)"
+    if match := _NUMBER.fullmatch(q.strip()):
+        given["number"] = int(match[1])
+        return f"({found} OR c.number = :number)"
+    return found
+
+
+def _quoted(word: str) -> str:
+    return word.replace("\\", "\\\\").replace("'", "''")
