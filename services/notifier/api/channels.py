@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
 from services.notifier.api.access import Reader, Worker, not_found
-from services.notifier.api.shapes import DeliveryOut, delivery_out
+from services.notifier.api.delivery_shapes import DeliveryOut, delivery_out
 from services.notifier.channel_settings import Channel, Kind
 from services.notifier.settings import Alerts
 from services.notifier.store import channels, deliveries, notices
