@@ -90,7 +90,11 @@ async def due(
 
 async def keep(db: Connection, scores: Iterable[Score]) -> None:
     """Store the scores. `seq` rises only where the shown figure changed; `previous` is what was
-    published last."""
+    published last.
+
+    `seq` goes by the clock, so that what a restored database says next is news to those who heard what it
+    forgot.
+    """
     rows = [
         (*score.id, score.marks, score.expires_at, score.as_of, score.figure.decode())
         for score in sorted(scores, key=lambda score: score.id)
@@ -99,8 +103,9 @@ async def keep(db: Connection, scores: Iterable[Score]) -> None:
         return
     await db.execute(
         """INSERT INTO scorer.scores AS c
-               (series, policy, "window", marks, expires_at, computed_at, as_of, figure)
-           SELECT n.series, n.policy, n.win, n.marks, n.expires_at, clock_timestamp(), n.as_of, n.figure
+               (series, policy, "window", marks, expires_at, computed_at, as_of, figure, seq)
+           SELECT n.series, n.policy, n.win, n.marks, n.expires_at, clock_timestamp(), n.as_of, n.figure,
+                  floor(extract(epoch FROM n.as_of) * 1000)::bigint
            FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
                        $7::jsonb[]) AS n(series, policy, win, marks, expires_at, as_of, figure)
            ON CONFLICT (series, policy, "window") DO UPDATE SET
@@ -108,7 +113,8 @@ async def keep(db: Connection, scores: Iterable[Score]) -> None:
                as_of = CASE WHEN c.figure = excluded.figure THEN c.as_of ELSE excluded.as_of END,
                previous = CASE WHEN c.figure = excluded.figure OR c.seq > c.published_seq THEN c.previous
                                ELSE c.figure END,
-               seq = CASE WHEN c.figure = excluded.figure THEN c.seq ELSE c.seq + 1 END,
+               seq = CASE WHEN c.figure = excluded.figure THEN c.seq
+                          ELSE greatest(c.seq + 1, excluded.seq) END,
                figure = excluded.figure""",
         *[list(column) for column in zip(*rows, strict=True)],
     )

@@ -63,6 +63,8 @@ def _numbered(old: Customer, new: Customer, now: datetime, trace: str) -> Custom
         return new
     if old.seq and old.ruling and old.ruling.figure() == new.ruling.figure():
         return new
+    # By the clock, so that what a restored database says next is news to those who heard what it forgot.
+    seq = max(old.seq + 1, int(now.timestamp() * 1000))
     if old.ruling and old.ruling.tier != new.ruling.tier:
-        _log.info("customer.tier_changed", store=new.key.store, rule=new.ruling.reason, seq=old.seq + 1)
-    return replace(new, seq=old.seq + 1, changed_at=now, traceparent=trace)
+        _log.info("customer.tier_changed", store=new.key.store, rule=new.ruling.reason, seq=seq)
+    return replace(new, seq=seq, changed_at=now, traceparent=trace)

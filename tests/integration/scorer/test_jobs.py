@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.scorer.jobs import PublishedScores
+from shared.db import driver
 from shared.events.scores import Figure, ScoreChanged
 from shared.kafka import State
 
@@ -47,6 +48,10 @@ class Desk:
         return found  # type: ignore[return-value]
 
 
+def milliseconds(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
 def groups(event: ScoreChanged) -> tuple[int | None, int | None, int | None]:
     return event.figure.promoters, event.figure.passives, event.figure.detractors
 
@@ -65,7 +70,7 @@ class TestAnswers:
             for segment, touchpoint in [("", ""), ("", "unknown"), ("tier:unknown", ""), ("country:NL", "")]
             for window in ("7d", "30d")
         }
-        assert {event.seq for event in found.values()} == {1}
+        assert {event.seq for event in found.values()} == {milliseconds(NOON)}
         assert all(event.as_of == NOON and event.previous is None for event in found.values())
 
     async def test_nothing_new_nothing_said(self, shop: Shop) -> None:
@@ -81,7 +86,7 @@ class TestAnswers:
         first = (await desk.round())[WHOLE]
         await shop.send(answer("b", 3))
         second = (await desk.round(seconds=1))[WHOLE]
-        assert (groups(second), second.seq) == ((1, 0, 1), 2)
+        assert (groups(second), second.seq) == ((1, 0, 1), milliseconds(desk.now))
         assert second.previous == first.figure
 
     async def test_what_was_never_sent_is_not_called_previous(self, shop: Shop) -> None:
@@ -92,7 +97,31 @@ class TestAnswers:
         await desk.prepare()  # Kafka is away
         await shop.send(answer("c", 3))
         third = (await desk.round(seconds=1))[WHOLE]
-        assert (groups(third), third.seq, third.previous) == ((1, 0, 2), 3, first.figure)
+        assert (groups(third), third.seq, third.previous) == ((1, 0, 2), milliseconds(desk.now), first.figure)
+
+    async def test_two_changes_at_one_moment_are_told_apart(self, shop: Shop) -> None:
+        desk = Desk(shop)
+        for name, seq in (("a", 0), ("b", 1)):
+            await shop.send(answer(name, 9))
+            assert (await desk.round())[WHOLE].seq == milliseconds(NOON) + seq
+
+    async def test_what_a_restored_database_says_is_newer_than_what_it_forgot(self, shop: Shop) -> None:
+        """Consumers ignore a lower `seq` than they heard."""
+        desk = Desk(shop)
+        await shop.send(answer("a", 9))
+        heard = [(await desk.round())[WHOLE].seq]
+        for name in ("b", "c", "d"):
+            await shop.send(answer(name, 3))
+            heard.append((await desk.round())[WHOLE].seq)
+        async with shop.database.transaction() as session:
+            await (await driver(session)).execute(
+                """UPDATE scorer.scores c SET seq = $2, published_seq = $2 FROM scorer.series s
+                   WHERE s.id = c.series AND s.store = $1""",
+                shop.name,
+                heard[0],
+            )
+        await shop.send(answer("e", 8))
+        assert (await desk.round(seconds=1))[WHOLE].seq > max(heard)
 
     async def test_at_most_once_an_interval(self, shop: Shop) -> None:
         desk = Desk(shop, interval=60)
@@ -152,7 +181,8 @@ class TestTime:
             desk.now = moment + 7 * DAY - timedelta(microseconds=1)
             assert await desk.round() == {}
             event = (await desk.round(microseconds=1))[WHOLE]
-            assert (event.figure.n, event.as_of, event.seq) == (4 - left, desk.now, 1 + left)
+            assert (event.figure.n, event.as_of) == (4 - left, desk.now)
+            assert event.seq == milliseconds(desk.now)
 
     async def test_an_answer_that_was_given_earlier_after_all_leaves_earlier(self, shop: Shop) -> None:
         """The winner has the loser's day and score: no bucket changes, and still time does."""

@@ -27,6 +27,11 @@ ASHA = "a" * 32
 BEN = "b" * 32
 
 
+def milliseconds(moment: datetime) -> int:
+    """Since 1970: the least `seq` of what changed then."""
+    return int(moment.timestamp() * 1000)
+
+
 def at(day: str, hour: int = 12) -> datetime:
     return datetime.combine(date.fromisoformat(day), time(hour), ZONE)
 
@@ -175,7 +180,8 @@ class Shop:
         batch = [self.mine(one).received() for one in sent]
         handle = bound(self.book, lambda: now or self.now)[type(batch[0].event)]
         async with self.database.transaction() as session:
-            return dict(await handle(session, batch) or {})
+            outcomes = await handle(session, batch) or {}
+        return {outcome: count for (_, outcome), count in outcomes.items()}
 
     async def live_through(self, story: Iterable[Sent], until: datetime) -> None:
         """Each event at its own time, and the tier clock at every instant that it asks for between them."""

@@ -231,6 +231,7 @@ class TestTiers:
 
 class TestOverride:
     async def test_sets_the_tier_until_it_ends_and_says_who_and_why(self, desk: Desk, asha: str) -> None:
+        before = (await desk.shop.customer(asha))["seq"]
         body = {"tier": "Platinum", "until": "2099-01-01T00:00:00+01:00", "reason": "A long friendship"}
         answer = await desk.post("/v1/customers/c/1/override", body)
         assert answer.status_code == 200
@@ -238,7 +239,8 @@ class TestOverride:
         assert (found["tier"], found["reason"]["rule"]) == ("Platinum", "override")
         assert found["override_until"] == "2098-12-31T23:00:00Z"
         row = await desk.shop.customer(asha)
-        assert (row["tier"], row["seq"]) == ("Platinum", 2)
+        assert row["tier"] == "Platinum"
+        assert row["seq"] > before
         (fact,) = await desk.shop.query(
             "SELECT body FROM segmenter.facts WHERE store = :store AND kind = 'override'"
         )

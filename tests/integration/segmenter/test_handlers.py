@@ -2,6 +2,7 @@
 
 import random
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from uuid import uuid4
 
@@ -24,6 +25,7 @@ from .builders import (
     deliver,
     engage,
     event_time,
+    milliseconds,
     opened,
     order,
     refund,
@@ -221,7 +223,15 @@ class TestSeq:
         ):
             await shop.send(sent)
             seqs.append((await shop.customer())["seq"])
-        assert seqs == [1, 1, 2, 2, 3, 4, 4]
+        first = milliseconds(shop.now)
+        assert seqs == [first + changes for changes in (0, 0, 1, 1, 2, 3, 3)]
+
+    async def test_is_above_whatever_a_restored_database_forgot(self, shop: Shop) -> None:
+        """Consumers ignore a lower one than they heard."""
+        await shop.send(order("o-1", 100, "2024-05-01"))
+        later = shop.now + timedelta(seconds=1)
+        await shop.send(order("o-2", 500, "2024-05-02"), now=later)
+        assert (await shop.customer())["seq"] == milliseconds(later)
 
 
 WORKED = {
@@ -376,4 +386,4 @@ class TestStoreThatTheConfigurationLacks:
         assert (row["tier"], row["name"], row["seq"]) == (None, "Asha", 0)
         await rebuild(shop.database, shop.book, clock=lambda: shop.now)
         row = await shop.customer()
-        assert (row["tier"], row["seq"]) == ("Silver", 1)
+        assert (row["tier"], row["seq"]) == ("Silver", milliseconds(shop.now))
