@@ -1,25 +1,44 @@
-"""What channels send, and where they may."""
+"""What channels send."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from email.message import EmailMessage
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from services.notifier.channels import Forbidden, Message, check_target, slack, webhook
-from services.notifier.channels.target import is_public
+from services.notifier.channels import CaseMessage, Item, NoticeMessage, Shop, slack, webhook
+from services.notifier.channels.mail import compose
 from services.notifier.domain import Case, Person, Priority, Status, Submitted, fold
 from services.notifier.settings import Channel, Kind
 
 NOW = datetime.now(UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-HOOK = Channel(kind=Kind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET))
-CHAT = Channel(kind=Kind.SLACK, url="https://example.com")
+HOOK = webhook.building(Channel(kind=Kind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET)))
+SHOP = Shop("s", "Shop", ZoneInfo("Europe/Amsterdam"), "https://x.example")
+NASTY = [
+    "<!channel>",
+    "<@U1> hi",
+    "<https://evil.example|click>",
+    "a & b",
+    "\u202e\x07x",
+    "one\r\nBcc: all@example.com\r\n\r\n<script>alert(1)</script>",
+    "z" * 10_000,
+]
 
 
-def message(comment: str = "late", name: str = "Ann", reason: str = "opened") -> Message:
+def notice(items: int = 0) -> NoticeMessage:
+    listed = tuple(Item(f"Ann <{n}>, NPS 2", f"https://x.example/inbox/{n}") for n in range(items))
+    return NoticeMessage(
+        "msg-2", "digest:s:chat:1", "digest", "60 more alerts", {"text": "All at once.", "facts": {"a": 1}},
+        "/inbox", NOW, SHOP, listed, 10, "00-a-b-01",
+    )  # fmt: skip
+
+
+def message(comment: str = "late", name: str = "Ann", reason: str = "opened") -> CaseMessage:
     body = Submitted("e", NOW, NOW, "nps", "0-10", 2, Person("ref", "c-1", None, name), comment=comment)
     case = Case(
         case_id="case-1",
@@ -37,17 +56,17 @@ def message(comment: str = "late", name: str = "Ann", reason: str = "opened") ->
         resolve_hours=1,
     )
     answer = fold("r", [body])
-    return Message("msg-1", reason, NOW, case, answer, "Gold", (), "https://x/v1/cases/case-1", "00-a-b-01")
+    return CaseMessage("msg-1", reason, NOW, SHOP, case, answer, "Gold", (), "00-a-b-01")
 
 
 class TestTheWebhook:
     def test_is_verified_by_the_official_library(self) -> None:
-        request = webhook.build(message(), HOOK, NOW)
+        request = HOOK(message(), NOW)
         payload = Webhook(SECRET).verify(request.body, dict(request.headers))
         assert payload["data"]["answer"]["comment"] == "late"
 
     def test_of_one_other_bit_or_id_is_refused(self) -> None:
-        request = webhook.build(message(), HOOK, NOW)
+        request = HOOK(message(), NOW)
         with pytest.raises(WebhookVerificationError):
             Webhook(SECRET).verify(request.body.replace(b"late", b"lbte"), dict(request.headers))
         with pytest.raises(WebhookVerificationError):
@@ -58,16 +77,16 @@ class TestTheWebhook:
         [("opened", "case.opened"), ("reopened:r", "case.reopened"), ("raised:high", "case.raised")],
     )
     def test_says_why_it_comes(self, reason: str, kind: str) -> None:
-        assert orjson.loads(webhook.build(message(reason=reason), HOOK, NOW).body)["type"] == kind
+        assert orjson.loads(HOOK(message(reason=reason), NOW).body)["type"] == kind
 
 
 class TestSlack:
     @pytest.mark.parametrize(
         "text",
-        ["<!channel>", "<@U1> hi", "<https://evil.example|click>", "a & b", "\u202e\x07x", "z" * 10_000],
+        NASTY,
     )
     def test_what_customers_write_stays_text(self, text: str) -> None:
-        body = slack.build(message(comment=text, name=text), CHAT, NOW).body.decode()
+        body = slack.build(message(comment=text, name=text), NOW).body.decode()
 
         assert "<!" not in body
         assert "<@" not in body
@@ -76,7 +95,7 @@ class TestSlack:
         assert len(body) < 4000
 
     def test_keeps_within_the_limits_of_its_elements(self) -> None:
-        built = orjson.loads(slack.build(message(comment="&" * 10_000, name="&" * 500), CHAT, NOW).body)
+        built = orjson.loads(slack.build(message(comment="&" * 10_000, name="&" * 500), NOW).body)
         for block in built["blocks"]:
             if block["type"] == "header":
                 assert len(block["text"]["text"]) <= 150
@@ -86,69 +105,57 @@ class TestSlack:
 
     def test_marks_a_customer_who_was_only_claimed(self) -> None:
         unverified = replace(message(), case=replace(message().case, verified=False))
-        assert b"(unverified)" in slack.build(unverified, CHAT, NOW).body
+        assert b"(unverified)" in slack.build(unverified, NOW).body
+
+    def test_lists_what_a_digest_names_in_sections_that_fit(self) -> None:
+        built = orjson.loads(slack.build(notice(50), NOW).body)
+        texts = [block["text"]["text"] for block in built["blocks"] if "text" in block]
+        assert max(map(len, texts)) <= 3000
+        assert sum(text.count("https://x.example/inbox/") for text in texts) == 50
+        assert "<https://x.example/inbox/7|Ann &lt;7&gt;, NPS 2>" in "".join(texts)
+        assert "and 10 more" in "".join(texts)
+        assert len(built["blocks"]) <= 50
 
 
-class TestTargets:
-    @pytest.mark.parametrize(
-        "address",
-        [
-            "127.0.0.1",
-            "10.1.2.3",
-            "169.254.169.254",
-            "100.64.0.1",
-            "0.0.0.0",
-            "192.0.2.1",
-            "198.18.0.1",
-            "224.0.0.1",
-            "240.0.0.1",
-            "255.255.255.255",
-            "::1",
-            "::",
-            "fe80::1%eth0",
-            "fc00::1",
-            "ff02::1",
-            "::ffff:127.0.0.1",
-            "::ffff:10.0.0.1",
-            "64:ff9b::7f00:1",
-            "2002:7f00:1::",
-            "2001:db8::1",
-        ],
-    )
-    def test_that_are_not_of_the_open_internet(self, address: str) -> None:
-        assert not is_public(address)
+class TestEmail:
+    @pytest.mark.parametrize("text", NASTY)
+    def test_what_customers_write_stays_text_and_adds_no_header(self, text: str) -> None:
+        mail = compose(message(comment=text, name=text), "Care <c@x.example>", ["a@x.example"], NOW)
 
-    @pytest.mark.parametrize("address", ["1.1.1.1", "8.8.8.8", "2606:4700::1111", "::ffff:1.1.1.1"])
-    def test_that_are(self, address: str) -> None:
-        assert is_public(address)
+        assert mail["To"] == "a@x.example"
+        assert mail["Bcc"] is None
+        assert len(mail["Subject"]) <= 180
+        page = mail.get_body(("html",))
+        plain = mail.get_body(("plain",))
+        assert page is not None
+        assert plain is not None
+        assert "<script" not in page.get_content()
+        assert "<!channel" not in page.get_content()
+        for part in (plain.get_content(), page.get_content(), mail["Subject"]):
+            assert "\u202e" not in part
+            assert "\x07" not in part
+        assert len(mail.as_bytes()) < 30_000
 
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "https://127.0.0.1/",
-            "https://localhost/",
-            "https://localhost./",
-            "https://2130706433/",
-            "https://0x7f000001/",
-            "https://0177.0.0.1/",
-            "https://[::1]/",
-            "https://[::ffff:127.0.0.1]/",
-            "https://169.254.169.254/latest",
-            "http://1.1.1.1/",
-            "https://1.1.1.1:8443/",
-            "https://user:pw@1.1.1.1/",
-            "ftp://1.1.1.1/",
-            "https:///nothing",
-        ],
-    )
-    async def test_that_are_refused(self, url: str) -> None:
-        with pytest.raises(Forbidden):
-            await check_target(url, allow_private=False)
+    def test_is_one_conversation_for_a_case_and_the_same_mail_at_every_attempt(self) -> None:
+        def mail(reason: str, message_id: str = "msg-1") -> EmailMessage:
+            said = replace(message(reason=reason), id=message_id)
+            return compose(said, "Care <c@x.example>", ["a@x.example"], NOW)
 
-    async def test_that_are_allowed(self) -> None:
-        await check_target("https://1.1.1.1/hook", allow_private=False)
-        await check_target("http://127.0.0.1:8009/alerts", allow_private=True)
+        first, again, later = mail("opened"), mail("opened"), mail("reopened:r", "msg-9")
+        assert first["Message-ID"] == again["Message-ID"] == "<msg-1@x.example>"
+        assert later["Message-ID"] != first["Message-ID"]
+        assert later["References"] == first["References"] == "<case-1.thread@x.example>"
+        assert later["Subject"] == first["Subject"]
+        assert first["Auto-Submitted"] == "auto-generated"
 
-    async def test_a_trial_allows_no_other_scheme(self) -> None:
-        with pytest.raises(Forbidden):
-            await check_target("ftp://127.0.0.1/", allow_private=True)
+    def test_leads_straight_into_the_case(self) -> None:
+        text = compose(message(), "c@x.example", ["a@x.example"], NOW).as_string()
+        assert text.count("https://x.example/inbox/case-1") == 2
+
+    def test_tells_a_notice_with_its_list(self) -> None:
+        mail = compose(notice(3), "c@x.example", ["a@x.example"], NOW)
+        plain = mail.get_body(("plain",))
+        assert plain is not None
+        assert "https://x.example/inbox/2" in plain.get_content()
+        assert "and 10 more" in plain.get_content()
+        assert mail["Subject"] == "[Shop] 60 more alerts"

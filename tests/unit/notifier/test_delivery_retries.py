@@ -56,3 +56,16 @@ class TestTheBreaker:
         for _ in range(20):
             breaker.failure(0)
         assert breaker.opens_in(0) == 10
+
+    def test_leaves_alone_a_receiver_that_asked_for_it(self) -> None:
+        breaker = Breaker(failures=3)
+        breaker.hold(0, 60)
+        breaker.success()
+        assert breaker.free(59, in_flight=0, most=8) == 0
+        assert breaker.opens_in(20) == 40
+        assert breaker.free(60, in_flight=0, most=8) == 8
+
+    def test_but_no_longer_than_an_hour(self) -> None:
+        breaker = Breaker()
+        breaker.hold(0, 1e9)
+        assert breaker.opens_in(0) == 3600
