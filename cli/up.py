@@ -102,7 +102,8 @@ Closeloop is running on the demo store. The interfaces of the four services:
 
 {services}
 
-User {credentials.user}, password {credentials.password}; everything a script needs: {home.demo_file}
+Sign in at {home.url("notifier")}/login as {credentials.user} with the password {credentials.password}
+(also {", ".join(email for email, _, _ in demo_store.PEOPLE)}); everything a script needs: {home.demo_file}
 
 Send five answers, each of another customer (the 2 is low: its customer becomes a case):
 

@@ -14,6 +14,13 @@ from shared.kafka import topics
 STORE = "demo"
 USER = "demo@closeloop.example"
 
+PEOPLE = (
+    ("ines@closeloop.example", "Ines Moreau", "manager"),
+    ("kim@closeloop.example", "Kim Visser", "agent"),
+    ("lee@closeloop.example", "Lee Jansen", "agent"),
+)
+"""The team of the shipped `closeloop.yaml` and its manager; all with the administrator's password."""
+
 
 async def prepare(
     *, kafka_bootstrap: str, database_url: str, root_secret: str, known: Credentials | None
@@ -27,9 +34,10 @@ async def prepare(
     try:
         async with database.transaction() as session:
             credentials = await _credentials(session, Secrets(root_secret).pepper, known)
-            await users.ensure(
-                session, email=credentials.user, password=credentials.password, store=STORE, role="admin"
-            )
+            for email, name, role in ((credentials.user, "Demo Admin", "admin"), *PEOPLE):
+                await users.ensure(
+                    session, email=email, password=credentials.password, store=STORE, role=role, name=name
+                )
     finally:
         await database.close()
     return credentials
