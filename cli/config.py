@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from cli import CommandError, product
 from services.notifier.channels import template_mistakes
-from services.notifier.settings import Alerts
+from services.notifier.settings import Alerts, mistakes_across
 from services.segmenter.settings import Loyalty
 from shared.config import Config, ConfigError, load
 from shared.config.loading import Mistake
@@ -61,7 +61,9 @@ def mistakes_of_sections(config: Config) -> list[Mistake]:
                 found += error.mistakes
                 continue
             if isinstance(section, Alerts):
+                found += mistakes_across(config, store, section)
                 found += template_mistakes(config, store, section)
+                found += watch_mistakes(config, store, section)
     return sorted(found, key=lambda mistake: mistake.line)
 
 
@@ -89,6 +91,8 @@ def _summary(config: Config) -> None:
             ("windows", [*store.windows, f"policy {store.policy}"]),
             ("tiers", [tier.name for tier in loyalty.tiers]),
             ("alert rules", [rule.name for rule in alerts.rules]),
+            ("teams", list(alerts.teams)),
+            ("escalation", [step.name for step in alerts.escalation]),
             ("channels", channels),
         ):
             typer.echo(f"  {what:<12} {', '.join(names) or 'none'}")

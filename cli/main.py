@@ -22,6 +22,7 @@ COMMANDS = {
     "keys": "cli.keys:app",
     "users": "cli.users:app",
     "config": "cli.config:app",
+    "alerts": "cli.alerts:app",
     "dead": "cli.dead:app",
     "rebuild": "cli.rebuild:app",
     "verify": "cli.verify:verify",

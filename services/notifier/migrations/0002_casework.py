@@ -93,4 +93,5 @@ _INDEXES = (
     "DROP INDEX notifier.answers_by_customer",
     """CREATE INDEX answers_by_customer ON notifier.answers
        (store, customer_ref, answered_at, response_id)""",
+    "CREATE INDEX answers_by_arrival ON notifier.answers (store, received_at, response_id)",
 )

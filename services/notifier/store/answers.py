@@ -210,18 +210,26 @@ async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, A
     return found
 
 
-async def since(session: Session, store: str, moment: datetime) -> AsyncIterator[tuple[str, Answer]]:
-    """Every readable answer that reached us since then with its customer, in that order, streamed."""
-    rows = await session.stream(
-        text("""SELECT response_id, customer_ref, CAST(revisions AS text) AS revisions FROM notifier.answers
-                WHERE store = :store AND received_at >= :moment AND score IS NOT NULL
-                ORDER BY received_at, response_id"""),
-        {"store": store, "moment": moment},
-    )
-    async for row in rows:
-        answer = _folded(row.response_id, _read(row.revisions))
-        if answer:
-            yield row.customer_ref, answer
+async def since(
+    session: Session, store: str, moment: datetime, *, at_once: int
+) -> AsyncIterator[list[tuple[str, Answer]]]:
+    """The store's readable answers that reached us since then, each with its customer, in that order."""
+    place = (moment, "")
+    while True:
+        rows = await session.execute(
+            text("""SELECT response_id, customer_ref, received_at, CAST(revisions AS text) AS revisions
+                    FROM notifier.answers
+                    WHERE store = :store AND (received_at, response_id) > (:moment, :after)
+                          AND customer_ref IS NOT NULL
+                    ORDER BY received_at, response_id LIMIT :at_once"""),
+            {"store": store, "moment": place[0], "after": place[1], "at_once": at_once},
+        )
+        found = rows.all()
+        if not found:
+            return
+        place = (found[-1].received_at, found[-1].response_id)
+        folded = [(row.customer_ref, _folded(row.response_id, _read(row.revisions))) for row in found]
+        yield [(ref, answer) for ref, answer in folded if answer]
 
 
 def _customer_ref(events: Events) -> str | None:

@@ -51,4 +51,5 @@ answers = Table(
     Column("retracted", Boolean, nullable=False, server_default=text("false")),
     PrimaryKeyConstraint("store", "response_id"),
     Index("answers_by_customer", "store", "customer_ref", "answered_at", "response_id"),
+    Index("answers_by_arrival", "store", "received_at", "response_id"),
 )

@@ -1,0 +1,127 @@
+"""The clocks of a case: business hours of a store in its zone, over weekends, holidays and both changes."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.notifier.domain import ELAPSED, BusinessHours
+
+AMSTERDAM = ZoneInfo("Europe/Amsterdam")
+DAY = ((9 * 60, 18 * 60),)
+OFFICE = BusinessHours(AMSTERDAM, (DAY, DAY, DAY, DAY, DAY, (), ()), frozenset({date(2026, 12, 25)}))
+LUNCH = BusinessHours(AMSTERDAM, (((9 * 60, 12 * 60), (13 * 60, 17 * 60 + 30)),) * 5 + ((), ()))
+ALWAYS = BusinessHours(AMSTERDAM, (((0, 1440),),) * 7)
+NIGHTS = BusinessHours(AMSTERDAM, (((0, 6 * 60), (22 * 60, 1440)),) * 7)
+
+
+def local(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=AMSTERDAM)
+
+
+class TestDue:
+    @pytest.mark.parametrize(
+        ("hours", "start", "after", "expected"),
+        [
+            # within a day, at its very end, and over a night
+            (OFFICE, "2026-11-23T10:00", 4, "2026-11-23T14:00"),
+            (OFFICE, "2026-11-23T09:00", 9, "2026-11-23T18:00"),
+            (OFFICE, "2026-11-23T16:00", 4, "2026-11-24T11:00"),
+            # outside the hours: before, after, at the weekend
+            (OFFICE, "2026-11-23T05:00", 1, "2026-11-23T10:00"),
+            (OFFICE, "2026-11-23T18:00", 1, "2026-11-24T10:00"),
+            (OFFICE, "2026-11-21T12:00", 1, "2026-11-23T10:00"),
+            (OFFICE, "2026-11-27T17:00", 2, "2026-11-30T10:00"),
+            # Christmas is a Friday: from Thursday evening to Monday
+            (OFFICE, "2026-12-24T17:30", 1, "2026-12-28T09:30"),
+            # several spans a day
+            (LUNCH, "2026-11-23T11:30", 1, "2026-11-23T13:30"),
+            (LUNCH, "2026-11-23T12:15", 4.5, "2026-11-23T17:30"),
+            # summer time begins on 29 March 2026 at 02:00: the working days keep their hours
+            (OFFICE, "2026-03-27T17:00", 2, "2026-03-30T10:00"),
+            # a night shift over it is an hour shorter, and over the end on 25 October an hour longer
+            (NIGHTS, "2026-03-28T22:00", 7, "2026-03-29T06:00"),
+            (NIGHTS, "2026-10-24T22:00", 9, "2026-10-25T06:00"),
+            (ALWAYS, "2026-03-28T12:00", 24, "2026-03-29T13:00"),
+            (ALWAYS, "2026-10-24T12:00", 24, "2026-10-25T11:00"),
+            # nothing to wait for
+            (OFFICE, "2026-11-21T12:00", 0, "2026-11-21T12:00"),
+        ],
+    )
+    def test_is_when_so_much_was_worked(
+        self, hours: BusinessHours, start: str, after: float, expected: str
+    ) -> None:
+        assert hours.due(local(start), timedelta(hours=after)) == local(expected)
+
+    def test_of_a_store_that_hardly_opens_is_bounded(self) -> None:
+        seldom = BusinessHours(AMSTERDAM, (((540, 541),), (), (), (), (), (), ()))
+        start = local("2026-11-23T10:00")
+        assert seldom.due(start, timedelta(hours=8760)) == start.astimezone(UTC) + timedelta(days=3660)
+
+
+class TestWorked:
+    @pytest.mark.parametrize(
+        ("hours", "start", "end", "expected"),
+        [
+            (OFFICE, "2026-11-23T10:00", "2026-11-23T11:00", 1),
+            (OFFICE, "2026-11-20T17:00", "2026-11-23T10:00", 2),
+            (OFFICE, "2026-11-21T10:00", "2026-11-22T10:00", 0),
+            (OFFICE, "2026-12-24T17:00", "2026-12-28T10:00", 2),
+            (OFFICE, "2026-11-23T11:00", "2026-11-23T10:00", 0),
+            (NIGHTS, "2026-03-28T12:00", "2026-03-29T12:00", 7),
+            (NIGHTS, "2026-10-24T12:00", "2026-10-25T12:00", 9),
+            (LUNCH, "2026-11-23T00:00", "2026-11-30T00:00", 37.5),
+        ],
+    )
+    def test_is_what_of_the_time_was_open(
+        self, hours: BusinessHours, start: str, end: str, expected: float
+    ) -> None:
+        assert hours.worked(local(start), local(end)) == timedelta(hours=expected)
+
+    def test_around_the_clock_it_is_the_time_itself(self) -> None:
+        start, end = local("2026-03-28T12:00"), local("2026-03-29T12:00")
+        assert ELAPSED.worked(start, end) == end - start
+        assert ELAPSED.worked(end, start) == timedelta()
+
+
+moments = st.datetimes(datetime(2025, 1, 1), datetime(2028, 1, 1), timezones=st.just(UTC))
+lengths = st.timedeltas(timedelta(), timedelta(hours=300))
+
+
+@st.composite
+def calendars(draw: st.DrawFn) -> BusinessHours:
+    zone = ZoneInfo(draw(st.sampled_from(["Europe/Amsterdam", "America/New_York", "Asia/Kolkata", "UTC"])))
+    days = []
+    for _ in range(7):
+        cuts = sorted(draw(st.lists(st.integers(0, 1440), max_size=4, unique=True)))
+        days.append(tuple(zip(cuts[::2], cuts[1::2], strict=False)))
+    days[draw(st.integers(0, 6))] = ((540, 1080),)
+    return BusinessHours(zone, tuple(days), draw(st.frozensets(st.dates(), max_size=3)))
+
+
+class TestWhatAlwaysHolds:
+    @given(calendars(), moments, lengths)
+    def test_what_was_due_is_what_was_worked(
+        self, hours: BusinessHours, start: datetime, length: timedelta
+    ) -> None:
+        assert hours.worked(start, hours.due(start, length)) == length
+
+    @given(calendars(), moments, lengths, lengths)
+    def test_more_time_is_never_due_earlier(
+        self, hours: BusinessHours, start: datetime, one: timedelta, other: timedelta
+    ) -> None:
+        shorter, longer = sorted((one, other))
+        assert hours.due(start, shorter) <= hours.due(start, longer)
+
+    @given(calendars(), moments, st.timedeltas(timedelta(), timedelta(days=30)), lengths)
+    def test_a_later_start_is_never_due_earlier(
+        self, hours: BusinessHours, start: datetime, later: timedelta, length: timedelta
+    ) -> None:
+        assert hours.due(start, length) <= hours.due(start + later, length)
+
+    @given(calendars(), st.lists(moments, min_size=3, max_size=3))
+    def test_parts_of_a_time_add_up(self, hours: BusinessHours, three: list[datetime]) -> None:
+        a, b, c = sorted(three)
+        assert hours.worked(a, b) + hours.worked(b, c) == hours.worked(a, c)
