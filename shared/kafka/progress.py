@@ -42,7 +42,7 @@ class Progress:
         """Explicit offsets, bounded, errors swallowed: `commit()` never returns while the broker is away."""
         assigned = client.assignment()
         offsets = {tp: offset for tp, offset in self._applied.items() if tp in assigned}
-        if offsets == self._told:
+        if not offsets or offsets == self._told:
             return
         try:
             async with asyncio.timeout(within_seconds):
