@@ -42,11 +42,14 @@ class NotAcknowledged(Exception):
 class _Batch:
     """Records of one lane. Each has a waiter of its own, so that whoever gives up takes nobody along."""
 
-    __slots__ = ("bytes", "deadline", "lane", "records", "waiters")
+    __slots__ = ("bytes", "closes_at", "deadline", "lane", "records", "timer", "waiters", "wave")
 
-    def __init__(self, lane: Lane, deadline: float) -> None:
+    def __init__(self, lane: Lane, now: float, deadline_seconds: float) -> None:
         self.lane = lane
-        self.deadline = deadline
+        self.deadline = now + deadline_seconds
+        self.closes_at = now + deadline_seconds / 2
+        self.timer: asyncio.TimerHandle | None = None
+        self.wave: _Wave | None = None
         self.records: list[tuple[bytes, bytes, Headers]] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.bytes = 0
@@ -67,13 +70,12 @@ class _Batch:
 class _Wave:
     """Batches on their way to one broker. It takes no further wave before all of them have landed."""
 
-    __slots__ = ("broker", "started", "timer", "under_way")
+    __slots__ = ("broker", "started", "under_way")
 
     def __init__(self, broker: int | None, batches: list[_Batch]) -> None:
         self.broker = broker
         self.under_way = set(batches)
         self.started = time.monotonic()
-        self.timer: asyncio.TimerHandle | None = None
 
 
 class Producer:
@@ -139,6 +141,8 @@ class Producer:
         for line in self._waiting.values():
             for batch in line:
                 batch.failed("Stopped")
+                if batch.timer is not None:
+                    batch.timer.cancel()
         self._waiting.clear()
         await ended(*self._tasks, within_seconds=1)
         if self._client is not None:
@@ -158,8 +162,10 @@ class Producer:
         if line is None:
             line = self._waiting[lane] = deque()
         size = len(key) + len(value) + 400
-        if not line or line[-1].bytes + size > self._batch_bytes:
-            line.append(_Batch(lane, loop.time() + self._deadline))
+        # Who joins a batch shares its deadline: none that waits for long already.
+        if not line or line[-1].bytes + size > self._batch_bytes or line[-1].closes_at < loop.time():
+            line.append(batch := _Batch(lane, loop.time(), self._deadline))
+            batch.timer = loop.call_at(batch.deadline, self._expired, batch)
             if not self._flush_is_due:
                 self._flush_is_due = True
                 loop.call_soon(self._flush)
@@ -186,9 +192,9 @@ class Producer:
             wave = _Wave(broker, batches)
             self._brokers_at_work.add(broker)
             self._busy.update(batch.lane for batch in batches)
-            task = self._task(self._launch(wave, batches))
-            deadline = min(batch.deadline for batch in batches)
-            wave.timer = asyncio.get_running_loop().call_at(deadline, self._expired, wave, task)
+            for batch in batches:
+                batch.wave = wave
+            self._task(self._launch(wave, batches))
 
     def _leader(self, lane: Lane) -> int | None:
         """The broker that takes the lane's records; None while there is none."""
@@ -197,25 +203,36 @@ class Producer:
         return leader if isinstance(leader, int) and leader >= 0 else None
 
     async def _launch(self, wave: _Wave, batches: list[_Batch]) -> None:
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            if batch not in wave.under_way:
+                continue  # its time was over before its turn
             try:
-                landing = await self._write(batch)
-            except KafkaError as error:
+                async with asyncio.timeout_at(batch.deadline):
+                    landing = await self._write(batch)
+            except (KafkaError, TimeoutError) as error:
                 self._land(wave, batch, error)
-            except Exception as error:
-                self._land(wave, batch, error)
+            except BaseException as error:
+                for left in batches[number:]:
+                    self._land(wave, left, error)
                 raise
             else:
                 landing.add_done_callback(partial(self._landed, wave, batch))
 
+    def _expired(self, batch: _Batch) -> None:
+        """Time is over for this batch alone, on its way or still waiting."""
+        if batch.wave is not None:
+            self._land(batch.wave, batch, TimeoutError())
+            return
+        line = self._waiting[batch.lane]
+        line.remove(batch)
+        if not line:
+            del self._waiting[batch.lane]
+        self._refuse(batch, TimeoutError())
+        self._note_idle()
+
     def _landed(self, wave: _Wave, batch: _Batch, landing: "asyncio.Future[object]") -> None:
         error = asyncio.CancelledError() if landing.cancelled() else landing.exception()
         self._land(wave, batch, error)
-
-    def _expired(self, wave: _Wave, task: "asyncio.Task[None]") -> None:
-        task.cancel()
-        for batch in list(wave.under_way):
-            self._land(wave, batch, TimeoutError())
 
     def _land(self, wave: _Wave, batch: _Batch, error: BaseException | None) -> None:
         """The fate of a batch is known, or its time is over; what comes later changes nothing."""
@@ -223,25 +240,31 @@ class Producer:
             return
         wave.under_way.discard(batch)
         self._busy.discard(batch.lane)
+        if batch.timer is not None:
+            batch.timer.cancel()
         if error is None:
             self._failing_since = None
             self._acknowledged_at = time.monotonic()
             metrics.PRODUCE_DURATION.labels(batch.lane[0]).observe(time.monotonic() - wave.started)
             batch.acknowledged()
         else:
-            metrics.PRODUCE_ERRORS.labels(batch.lane[0], type(error).__name__).inc()
-            batch.failed(type(error).__name__)
-            self._failed()
+            self._refuse(batch, error)
         if wave.under_way:
             return
-        if wave.timer is not None:
-            wave.timer.cancel()
         self._brokers_at_work.discard(wave.broker)
-        if self._idle is not None and not self._waiting and not self._brokers_at_work:
-            self._idle.set()
+        self._note_idle()
         if self._waiting and not self._flush_is_due:
             self._flush_is_due = True
             asyncio.get_running_loop().call_soon(self._flush)
+
+    def _refuse(self, batch: _Batch, error: BaseException) -> None:
+        metrics.PRODUCE_ERRORS.labels(batch.lane[0], type(error).__name__).inc()
+        batch.failed(type(error).__name__)
+        self._failed()
+
+    def _note_idle(self) -> None:
+        if self._idle is not None and not self._waiting and not self._brokers_at_work:
+            self._idle.set()
 
     async def _write(self, batch: _Batch) -> "asyncio.Future[object]":
         """Hand a batch to the client; the future is done when the broker has it."""

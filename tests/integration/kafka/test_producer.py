@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable
 
 import pytest
@@ -10,6 +11,7 @@ from toy_group import Group
 
 from deploy.local.stack import LocalStack
 from shared.kafka import NotAcknowledged, Producer
+from shared.kafka import producer as producer_module
 from shared.ops.health import NotReady
 
 
@@ -26,6 +28,15 @@ async def send(producer: Producer, group: Group, name: str, text: str = "") -> N
     assert key is not None
     assert value is not None
     await producer.send(group.topic, key, value, headers)
+
+
+def producer_brokers(producer: Producer) -> set[int]:
+    assert producer._client is not None
+    return {broker.nodeId for broker in producer._client.client.cluster.brokers()}
+
+
+def lane_of(group: Group, name: str) -> int:
+    return zlib.crc32(group.record(name)[0] or b"") % group.partitions
 
 
 async def outcome(sent: Awaitable[None]) -> str:
@@ -90,6 +101,54 @@ class TestSend:
         await send(producer, group, "stays")
 
         assert sorted(await names(group)) == ["gone", "stays"]
+
+    async def test_joins_no_batch_whose_time_is_half_over(self, producer: Producer, group: Group) -> None:
+        """Who joins it shares its deadline."""
+        producer._deadline = 1.0
+        producer._brokers_at_work.update({None, *producer_brokers(producer)})  # so all has to wait
+        first = asyncio.create_task(outcome(send(producer, group, "first")))
+        await asyncio.sleep(0.6)
+        second = asyncio.create_task(outcome(send(producer, group, "first")))
+        assert await first == "refused"
+        producer._brokers_at_work.clear()
+        producer._flush()
+        assert await second == "acknowledged"
+
+    async def test_a_slow_lane_costs_the_others_of_its_wave_nothing(
+        self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = producer._write
+
+        async def one_is_stuck(batch: producer_module._Batch) -> "asyncio.Future[object]":
+            if batch.deadline < other:
+                await asyncio.Event().wait()
+            return await write(batch)
+
+        monkeypatch.setattr(producer, "_write", one_is_stuck)
+        names_by_lane = {lane_of(group, f"id-{n}"): f"id-{n}" for n in range(50)}
+        stuck, good = names_by_lane.values()
+        producer._deadline = 0.5
+        results = [asyncio.create_task(outcome(send(producer, group, stuck)))]
+        await asyncio.sleep(0)
+        producer._deadline, other = 4, asyncio.get_running_loop().time() + 2
+        results.append(asyncio.create_task(outcome(send(producer, group, good))))
+        assert await asyncio.gather(*results) == ["refused", "acknowledged"]
+
+    async def test_an_error_of_the_client_leaves_nobody_waiting(
+        self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert producer._client is not None
+
+        async def broken(*_: object, **__: object) -> None:
+            raise AssertionError("a defect of the client's")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(producer._client, "send_batch", broken)
+            started = time.monotonic()
+            results = await asyncio.gather(*(outcome(send(producer, group, f"id-{n}")) for n in range(50)))
+        assert set(results) == {"refused"}
+        assert time.monotonic() - started < 2
+        assert await outcome(send(producer, group, "next")) == "acknowledged"
 
     async def test_refuses_before_it_is_connected(self, group: Group) -> None:
         assert await outcome(send(Producer(group.bootstrap), group, "early")) == "refused"
