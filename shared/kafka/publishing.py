@@ -74,6 +74,8 @@ class _Leased:
                 if await self._lease.hold():
                     more = await self._round()
                     metrics.JOB_LAST_SUCCESS.labels(self._lease.name).set_to_current_time()
+                else:
+                    self._not_ours()
                 failures = 0
             except Exception as error:  # database or broker away: the rows wait
                 failures += 1
@@ -81,6 +83,7 @@ class _Leased:
                 _log.warning("publishing.failed", job=self._lease.name, attempt=failures, exc_info=error)
             if not more and not self._stopping:
                 await self._wait(self._idle if not failures else min(5.0, 0.2 * 2 ** min(failures, 5)))
+        self._not_ours()
         try:
             await self._lease.release()
         except Exception as error:  # it runs out by itself
@@ -96,6 +99,11 @@ class _Leased:
     async def _round(self) -> bool:
         """Do what there is; True when there is more."""
         raise NotImplementedError
+
+    def _not_ours(self) -> None:
+        """Another process owns the job: what waits is its to tell, and ours would stay as it was."""
+        metrics.OUTBOX_PENDING.set(0)
+        metrics.OUTBOX_AGE.set(0)
 
 
 class StatePublisher(_Leased):
@@ -127,13 +135,14 @@ class StatePublisher(_Leased):
             return False
         sent = await self._send(states)
         if not self._lease.held:
-            # Frozen while sending: a successor may have sent newer states before ours arrived.
+            # Frozen while sending: a successor may have sent newer states before ours arrived, also before
+            # those that were reported failed and land after all.
             async with self._database.transaction() as session:
-                await self._source.unpublish(session, sent)
+                await self._source.unpublish(session, states)
             return False
         async with self._database.transaction() as session:
             await self._source.published(session, sent)
-        return len(states) == self._batch
+        return len(states) == self._batch and bool(sent)
 
     async def _send(self, states: Sequence[State]) -> list[State]:
         waiting = []

@@ -13,6 +13,7 @@ from toy_group import Group, eventually
 from deploy.local.stack import LocalStack
 from shared.db import Database, Lease, Outbox, Session
 from shared.kafka import NotAcknowledged, OutboxRelay, Producer, State, StatePublisher
+from shared.ops import metrics
 
 
 @dataclass
@@ -232,6 +233,34 @@ class TestStatePublisher:
         assert source.sent_again == [7]
         assert [seq for _, seq, _ in await log_of(parts.group)] == [7, 7]
 
+    async def test_that_froze_has_also_what_failed_told_again(
+        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A send that was reported failed may land after its heir's."""
+        await parts.state("key", 7)
+        source = Source(parts.group)
+        publisher = parts.publisher(source, ttl_seconds=0.4, grace_seconds=0.1)
+
+        async def fails_late(states: Sequence[State]) -> list[State]:
+            await asyncio.sleep(0.6)
+            return []
+
+        monkeypatch.setattr(publisher, "_send", fails_late)
+        assert await publisher._lease.hold()
+        await publisher._round()
+
+        assert source.sent_again == [7]
+
+    async def test_rests_when_a_full_batch_of_sends_failed(self, parts: Parts) -> None:
+        await parts.state("key", 7)
+        publisher = parts.publisher(Source(parts.group))
+        publisher._batch = 1
+        publisher._producer = Refusing()  # type: ignore[assignment]
+        assert await publisher._lease.hold()
+        assert await publisher._round() is False
+        publisher._producer = parts.producer
+        assert await publisher._round() is True
+
     async def test_hands_over_at_once_when_stopped(self, parts: Parts) -> None:
         async with Running(parts.publisher(Source(parts.group))):
             await parts.state("a", 1)
@@ -250,6 +279,13 @@ class TestStatePublisher:
             await parts.state("a", 1)
             publisher.ring()
             await eventually(lambda: none(parts.untold), within_seconds=10)
+
+
+class Refusing:
+    """A producer that is not connected."""
+
+    async def send(self, *_: Any) -> None:
+        raise NotAcknowledged("not connected yet")
 
 
 class Faulty:
@@ -328,6 +364,20 @@ class TestOutboxRelay:
 
         assert [name for name, _, _ in await log_of(parts.group)] == ["a1"]
         assert await parts.waiting() == 1
+
+    async def test_tells_no_backlog_that_is_not_its_own(self, parts: Parts) -> None:
+        """A replica that lost the lease would show for ever what it saw last."""
+        await parts.facts("a1")
+        relay = parts.relay(Faulty(parts.producer, "a1"))
+        assert await relay._lease.hold()
+        await relay._round()
+        assert metrics.OUTBOX_PENDING._value.get() == 1
+        other = parts.lease()
+        await relay._lease.release()
+        assert await other.hold()
+        async with Running(relay):
+            await eventually(lambda: metrics.OUTBOX_PENDING._value.get() == 0)
+        await other.release()
 
     async def test_a_fact_of_a_transaction_that_did_not_commit_is_never_sent(self, parts: Parts) -> None:
         with pytest.raises(KeyError):
