@@ -30,12 +30,14 @@ class Loops:
         self._tasks[name] = task
 
     def _done(self, task: "asyncio.Task[Any]") -> None:
-        if self._ending or task.cancelled():
+        if self._ending:
             return
-        if task.get_name() in self._may_end and task.exception() is None:
+        # Nobody cancels a loop but us, at the end: one that lets a cancellation of its own through is dead.
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        if task.get_name() in self._may_end and error is None:
             return
         self.failed = task.get_name()
-        _log.critical("loop.ended", task=task.get_name(), exc_info=task.exception())
+        _log.critical("loop.ended", task=task.get_name(), exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def finish(self, *names: str, within_seconds: float) -> None:

@@ -1,0 +1,55 @@
+"""A loop that ends by itself ends the process."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from shared.ops.loops import Loops
+
+
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sent: list[int] = []
+    monkeypatch.setattr(os, "kill", lambda _, number: sent.append(number))
+    return sent
+
+
+async def cancels_itself() -> None:
+    """As when a library lets the cancellation of one of its own tasks through."""
+    raise asyncio.CancelledError
+
+
+async def waits() -> None:
+    await asyncio.Event().wait()
+
+
+async def ends() -> None:
+    """At once."""
+
+
+class TestALoop:
+    @pytest.mark.parametrize("may_end", [False, True])
+    async def test_that_was_cancelled_by_somebody_else_has_failed(
+        self, signals: list[int], may_end: bool
+    ) -> None:
+        loops = Loops()
+        loops.start("consumer", cancels_itself(), may_end=may_end)
+        await asyncio.sleep(0.01)
+        assert (loops.failed, signals) == ("consumer", [signal.SIGTERM])
+
+    async def test_that_we_cancel_at_the_end_has_not(self, signals: list[int]) -> None:
+        loops = Loops()
+        loops.start("consumer", waits())
+        await loops.close()
+        await asyncio.sleep(0.01)
+        assert (loops.failed, signals) == (None, [])
+
+    async def test_may_end_when_it_said_so(self, signals: list[int]) -> None:
+        loops = Loops()
+        loops.start("boot", ends(), may_end=True)
+        loops.start("other", waits())
+        await asyncio.sleep(0.01)
+        assert (loops.failed, signals) == (None, [])
+        await loops.close()
