@@ -91,6 +91,10 @@ class Database:
     def pool_in_use(self) -> int:
         return int(self._engine.pool.checkedout())  # type: ignore[attr-defined]
 
+    @property
+    def pool_idle(self) -> int:
+        return int(self._engine.pool.checkedin())  # type: ignore[attr-defined]
+
     async def close(self) -> None:
         """Bounded: a frozen server must not hold up a shutdown."""
         try:

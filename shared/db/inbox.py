@@ -112,6 +112,14 @@ class Inbox:
             [self._row(letter) for letter in letters],
         )
 
+    async def buried(self, session: Session) -> int:
+        """How many dead letters of this consumer wait for somebody."""
+        found = await session.execute(
+            text(f"SELECT count(*) FROM {self.schema}.dead_letters WHERE consumer = :c AND state = 'dead'"),
+            {"c": self.consumer},
+        )
+        return int(found.scalar_one())
+
     def _row(self, letter: DeadLetter) -> dict[str, Any]:
         # Hex, and no NUL in names: whatever a record holds, its burial must not fail.
         headers = [[name.replace("\0", "\ufffd"), (value or b"").hex()] for name, value in letter.headers]

@@ -25,6 +25,7 @@ _POLL_MS = 500
 _CONNECT_SECONDS = 15.0
 _HINT_SECONDS = 5.0
 _MEASURE_SECONDS = 2.0
+_LETTERS_SECONDS = 30.0
 _LEAVE_SECONDS = 1.5
 _NOWHERE = TopicPartition("", -1)
 _TRICKLE_RECORDS = 100
@@ -49,6 +50,8 @@ class Consumer:
     ) -> None:
         self._bootstrap = bootstrap
         self._topics = topics
+        self._database = database
+        self._inbox = inbox
         self._group = inbox.consumer
         self._gate = Gate(database, inbox)
         self._applier = applier
@@ -89,6 +92,7 @@ class Consumer:
             asyncio.create_task(self._consume()),
             asyncio.create_task(self._every(_HINT_SECONDS, self._progress.tell_kafka)),
             asyncio.create_task(self._every(_MEASURE_SECONDS, self._progress.measure)),
+            asyncio.create_task(self._every(_LETTERS_SECONDS, self._count_letters)),
             asyncio.create_task(self._stopping.wait()),
         ]
         try:
@@ -261,6 +265,13 @@ class Consumer:
         if self._client is not None:
             await self._progress.tell_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)
+
+    async def _count_letters(self, _: AIOKafkaConsumer) -> None:
+        try:
+            async with self._database.transaction() as session:
+                metrics.DEAD_BACKLOG.labels(self._group).set(await self._inbox.buried(session))
+        except Exception as error:  # the next round counts them
+            _log.info("letters.not_counted", group=self._group, exc_info=error)
 
     async def _every(self, seconds: float, work: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:
         while True:

@@ -143,7 +143,7 @@ CHANNELS = Gauge(
     "Channels by kind; state: healthy, failing, paused (the breaker is open)",
     ["channel", "state"],
 )
-DB_POOL = Gauge("closeloop_db_pool_connections", "Connections in use", ["state"])
+DB_POOL = Gauge("closeloop_db_pool_connections", "Connections; state: in_use, idle", ["state"])
 JOB_LAST_SUCCESS = Gauge(
     "closeloop_job_last_success_timestamp_seconds", "When a job last ended well", ["job"]
 )

@@ -56,6 +56,8 @@ class Runtime:
         self._bootstrap = platform.kafka_bootstrap_servers
         self._settings = redacted(platform, listen)
         self.database = Database(self._url, pool_size=listen.pool_size, application=f"closeloop-{service}")
+        metrics.DB_POOL.labels("in_use").set_function(lambda: self.database.pool_in_use)
+        metrics.DB_POOL.labels("idle").set_function(lambda: self.database.pool_idle)
         self.keyring = Keyring(self.database, self.secrets.pepper)
         self.producer = Producer(self._bootstrap)
         self._consumers: list[Consumer] = []

@@ -10,6 +10,8 @@ from toy_group import Group, Headers, eventually
 from shared.db import Database, Session, driver
 from shared.events import Received
 from shared.kafka import Applier, Outcomes
+from shared.kafka import consumer as consuming
+from shared.ops import metrics
 from shared.ops.health import NotReady
 
 SECRET = "jane@example.com"
@@ -59,6 +61,20 @@ class TestABadRecord:
             "SELECT reason, detail, correlation_id, headers::text FROM {s}.dead_letters"
         )
         assert SECRET not in str(stored)
+
+    async def test_is_counted_until_somebody_settled_it(
+        self, group: Group, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(consuming, "_LETTERS_SECONDS", 0.1)
+        backlog = metrics.DEAD_BACKLOG.labels(group.name)._value
+        await group.produce([(b"k", b"not json", []), (b"k", None, []), group.record("good")], partition=0)
+        async with group.member():
+            await eventually(lambda: backlog.get() == 2)
+            async with group.sql() as db:
+                await db.execute(
+                    f"""UPDATE {group.schema}.dead_letters SET state = 'discarded' WHERE "offset" = 0"""
+                )
+            await eventually(lambda: backlog.get() == 1)
 
     async def test_keeps_what_came_for_whoever_looks(self, group: Group) -> None:
         _, _, headers = group.record("x")
