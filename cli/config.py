@@ -63,7 +63,6 @@ def mistakes_of_sections(config: Config) -> list[Mistake]:
             if isinstance(section, Alerts):
                 found += mistakes_across(config, store, section)
                 found += template_mistakes(config, store, section)
-                found += watch_mistakes(config, store, section)
     return sorted(found, key=lambda mistake: mistake.line)
 
 

@@ -13,7 +13,7 @@ from services.notifier.channel_settings import Channel, Kind, SendingSettings
 from services.notifier.domain import DEFAULT_RULE, Assign, BusinessHours, ClockKind, Policy
 from services.notifier.domain import Rule as DomainRule
 from services.notifier.rule_settings import Cause, Reply, Rule, Step, Team, When
-from services.notifier.watch_settings import Watching
+from services.notifier.watch_settings import Watching, watch_mistakes
 from shared.config import Config, ConfigError, Store
 from shared.config.loading import Mistake
 from shared.config.stores import Name
@@ -154,7 +154,7 @@ def mistakes_across(config: Config, store: str, alerts: Alerts) -> list[Mistake]
     """What does not fit the store's other sections: tiers that it has not, a clock without its hours."""
     known = config.stores[store]
     tiers = [str(tier.get("name")) for tier in known.loyalty.get("tiers") or () if isinstance(tier, dict)]
-    found = []
+    found = list(watch_mistakes(config, store, alerts))
     for place, rule in enumerate(alerts.rules):
         at = ("stores", store, "alerts", "rules", place)
         for index, tier in enumerate(rule.when.tiers):

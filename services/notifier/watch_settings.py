@@ -1,12 +1,15 @@
 """Rules over scores and over silence, and the weekly report: parts of a store's `alerts` section."""
 
+from collections.abc import Iterator
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
 from services.notifier.domain.watching import ScoreRule as DomainScoreRule
 from services.notifier.domain.watching import SilenceRule as DomainSilenceRule
-from shared.config.stores import Name, Strict
+from shared.config import Config
+from shared.config.loading import Mistake
+from shared.config.stores import TIER, Name, Strict
 from shared.feedback.metrics import Metric
 from shared.feedback.windows import parse_window
 
@@ -109,3 +112,21 @@ def _unknown(
         for index, name in enumerate(names)
         if name not in declared
     ]
+
+
+def watch_mistakes(config: Config, store: str, watching: Watching) -> Iterator[Mistake]:
+    """Rules over scores that are never published, which would watch in silence for ever."""
+    shop = config.stores[store]
+    for place, rule in enumerate(watching.score_rules):
+        at = ("stores", store, "alerts", "score_rules", place)
+        if rule.window not in shop.windows:
+            yield config.mistake(f"the store publishes {', '.join(shop.windows)} only", *at, "window")
+        for index, segment in enumerate(rule.segments):
+            names = [part.partition(":")[0] for part in segment.split(",") if part != EACH and part]
+            unknown = [name for name in names if name not in {*shop.segments, TIER}]
+            if unknown:
+                yield config.mistake(f"{unknown[0]} is not a segment of the store", *at, "segments", index)
+        for index, touchpoint in enumerate(rule.touchpoints):
+            if touchpoint not in {"", EACH, *shop.touchpoints}:
+                what = f"{touchpoint} is not a touchpoint of the store that has scores"
+                yield config.mistake(what, *at, "touchpoints", index)

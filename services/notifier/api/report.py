@@ -17,7 +17,7 @@ from services.notifier.api.report_shapes import (
     report_out,
     to_tell_out,
 )
-from services.notifier.report import Asked, Report, build, csv_of, rows_of
+from services.notifier.report import Asked, Report, build, download
 from services.notifier.report.asking import NotAPeriod, period_of
 from services.notifier.store import answers, told
 from shared.access import Key
@@ -70,11 +70,11 @@ def routes(database: Database, stores: Mapping[str, Store]) -> APIRouter:
         request: Request, key: Reader, query: Annotated[ReportAsked, Query()]
     ) -> ReportOut | Response:
         report = await read(key, query)
-        return csv_response(report) if _wants_csv(request) else report_out(report)
+        return _download(report) if _wants_csv(request) else report_out(report)
 
     @router.get("/report.csv", summary="The report as CSV (RFC 4180)", response_class=Response)
     async def read_csv(key: Reader, query: Annotated[ReportAsked, Query()]) -> Response:
-        return csv_response(await read(key, query))
+        return _download(await read(key, query))
 
     @router.get("/causes/{cause:path}/customers", summary="Whom to tell what changed about a root cause")
     async def read_customers(
@@ -134,14 +134,6 @@ def _wants_csv(request: Request) -> bool:
     return "text/csv" in accepted and "application/json" not in accepted
 
 
-def csv_response(report: Report) -> Response:
-    """A download that names the store and the day."""
-    name = f"cases-{report.asked.store}-{report.asked.period.end:%Y%m%d}.csv"
-    return Response(
-        csv_of(rows_of(report)),
-        media_type="text/csv; charset=utf-8; header=present",
-        headers={
-            "Content-Disposition": f'attachment; filename="{name}"',
-            "Cache-Control": "private, no-store",
-        },
-    )
+def _download(report: Report) -> Response:
+    text, headers = download(report)
+    return Response(text, headers=headers)

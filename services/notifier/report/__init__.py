@@ -2,6 +2,17 @@
 
 from services.notifier.report.figures import Asked, Cause, Owner, Report, build
 from services.notifier.report.lines import ten_lines
-from services.notifier.report.table import csv_of, rows_of
+from services.notifier.report.table import csv_headers, csv_of, download, rows_of
 
-__all__ = ["Asked", "Cause", "Owner", "Report", "build", "csv_of", "rows_of", "ten_lines"]
+__all__ = [
+    "Asked",
+    "Cause",
+    "Owner",
+    "Report",
+    "build",
+    "csv_headers",
+    "csv_of",
+    "download",
+    "rows_of",
+    "ten_lines",
+]

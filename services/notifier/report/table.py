@@ -34,6 +34,20 @@ def _safe(cell: Cell) -> Cell:
     return f"'{cell}" if cell.lstrip(" \u00a0\"'").startswith(_FORMULA) or cell.startswith(_FORMULA) else cell
 
 
+def download(report: Report) -> tuple[str, dict[str, str]]:
+    """The CSV, and the headers by which a browser saves it under a name of its store and day."""
+    asked = report.asked
+    return csv_of(rows_of(report)), csv_headers(f"cases-{asked.store}-{asked.period.end:%Y%m%d}")
+
+
+def csv_headers(name: str) -> dict[str, str]:
+    return {
+        "Content-Type": "text/csv; charset=utf-8; header=present",
+        "Content-Disposition": f'attachment; filename="{name}.csv"',
+        "Cache-Control": "private, no-store",
+    }
+
+
 def rows_of(report: Report) -> Iterator[Row]:
     """The header, which report it is, and every figure of it."""
     yield HEADER
