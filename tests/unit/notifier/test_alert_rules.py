@@ -1,12 +1,32 @@
 """Rules as data: the first match wins."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
 import pytest
 
-from services.notifier.domain import DEFAULT_RULE, Conditions, Facts, Priority, Rule, first_match, strictest
+from services.notifier.domain import (
+    DEFAULT_RULE,
+    Answer,
+    Conditions,
+    Facts,
+    Past,
+    Person,
+    Priority,
+    Rule,
+    Submitted,
+    fall,
+    first_match,
+    fold,
+    groups_beyond_low,
+    strictest,
+)
+from shared.feedback.metrics import Group
+
+T0 = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
 
 def rule(
@@ -49,10 +69,128 @@ class TestConditions:
             {"touchpoints": frozenset({"support"})},
             {"answer_channels": frozenset({"web"})},
             {"order_value_at_least": Decimal(0)},
+            {"fell_by": 1},
+            {"tags": frozenset({"vip"})},
+            {"risk": frozenset({"high"})},
+            {"themes": frozenset({"delivery"})},
+            {"words": frozenset({"late"})},
+            {"wants_contact": True},
         ],
     )
     def test_a_fact_that_is_not_there_matches_nothing(self, when: dict[str, Any]) -> None:
         assert not Conditions(**when).hold(BARE)
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("words", "comment", "holds"),
+        [
+            ({"refund"}, "I want a REFUND, now", True),
+            ({"refund"}, "refunds are slow", False),
+            ({"refund", "broken"}, "It was broken.", True),
+            ({"money back"}, "My money  back please", True),
+            ({"c++"}, "I love c++!", True),
+            ({"straße"}, "In der STRASSE", True),
+            ({"late"}, "", False),
+        ],
+    )
+    def test_are_whole_words_in_any_case(self, words: set[str], comment: str, holds: bool) -> None:
+        facts = replace(BARE, comments=(comment,))
+        assert Conditions(words=frozenset(words)).hold(facts) is holds
+
+    def test_count_in_every_revision_of_the_comment(self) -> None:
+        facts = replace(BARE, comments=("all fine", "broken"))
+        assert Conditions(words=frozenset({"broken"})).hold(facts)
+
+
+class TestMoreFacts:
+    @pytest.mark.parametrize(
+        ("when", "holds"),
+        [
+            ({"fell_by": 3}, True),
+            ({"fell_by": 4}, False),
+            ({"tags": frozenset({"vip", "press"})}, True),
+            ({"tags": frozenset({"press"})}, False),
+            ({"risk": frozenset({"high"})}, True),
+            ({"risk": frozenset({"low"})}, False),
+            ({"wants_contact": True}, True),
+            ({"wants_contact": False}, False),
+            ({"themes": frozenset({"delivery"})}, True),
+        ],
+    )
+    def test_are_asked_like_the_others(self, when: dict[str, Any], holds: bool) -> None:
+        facts = replace(
+            BARE,
+            fell_by=3,
+            tags=frozenset({"vip"}),
+            risk="high",
+            wants_contact=True,
+            themes=frozenset({"delivery"}),
+        )
+        assert Conditions(**when).hold(facts) is holds
+
+
+class TestBetterAnswers:
+    PASSIVE = Facts("nps", 8, group=Group.PASSIVE)
+
+    def test_open_nothing_by_themselves(self) -> None:
+        assert first_match((rule("a"),), self.PASSIVE) is None
+        assert strictest((rule("a"),), [self.PASSIVE]) is None
+
+    def test_open_a_case_by_a_rule_that_names_their_group(self) -> None:
+        rules = (rule("p", groups=frozenset({Group.PASSIVE})),)
+        found = strictest(rules, [self.PASSIVE])
+        assert found is not None
+        assert found.name == "p"
+        assert groups_beyond_low(rules) == {Group.PASSIVE}
+
+
+class TestTheFall:
+    @pytest.mark.parametrize(
+        ("metric", "scale", "score", "expected"),
+        [("nps", "0-10", 4, 5), ("nps", "0-10", 10, -1), ("csat", "1-5", 2, None), ("nps", "0-10", 9, 0)],
+    )
+    def test_is_against_the_last_answer_on_the_same_scale(
+        self, metric: str, scale: str, score: int, expected: int | None
+    ) -> None:
+        assert fall(self._answer(metric, scale, score), score, self.KNOWN) == expected
+
+    def test_on_a_scale_where_high_is_bad_is_a_rise(self) -> None:
+        known = [Past("a", "ces", "1-5-effort", 2, Group.PROMOTER, T0)]
+        assert fall(self._answer("ces", "1-5-effort", 5), 5, known) == 3
+
+    KNOWN = (
+        Past("a", "nps", "0-10", 2, Group.DETRACTOR, T0 - timedelta(days=9)),
+        Past("b", "nps", "0-10", 9, Group.PROMOTER, T0 - timedelta(days=1)),
+        Past("later", "nps", "0-10", 7, Group.PASSIVE, T0 + timedelta(days=1)),
+        Past("r", "nps", "0-10", 5, Group.DETRACTOR, T0),
+    )
+
+    def _answer(self, metric: str, scale: str, score: int) -> Answer:
+        found = fold("r", [Submitted("e", T0, T0, metric, scale, score, Person("c"))])
+        assert found
+        return found
+
+
+class TestPleaseContactMe:
+    @pytest.mark.parametrize(
+        ("question", "value", "wants"),
+        [
+            ("contact_me", True, True),
+            ("wants_contact", "Yes", True),
+            ("contact_me", "no", False),
+            ("contact_me", False, False),
+            ("contact_me", 1, False),
+            ("reason", True, False),
+        ],
+    )
+    def test_is_a_follow_up_that_was_answered_with_yes(
+        self, question: str, value: object, wants: bool
+    ) -> None:
+        body = Submitted("e", T0, T0, "nps", "0-10", 9, Person("c"), follow_ups=((question, value),))
+        found = fold("r", [body])
+        assert found is not None
+        assert found.wants_contact is wants
 
 
 class TestRules:

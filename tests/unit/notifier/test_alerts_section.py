@@ -23,6 +23,26 @@ GOOD = """stores:
           channels: [hook, chat]
 """
 
+WORK = """stores:
+  demo:
+    name: Demo
+    business_hours:
+      mon-fri: "09:00-18:00"
+    loyalty: {tiers: [{name: Base}, {name: Gold}]}
+    alerts:
+      channels: {hook: {kind: slack, url: "https://example.com/x"}}
+      teams: {care: {members: [a@x.nl, b@x.nl], lead: A@x.nl, assign: round_robin}}
+      rules:
+        - name: bad
+          when: {tiers: [Gold], words: [refund], groups: [passive], fell_by: 2}
+          team: care
+          clock: business
+      escalation: [{name: old, when: age, assign: lead, channels: [hook]}]
+      root_causes: [Courier]
+      replies:
+        - {name: Sorry, text: "Dear {{ name }},"}
+"""
+
 
 def read(tmp_path: Path, text: str) -> Config:
     path = tmp_path / "closeloop.yaml"
@@ -67,6 +87,53 @@ class TestTheSection:
         assert mistake.line == line
         assert what in mistake.what
         assert "MfKQ" not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "line", "what"),
+        [
+            ("team: care", "team: cares", 13, "cares is not a team of this store (declared: care)"),
+            ("tiers: [Gold]", "tiers: [Goud]", 12, "Goud is not a tier of this store (declared: Base, Gold)"),
+            ('mon-fri: "09:00-18:00"', 'mon-fri: "18:00-09:00"', 5, "ends before it begins"),
+            ('mon-fri: "09:00-18:00"', "mon-fri: 9", 5, "is not text"),
+            ('mon-fri: "09:00-18:00"', 'mon-fr: "09:00-18:00"', 5, "neither a day"),
+            ('mon-fri: "09:00-18:00"', 'mon-fri: "09:00-18:00, 17:00-19:00"', 5, "overlap"),
+            ('mon-fri: "09:00-18:00"', "holidays: []", 4, "no day with hours"),
+            ("members: [a@x.nl, b@x.nl]", "members: []", 9, "without members"),
+            ("members: [a@x.nl, b@x.nl]", "members: [kim]", 9, "should match"),
+            ("channels: [hook]", "channels: [hok]", 15, "hok is not a channel"),
+            ("when: age", "when: late", 15, "should be"),
+            ("assign: lead", "assign: kim", 15, "should match"),
+            ("name: Sorry", "nam: Sorry", 18, "required"),
+            ("{{ name }}", "{{ first_name }}", 18, "first_name cannot be filled in"),
+            ("{{ name }}", "{{ name", 18, "belongs to no"),
+            ("words: [refund]", 'words: ["!"]', 12, "no letter"),
+            ("groups: [passive]", "groups: [neutral]", 12, "is not one of"),
+            ("fell_by: 2", "fell_by: 0", 12, "greater than"),
+        ],
+    )
+    def test_a_mistake_in_what_cases_need_is_named_with_its_line(
+        self, tmp_path: Path, old: str, new: str, line: int, what: str
+    ) -> None:
+        assert old in WORK
+        with pytest.raises(ConfigError) as refused:
+            alerts_of(read(tmp_path, WORK.replace(old, new)))
+        [mistake, *_] = [m for m in refused.value.mistakes if what in m.what]
+        assert mistake.line == line
+
+    def test_a_business_clock_needs_business_hours(self, tmp_path: Path) -> None:
+        lines = WORK.splitlines()
+        with pytest.raises(ConfigError, match="has no business_hours"):
+            alerts_of(read(tmp_path, "\n".join(lines[:3] + lines[5:])))
+
+    def test_says_what_the_domain_works_by(self, tmp_path: Path) -> None:
+        policy = alerts_of(read(tmp_path, WORK))["demo"].policy
+        assert policy.hours is not None
+        assert policy.hours.week[0] == ((540, 1080),)
+        assert policy.hours.week[6] == ()
+        assert policy.clock(policy.rules[0].clock) is policy.hours
+        assert policy.teams["care"].members == ("a@x.nl", "b@x.nl")
+        assert policy.lead("care") == "a@x.nl"
+        assert policy.lead(None) is None
 
     def test_the_example_that_ships_is_right(self) -> None:
         config = load(Path(__file__).parents[3] / "closeloop.yaml", {})
