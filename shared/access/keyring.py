@@ -17,6 +17,7 @@ REFRESH_SECONDS = 2.0
 """Below the 5 s within which a revoked key must stop, with room for a slow read."""
 
 _REREAD_SECONDS = 0.05
+_AWAY_SECONDS = 1.0
 
 
 class KeysUnavailable(Exception):
@@ -43,20 +44,31 @@ class Keyring:
         self._database = database
         self._pepper = pepper
         self._keys: dict[str, StoredKey] = {}
-        self._fresh_at = float("-inf")
+        self._fresh_at = self._failed_at = float("-inf")
         self._reading = asyncio.Lock()
         self._used: dict[str, datetime] = {}
         self._nobody = keys.digest("nobody", pepper)
 
     async def refresh(self) -> None:
-        """Read all keys, and write down when known ones were used."""
-        started = asyncio.get_running_loop().time()
-        used, self._used = self._used, {}
-        async with self._database.transaction() as session:
-            if used:
-                await keys.note_use(session, list(used.items()))
-            self._keys = {key.key_id: key for key in await keys.all_keys(session)}
+        """Read all keys, and write down when known ones were used; only the first must succeed."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        try:
+            async with self._database.transaction() as session:
+                self._keys = {key.key_id: key for key in await keys.all_keys(session)}
+        except BaseException:
+            self._failed_at = loop.time()
+            raise
         self._fresh_at = started
+        used, self._used = self._used, {}
+        if not used:
+            return
+        try:
+            async with self._database.transaction() as session:
+                await keys.note_use(session, list(used.items()))
+        except Exception as error:  # a disk that is full must not keep revoked keys alive
+            self._used = used | self._used
+            _log.warning("keys.use_not_noted", exc_info=error)
 
     async def keep_fresh(self) -> None:
         """Refresh for ever; a failure leaves what is known."""
@@ -97,8 +109,10 @@ class Keyring:
         if key or parsed is None or parsed[1] in self._keys:
             return key
         asked = asyncio.get_running_loop().time()
+        self._check_answers_since(asked - _AWAY_SECONDS)
         try:
             async with asyncio.timeout(2), self._reading:
+                self._check_answers_since(asked)  # somebody else may have found out while we waited
                 if self._fresh_at < asked:
                     # Whoever guesses keys makes us read 20 times a second at most.
                     await asyncio.sleep(max(0.0, self._fresh_at + _REREAD_SECONDS - asked))
@@ -106,3 +120,8 @@ class Keyring:
         except Exception as error:
             raise KeysUnavailable from error
         return self.known(token)
+
+    def _check_answers_since(self, moment: float) -> None:
+        """Raises KeysUnavailable when the last read failed since: more of them would only hold slots."""
+        if self._failed_at > max(moment, self._fresh_at):
+            raise KeysUnavailable

@@ -1,0 +1,62 @@
+"""Keys in memory while PostgreSQL cannot read, or cannot write."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from shared.access import Keyring, KeysUnavailable, keys
+from shared.db import Database
+
+PEPPER = b"p" * 32
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = Database(database_url, pool_size=2)
+    yield database
+    await database.close()
+
+
+async def made(database: Database) -> str:
+    async with database.transaction() as session:
+        return await keys.create(session, store=f"s-{uuid4().hex[:8]}", kind="secret", pepper=PEPPER)
+
+
+class TestAKeyring:
+    async def test_revokes_also_when_it_cannot_write_down_uses(
+        self, database: Database, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        token = await made(database)
+        ring = Keyring(database, PEPPER)
+        await ring.refresh()
+        assert ring.known(token)
+
+        async def full(*_: object) -> None:
+            raise OSError("No space left on device")
+
+        monkeypatch.setattr(keys, "note_use", full)
+        async with database.transaction() as session:
+            await keys.revoke(session, token.split("_")[1])
+        await ring.refresh()
+        assert ring.known(token) is None
+        assert ring._used  # for when it can
+
+    async def test_refuses_an_unknown_key_at_once_while_postgresql_is_away(self) -> None:
+        reads = 0
+
+        class Away(Database):
+            def transaction(self) -> object:  # type: ignore[override]
+                nonlocal reads
+                reads += 1
+                raise ConnectionRefusedError
+
+        ring = Keyring(Away("postgresql://nobody@127.0.0.1:1/x"), PEPPER)
+        token = f"sec_{'a' * 12}_{'b' * 43}"
+        assert keys.parse(token)
+        results = await asyncio.gather(*(ring.find(token) for _ in range(50)), return_exceptions=True)
+        assert {type(result) for result in results} == {KeysUnavailable}
+        with pytest.raises(KeysUnavailable):
+            await ring.find(token)
+        assert reads < 5
