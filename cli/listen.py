@@ -63,12 +63,20 @@ def receiving(print_line: Print) -> Iterator[str]:
 
 
 def line_of(alert: Any) -> str:
-    """An alert of the notifier in one line; any other JSON as it is, cut to a line's length."""
+    """An alert of the notifier in one line; any other JSON as it is, cut to a line's length.
+
+    Customers wrote part of it: nothing in it moves the cursor or colours the terminal.
+    """
+    return "".join(c if c.isprintable() else "?" for c in _line_of(alert))
+
+
+def _line_of(alert: Any) -> str:
     match alert:
         case {
             "type": str(what),
             "data": {"case": {"priority": priority, "rule": rule}, "answer": answer} as data,
         }:
+            answer = answer or {}
             score = f"{str(answer.get('metric', '')).upper()} {answer.get('score')}"
             parts = [what, f"{priority} ({rule})", score, _who(data.get("customer") or {})]
             if comment := answer.get("comment"):

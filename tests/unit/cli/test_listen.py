@@ -93,3 +93,15 @@ class TestALine:
     def test_of_other_json_is_that_json(self) -> None:
         assert line_of({"type": "ping"}) == '{"type": "ping"}'
         assert len(line_of(["x" * 1000])) == 300
+
+    def test_shows_nothing_that_a_terminal_would_obey(self) -> None:
+        alert = json.loads(json.dumps(ALERT))
+        alert["data"]["customer"] = {"name": "\x1b[2JEve\x9b31m\r"}
+        line = line_of(alert)
+        assert line.isprintable()
+        assert "?[2JEve?31m?" in line
+
+    def test_of_an_alert_without_an_answer(self) -> None:
+        alert = json.loads(json.dumps(ALERT))
+        alert["data"]["answer"] = None
+        assert alert["type"] in line_of(alert)
