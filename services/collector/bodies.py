@@ -19,14 +19,15 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
+from shared.config.stores import NAME_PATTERN
+
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 _EXACT_INTEGER = 2**53
 
 _NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
-_NAME = r"^[a-z0-9_]{1,64}$"
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=_NO_CONTROLS)]
-Name = Annotated[str, StringConstraints(pattern=_NAME)]
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 Comment = Annotated[str, StringConstraints(max_length=10_000)]
 Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s\x00-\x1f]+@[^@\s\x00-\x1f]+$")]
 Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]

@@ -51,7 +51,8 @@ class Facts:
         customer = fact.pop("customer", None)
         identity = fact.pop("identity", None)
         if customer is not None and identity != "anonymous":
-            fact["customer"], verified = self._named(customer, caller, now)
+            # As it was sent, for the fingerprint: what a token says ends with the token.
+            fact["customer"] = {k: said for k, said in customer.items() if said is not None and k != "token"}
             fact["identity"] = identity or "identified"
         else:
             fact["identity"] = "anonymous"
@@ -61,6 +62,13 @@ class Facts:
         if (answered_at := fact.get("answered_at")) is not None:
             fact["answered_at"] = event_time(answered_at, now, "/answered_at")
         fact["fingerprint"] = _fingerprint(fact)
+        if customer is not None and "customer" in fact:
+            named, verified = self._named(customer, caller, now)
+            if named is not None:
+                fact["customer"] = named
+            else:
+                del fact["customer"]
+                fact["identity"] = "anonymous"
         fact["answered_at"] = min(fact.get("answered_at", now), now)
         fact["verified"] = verified
         fact["store"] = caller.store
@@ -69,8 +77,11 @@ class Facts:
         fact["received_at"] = now
         return fact
 
-    def _named(self, sent: CustomerIn, caller: Caller, now: datetime) -> tuple[dict[str, Any], bool]:
-        """The customer, and whether the store's server vouches for it: its key does, or its token."""
+    def _named(self, sent: CustomerIn, caller: Caller, now: datetime) -> tuple[dict[str, Any] | None, bool]:
+        """The customer, and whether the store's server vouches for it: its key does, or its token.
+
+        None for one that only a token names which says nothing (any more): no answer is lost for it.
+        """
         customer: dict[str, Any] = _without_nulls(sent) if None in sent.values() else {**sent}
         verified = not caller.public
         if (token := customer.pop("token", None)) is not None and caller.public:
@@ -80,6 +91,8 @@ class Facts:
                 verified = said == (vouched.id, vouched.email)
                 if verified:
                     customer |= _without_nulls({"id": vouched.id, "email": vouched.email})
+        if sent.get("token") is not None and customer.keys().isdisjoint({"id", "email"}):
+            return None, True
         customer["ref"] = self._ref(caller.store, customer, "/customer")
         return customer, verified
 

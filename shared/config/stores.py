@@ -18,7 +18,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from shared.config.hours import BusinessHours
 from shared.feedback.windows import parse_window
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+NAME_PATTERN = r"^[a-z0-9_][a-z0-9_-]{0,63}$"
+"""Of segments and touchpoints, here and in what clients send."""
+Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 TIER = "tier"
 TOUCHPOINT = "touchpoint"

@@ -118,8 +118,13 @@ class TestACustomerOfAPage:
             assert written.body["verified"] is False
             assert written.body["customer"]["id"] == customer["id"]
 
-    def test_of_a_bad_token_and_no_name_is_nobody(self, collector: Collector) -> None:
-        assert collector.from_page({"score": 1, "customer": {"token": "cst_x"}}).status == 422
+    async def test_of_a_bad_token_and_no_name_is_nobody(self, collector: Collector, responses: Topic) -> None:
+        """No answer is lost for a token that ran out, nor for one that came with the wrong key."""
+        body = {"score": 1, "customer": {"token": "cst_x"}}
+        for given in (collector.from_page(body), collector.request("POST", "/v1/responses", body)):
+            [written] = await responses.about(given.json["response_id"])
+            assert written.body["identity"] == "anonymous"
+            assert written.body.get("customer") is None
 
 
 class TestTheOrigin:

@@ -1,7 +1,7 @@
 """The event that the hot route writes by hand is the event that the model reads."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -15,7 +15,7 @@ from services.collector.callers import Caller
 from services.collector.domain import Fault
 from services.collector.facts import Facts, amended, on_the_wire
 from services.collector.rates import Bucket
-from services.collector.tokens import CustomerTokens
+from services.collector.tokens import CustomerTokens, Vouched
 from shared.access import Key, Scope
 from shared.config import Store
 from shared.events import decode
@@ -182,3 +182,35 @@ class TestTheStamp:
         assert envelope.correlation_id == "0af7651916cd43dd8448eb211c80319c"
         names = {name for name, _ in Envelope.of("x", source="/y").headers()}
         assert {name for name, _ in Stamp("x", source="/y").headers(NOW, trace)} == names
+
+
+class TestAVouchedCustomer:
+    def page(self, body: dict[str, Any], now: datetime) -> dict[str, Any]:
+        caller = Caller.of(
+            Key("pubpubpubpub", "shop", "public", frozenset()), Store(name="Shop", currency="EUR"), Bucket(0)
+        )
+        sent = ANSWER.validate_json(json.dumps(body))
+        return FACTS.submitted(sent, caller, response_id="r-1", now=now)
+
+    def test_has_the_same_fingerprint_before_and_after_the_token_ran_out(self) -> None:
+        """A retry across the expiry is the same answer, not a conflict."""
+        ends = NOW + timedelta(seconds=60)
+        token = FACTS._vouchers.issue("shop", Vouched("c-1", None), expires_at=int(ends.timestamp()))
+        body = {"score": 9, "customer": {"token": token}}
+        before, after = self.page(body, NOW), self.page(body, ends + timedelta(seconds=60))
+        assert before["fingerprint"] == after["fingerprint"]
+        assert (before["identity"], after["identity"]) == ("identified", "anonymous")
+        assert before["verified"]
+        assert "customer" not in after
+
+    def test_that_names_itself_is_claimed_once_the_token_ran_out(self) -> None:
+        body = {"score": 9, "customer": {"id": "c-1", "token": "cst_x"}}
+        assert self.page(body, NOW)["verified"] is False
+
+
+class TestNames:
+    def test_of_declared_segments_and_touchpoints_may_be_sent(self) -> None:
+        """One pattern for what is declared and what is sent."""
+        store = Store(name="Shop", segments={"product-line": {}}, touchpoints=("post-delivery",))
+        body = {"score": 9, "segments": {"product-line": "x"}, "touchpoint": store.touchpoints[0]}
+        assert read(body).touchpoint == "post-delivery"
