@@ -65,7 +65,7 @@ def periods(asked: Asked, zone: tzinfo) -> list[Choice]:
 
 @dataclass(frozen=True, slots=True)
 class CauseRow:
-    """`width`: of its bar in percent; `href`: its cases; `tell`: the customers to tell, if there are any."""
+    """`width`: of its bar in percent; `tell`: where the customers to tell are, if there are any."""
 
     name: str
     cases: int
@@ -74,7 +74,6 @@ class CauseRow:
     seen: str
     rising: bool
     to_tell: int
-    href: str
     tell: str
 
 
@@ -103,7 +102,6 @@ def _cause_row(report: Report, cause: Cause, most: int) -> CauseRow:
         f"{cause.months} of {cause.of_months} months" if cause.recurring else "",
         cause.recurring and cause.change > 0,
         cause.to_tell,
-        f"/inbox?{urlencode({'store': asked.store, 'view': 'closed', 'cause': cause.cause})}",
         f"{PATH}/tell?{tell}" if cause.to_tell else "",
     )
 
