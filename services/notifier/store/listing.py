@@ -69,7 +69,7 @@ def picked(wanted: Filter, conditions: list[str], *, order: str = "ASC", shown: 
     """
     where = " AND ".join(["c.store = :store", *conditions])
     first = f"ORDER BY c.due_at {order}, c.case_id {order} LIMIT :limit" if order else "LIMIT :limit"
-    if not wanted.statuses or frozenset(wanted.statuses) >= LIVE:
+    if not wanted.statuses or frozenset(wanted.statuses) == LIVE:
         return f"SELECT {shown} FROM notifier.cases c WHERE {where} {first}"
     return f"""SELECT one.* FROM unnest(CAST(:statuses AS text[])) AS s(status)
                CROSS JOIN LATERAL (SELECT {shown} FROM notifier.cases c
@@ -83,7 +83,7 @@ def conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
     statuses = frozenset(wanted.statuses)
     if statuses and statuses <= LIVE:
         where.append(_IN_WORK)  # names the partial indexes
-    if statuses and not statuses >= LIVE:
+    if statuses and statuses != LIVE:
         given["statuses"] = [status.value for status in wanted.statuses]
     for name in ("owner", "priority", "team", "tier"):
         value = getattr(wanted, name)

@@ -50,7 +50,7 @@ async def load(session: Session, owners: Iterable[tuple[str, str]]) -> dict[tupl
                         SELECT 1 FROM notifier.cases c
                         WHERE c.store = w.store AND c.owner = w.owner
                               AND c.status NOT IN ('closed', 'dismissed') AND c.status <> 'resolved'
-                        LIMIT :most) some) one"""),
+                        LIMIT :most) counted) one"""),
         {
             "stores": [store for store, _ in wanted],
             "owners": [owner for _, owner in wanted],

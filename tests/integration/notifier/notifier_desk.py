@@ -70,9 +70,11 @@ class Desk:
     def retracted(self, response_id: str = "r-1") -> Received:
         return received(ResponseRetracted(store=self.store, response_id=response_id, received_at=self.now))
 
-    def standing(self, *, customer: str = "c-1", seq: int = 1, tier: str = "Gold") -> Received:
+    def standing(self, *, customer: str = "c-1", seq: int = 1, tier: str = "Gold", **given: Any) -> Received:
         return received(
-            CustomerChanged(store=self.store, customer_ref=customer, seq=seq, tier=tier, tags=("vip",))
+            CustomerChanged(
+                store=self.store, customer_ref=customer, seq=seq, tier=tier, tags=("vip",), **given
+            )
         )
 
     async def apply(self, *batch: Received) -> dict[str, int]:

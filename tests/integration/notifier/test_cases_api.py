@@ -1,59 +1,18 @@
 """The cases API over HTTP, as a support tool uses it."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from notifier_agent import Agent, key, served
 from notifier_desk import Desk
 from sqlalchemy import text
 
-from services.notifier.api import routes
 from services.notifier.jobs import Clock
-from services.notifier.settings import NotifierSettings
-from shared.access import Keyring, Scope, keys
+from shared.access import Scope
 from shared.db import Database
-from shared.ops.health import Health
-from shared.web import standard_app
-
-PEPPER = b"p" * 32
-
-
-class Agent:
-    """A client with a key."""
-
-    def __init__(self, client: httpx.AsyncClient, token: str) -> None:
-        self._client = client
-        self._headers = {"Authorization": f"Bearer {token}"}
-
-    async def get(self, path: str, **query: Any) -> httpx.Response:
-        return await self._client.get(path, params=query, headers=self._headers)
-
-    async def post(self, path: str, headers: dict[str, str] | None = None, **body: Any) -> httpx.Response:
-        return await self._client.post(path, json=body, headers=self._headers | (headers or {}))
-
-    async def bare(self, path: str) -> httpx.Response:
-        return await self._client.post(path, headers=self._headers)
-
-
-@asynccontextmanager
-async def served(database: Database) -> AsyncIterator[httpx.AsyncClient]:
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        yield
-
-    app = standard_app("notifier", "", lifespan=lifespan, listen=NotifierSettings(), health=Health({}))
-    app.state.keyring = Keyring(database, PEPPER)
-    app.include_router(routes(database, lambda: None))
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
-        yield client
-
-
-async def key(database: Database, store: str, *scopes: Scope) -> str:
-    async with database.transaction() as session:
-        return await keys.create(session, store=store, kind="secret", scopes=scopes, pepper=PEPPER)
 
 
 @pytest.fixture
