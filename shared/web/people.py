@@ -76,7 +76,8 @@ async def signed_in(request: Request) -> Person:
     Raises Problem 401 `signed-out`, which a browser that opens a page sees as a 303 to `/login?next=…`;
     event streams, scripts and programs get the problem.
     """
-    person = await request.app.state.people.find(request)
+    people: People = request.app.state.people
+    person = await people.find(request)
     if person is None:
         raise Problem(401, "signed-out", "You are signed out. Sign in, then open the page again.")
     request.state.person = person
