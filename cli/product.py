@@ -16,6 +16,7 @@ from deploy.local.home import PROJECT, Home
 from shared.config import Config, ConfigError, load
 from shared.config.secrets import Secrets
 from shared.db import Database, is_transient, sqlstate
+from shared.kafka import Brokers
 from shared.kafka.topics import TopicError
 
 T = TypeVar("T")
@@ -41,9 +42,15 @@ def database_url() -> str:
     return _named("DATABASE_URL", "database_url", "the PostgreSQL of an installation")
 
 
-def kafka_bootstrap() -> str:
-    """KAFKA_BOOTSTRAP_SERVERS, else that of the running copy."""
-    return _named("KAFKA_BOOTSTRAP_SERVERS", "kafka_bootstrap", "the Kafka of an installation")
+def kafka_bootstrap() -> Brokers:
+    """KAFKA_BOOTSTRAP_SERVERS and how to sign in there, as a service reads them; else the running copy's."""
+    ca_file = os.environ.get("KAFKA_CA_FILE")
+    return Brokers(
+        _named("KAFKA_BOOTSTRAP_SERVERS", "kafka_bootstrap", "the Kafka of an installation"),
+        os.environ.get("KAFKA_USERNAME", ""),
+        os.environ.get("KAFKA_PASSWORD", ""),
+        Path(ca_file) if ca_file else None,
+    )
 
 
 def secrets() -> Secrets:

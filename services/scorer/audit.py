@@ -16,6 +16,7 @@ from shared.db import Database, Raced, driver, is_transient
 from shared.events import NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
+from shared.kafka import Brokers
 from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
 
@@ -66,7 +67,12 @@ class Report:
 
 
 async def verify(
-    database: Database, config: Config, bootstrap: str, *, progress: Progress = silent, batch: int = 5000
+    database: Database,
+    config: Config,
+    bootstrap: str | Brokers,
+    *,
+    progress: Progress = silent,
+    batch: int = 5000,
 ) -> Report:
     """Recompute every bucket, every answer's place from its facts, and every accepted body's fate."""
     report = Report()
@@ -89,7 +95,9 @@ async def verify(
     return report
 
 
-async def _reconcile(db: store.Connection, bootstrap: str, report: Report, progress: Progress) -> None:
+async def _reconcile(
+    db: store.Connection, bootstrap: str | Brokers, report: Report, progress: Progress
+) -> None:
     """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds."""
     upto = await audit.positions(db, CONSUMER, RESPONSES.name)
     dead = await audit.dead_offsets(db, CONSUMER, RESPONSES.name)

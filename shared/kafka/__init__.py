@@ -2,11 +2,12 @@
 
 Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `applying` (one batch,
 one transaction, bisected when it fails), `breaker` (when to stop instead), `progress` (lag),
-`producer`, `publishing`.
+`producer`, `publishing`; `brokers` (addresses and sign-in) is what all of them start from.
 """
 
 from shared.kafka.applying import Applier, Handler, Outcomes, each
 from shared.kafka.breaker import Breaker
+from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
@@ -14,6 +15,7 @@ from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSou
 __all__ = [
     "Applier",
     "Breaker",
+    "Brokers",
     "Consumer",
     "Handler",
     "NotAcknowledged",

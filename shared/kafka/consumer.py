@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRa
 
 from shared.db import Database, Inbox
 from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
+from shared.kafka.brokers import Brokers, client_options
 from shared.kafka.gate import Gate, LogMismatch
 from shared.kafka.progress import Progress
 from shared.kafka.stopping import stopped
@@ -38,7 +39,7 @@ class Consumer:
 
     def __init__(
         self,
-        bootstrap: str,
+        bootstrap: str | Brokers,
         topics: tuple[str, ...],
         *,
         database: Database,
@@ -71,7 +72,7 @@ class Consumer:
 
     def _new_client(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **client_options(self._bootstrap),
             group_id=self._group,
             enable_auto_commit=False,
             auto_offset_reset="none",  # the gate seeks; a position outside the log must be noticed

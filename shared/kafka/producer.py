@@ -21,6 +21,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
 from shared.events.envelope import Headers
+from shared.kafka.brokers import Brokers, client_options
 from shared.kafka.stopping import stopped
 from shared.ops import metrics
 from shared.ops.health import NotReady, ended
@@ -83,7 +84,7 @@ class Producer:
 
     def __init__(
         self,
-        bootstrap: str,
+        bootstrap: str | Brokers,
         *,
         deadline_seconds: float = 8.0,
         request_timeout_seconds: float = 5.0,
@@ -108,7 +109,7 @@ class Producer:
 
     def _new_client(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **client_options(self._bootstrap),
             acks="all",
             enable_idempotence=False,
             linger_ms=0,

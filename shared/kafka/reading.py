@@ -7,13 +7,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from shared.kafka.applying import Unreadable
+from shared.kafka.brokers import Brokers, client_options
 from shared.kafka.stopping import stopped
 
 _AT_ONCE = 5000
 
 
 async def read_log(
-    bootstrap: str, topic: str, upto: Mapping[int, int], *, stall_seconds: float = 30
+    bootstrap: str | Brokers, topic: str, upto: Mapping[int, int], *, stall_seconds: float = 30
 ) -> AsyncIterator[list[Any]]:
     """The records of each partition from the log's start to the offset `upto[partition]` (not included).
 
@@ -23,7 +24,7 @@ async def read_log(
     if not any(upto.values()):
         return
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
+        **client_options(bootstrap), group_id=None, enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     try:

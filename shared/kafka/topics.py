@@ -10,6 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from shared.events.topics import TOPICS
+from shared.kafka.brokers import Brokers, client_options
 
 PARTITIONS = 6
 _REQUEST_TIMEOUT_MS = 15_000
@@ -28,7 +29,9 @@ class TopicState:
     """Settings that are not those of the code, as `name=value`."""
 
 
-async def ensure(bootstrap: str, *, partitions: int = PARTITIONS, replication: int = 1) -> list[str]:
+async def ensure(
+    bootstrap: str | Brokers, *, partitions: int = PARTITIONS, replication: int = 1
+) -> list[str]:
     """Create the topics that are missing, and return their names. Harmless twice. Raises TopicError."""
     async with _admin(bootstrap) as admin:
         present = set(await admin.list_topics())
@@ -50,7 +53,7 @@ async def ensure(bootstrap: str, *, partitions: int = PARTITIONS, replication: i
         return [topic.name for topic in missing]
 
 
-async def describe(bootstrap: str) -> list[TopicState]:
+async def describe(bootstrap: str | Brokers) -> list[TopicState]:
     """What the broker has of the product's topics. Raises TopicError."""
     async with _admin(bootstrap) as admin:
         present = set(await admin.list_topics())
@@ -76,9 +79,9 @@ async def _visible(admin: AIOKafkaAdminClient, names: list[str]) -> None:
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+async def _admin(bootstrap: str | Brokers) -> AsyncIterator[AIOKafkaAdminClient]:
     """Connected for the length of the block; TopicError when no broker answers."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    admin = AIOKafkaAdminClient(**client_options(bootstrap), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
     except (KafkaError, OSError, ValueError) as error:

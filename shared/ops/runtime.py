@@ -11,7 +11,16 @@ from shared.config import Config
 from shared.db import Database, Inbox, Lease, Outbox, migrations
 from shared.events import Event
 from shared.events.topics import TOPICS, Topic
-from shared.kafka import Applier, Consumer, Handler, OutboxRelay, Producer, StatePublisher, StateSource
+from shared.kafka import (
+    Applier,
+    Brokers,
+    Consumer,
+    Handler,
+    OutboxRelay,
+    Producer,
+    StatePublisher,
+    StateSource,
+)
 from shared.ops import metrics
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
@@ -53,7 +62,12 @@ class Runtime:
         self.loops = loops
         self.only = only
         self._url = platform.database_url.get_secret_value()
-        self._bootstrap = platform.kafka_bootstrap_servers
+        self._bootstrap = Brokers(
+            platform.kafka_bootstrap_servers,
+            platform.kafka_username,
+            platform.kafka_password.get_secret_value(),
+            platform.kafka_ca_file,
+        )
         self._settings = redacted(platform, listen)
         self.database = Database(self._url, pool_size=listen.pool_size, application=f"closeloop-{service}")
         metrics.DB_POOL.labels("in_use").set_function(lambda: self.database.pool_in_use)

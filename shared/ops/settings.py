@@ -15,6 +15,11 @@ class PlatformSettings(BaseSettings):
 
     database_url: SecretStr = Field(description="PostgreSQL, as postgresql://user:password@host:port/name")
     kafka_bootstrap_servers: str = Field(description="Kafka brokers, host:port, separated by commas")
+    kafka_username: str = Field("", description="For SASL SCRAM-SHA-512; empty: no sign-in")
+    kafka_password: SecretStr = Field(SecretStr(""), description="Of that user")
+    kafka_ca_file: Path | None = Field(
+        None, description="Who signs the brokers' certificates, as PEM; without it no TLS"
+    )
     closeloop_config: Path = Field(Path("closeloop.yaml"), description="The stores, rules and channels")
     closeloop_secret: SecretStr = Field(
         min_length=32, description="Root secret; keys for hashing and signing are derived from it"
