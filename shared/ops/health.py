@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from shared.ops import metrics
@@ -61,11 +61,14 @@ class Health:
         """From now on not ready: the load balancer should send nothing more."""
         self._stopping = True
 
-    def ready(self) -> tuple[bool, dict[str, str]]:
+    def ready(self, without: Collection[str] = ()) -> tuple[bool, dict[str, str]]:
+        """`without`: parts that the one who asks does without, beside those that the service tolerates."""
         parts = dict(self._results)
         if self._stopping:
             parts["service"] = "stopping"
-        return all(state == "ok" for name, state in parts.items() if name not in self._tolerated), parts
+        return all(
+            state == "ok" for name, state in parts.items() if name not in {*self._tolerated, *without}
+        ), parts
 
     def alive(self) -> tuple[bool, dict[str, str]]:
         """False only for what a restart mends: a loop of ours that stopped turning."""

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 
 from shared.ops import metrics
@@ -55,8 +55,12 @@ def operations_routes(health: Health) -> APIRouter:
         return answer(*health.alive())
 
     @router.get("/readyz", summary="Which part is not ready")
-    async def readyz() -> JSONResponse:
-        return answer(*health.ready())
+    async def readyz(
+        without: Annotated[
+            list[str], Query(description="Parts to do without: an engine that is away for all replicas alike")
+        ] = [],  # noqa: B006 - FastAPI copies it
+    ) -> JSONResponse:
+        return answer(*health.ready(without))
 
     @router.get("/metrics", summary="Prometheus metrics")
     async def expose(request: Request) -> Response:
