@@ -5,12 +5,15 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
+from services.notifier import web
 from services.notifier.api import report, routes
 from services.notifier.channels import Outlets, Shop, mail_mistakes, template_mistakes
 from services.notifier.counting import ScoreSamples
 from services.notifier.handlers import Handlers
 from services.notifier.jobs import CaseFigures, Clock, DeliveryLoop, Watch, WeeklyReport, lanes_of
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
+from services.notifier.web.report import report_routes
+from services.notifier.web.tell import tell_routes
 from shared import config as configuration
 from shared.config import Config, ConfigError
 from shared.config.secrets import Secrets
@@ -115,5 +118,15 @@ def build(
         app.include_router(report.routes(runtime.database, config.stores))
         app.include_router(routes(runtime.database, ring, alerts))
         people = People(runtime.database, runtime.people(), runtime.secrets)
-        open_to_people(app, Pages(people=people, stores=config.stores, current="inbox"))
+        overdue = web.Overdue()
+        pages = Pages(web.HERE, people=people, stores=config.stores, current="inbox", overdue=overdue.of)
+        # Before the pages of single cases: `report` is no case's id.
+        app.include_router(report_routes(runtime.database, pages, alerts, ring))
+        app.include_router(tell_routes(runtime.database, pages))
+        app.include_router(
+            web.routes(
+                runtime.database, pages, alerts=alerts, stores=config.stores, ring=ring, overdue=overdue
+            )
+        )
+        open_to_people(app, pages)
     return app

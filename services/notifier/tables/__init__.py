@@ -12,6 +12,7 @@ from services.notifier.tables.casework import (
 )
 from services.notifier.tables.deliveries import channel_pauses, deliveries, notices
 from services.notifier.tables.schema import SCHEMA, metadata
+from services.notifier.tables.views import saved_views
 from services.notifier.tables.watching import intake_hours, score_falls, score_samples, silences, tallies
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "metadata",
     "notices",
     "plans",
+    "saved_views",
     "score_falls",
     "score_samples",
     "silences",

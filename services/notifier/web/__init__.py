@@ -1,0 +1,31 @@
+"""The pages of the inbox, by session: the list, the case, and the changes as they happen."""
+
+from collections.abc import Callable, Mapping
+
+from fastapi import APIRouter
+
+from services.notifier.settings import Alerts
+from services.notifier.web import bulk, case, listing, live, replaying
+from services.notifier.web.office import HERE, Office, Overdue
+from shared.config.stores import Store
+from shared.db import Database
+from shared.web.pages import Pages
+
+__all__ = ["HERE", "Overdue", "routes"]
+
+
+def routes(
+    database: Database,
+    pages: Pages,
+    *,
+    alerts: Mapping[str, Alerts],
+    stores: Mapping[str, Store],
+    ring: Callable[[], None],
+    overdue: Overdue,
+) -> APIRouter:
+    """Everything under `/inbox` but the report. `pages` has `HERE` among its folders and asks `overdue`."""
+    office = Office(database, pages, alerts=alerts, stores=stores, ring=ring, overdue=overdue)
+    router = APIRouter()
+    for part in (listing, bulk, live, replaying, case):
+        router.include_router(part.routes(office))
+    return router
