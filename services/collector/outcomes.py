@@ -20,6 +20,10 @@ class Outcomes:
         self._route = route
         self._accepted = metrics.HTTP_REQUESTS.labels(_METHOD, route, "202")
         self._duration = metrics.HTTP_DURATION.labels(_METHOD, route, "2xx")
+        # There before the first fault: the share of failed requests is a ratio.
+        metrics.HTTP_REQUESTS.labels(_METHOD, route, "503")
+        for status_class in ("4xx", "5xx"):
+            metrics.HTTP_DURATION.labels(_METHOD, route, status_class)
         self._by_channel = {UNKNOWN: metrics.RESPONSES_RECEIVED.labels(UNKNOWN, "accepted")}
 
     def accepted(self, channel: str, started: float) -> None:

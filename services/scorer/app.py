@@ -8,7 +8,7 @@ from fastapi import FastAPI
 from services.scorer.api import routes
 from services.scorer.counting import Counting
 from services.scorer.handlers import Handlers
-from services.scorer.jobs import HourCounts, PublishedScores, seldom
+from services.scorer.jobs import HourCounts, PublishedScores, ScoreGauges, seldom
 from services.scorer.settings import ScorerSettings
 from services.scorer.store.series import SeriesBook
 from shared import config as configuration
@@ -17,6 +17,7 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CUSTOMERS, RESPONSES
 from shared.kafka import Handler
+from shared.ops.gauges import LeasedGauges
 from shared.ops.loops import Loops
 from shared.ops.runtime import Runtime
 from shared.ops.serving import Only
@@ -45,6 +46,8 @@ def build(
     )
 
     runtime.job("hours", HourCounts(runtime.database))
+    gauges = ScoreGauges(runtime.database, counting)
+    runtime.job("gauges", LeasedGauges(runtime.database, "scorer", gauges))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -7,7 +7,7 @@ from fastapi import FastAPI
 
 from services.segmenter.api import routes
 from services.segmenter.handlers import bound
-from services.segmenter.jobs import CustomerSource, TierClock, utc_now
+from services.segmenter.jobs import CustomerSource, TierClock, TierGauges, utc_now
 from services.segmenter.settings import SegmenterSettings, rulebook
 from shared import config as configuration
 from shared.config import Config
@@ -15,6 +15,7 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CASES, ORDERS, RESPONSES
 from shared.kafka import Handler
+from shared.ops.gauges import LeasedGauges
 from shared.ops.loops import Loops
 from shared.ops.runtime import Runtime
 from shared.ops.serving import Only
@@ -43,6 +44,8 @@ def build(
         on_change=publish,
     )
     runtime.job("tier-clock", clock)
+    gauges = TierGauges(runtime.database, book)
+    runtime.job("gauges", LeasedGauges(runtime.database, "segmenter", gauges))
 
     def committed() -> None:
         publish()

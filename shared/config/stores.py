@@ -72,6 +72,10 @@ class Store(Strict):
     )
     min_n: int = Field(5, ge=1, description="Scores of fewer answers are hidden")
     normal_n: int = Field(30, ge=2, description="Scores of fewer answers have low confidence")
+    metric_segments: tuple[Name, ...] = Field(
+        (),
+        description="Dimensions, as in combinations, whose scores Prometheus sees; at most 20 values of each",
+    )
     business_hours: BusinessHours | None = Field(
         None, description="When people work, in the time zone; for clocks of cases that count them"
     )
@@ -90,6 +94,11 @@ class Store(Strict):
             _fault(f"{name} is not a declared segment", "combinations", index, part)
             for index, combination in enumerate(self.combinations)
             for part, name in enumerate(combination)
+            if name not in known
+        ]
+        faults += [
+            _fault(f"{name} is not a declared segment", "metric_segments", index)
+            for index, name in enumerate(self.metric_segments)
             if name not in known
         ]
         faults += [

@@ -18,6 +18,7 @@ class Progress:
     def __init__(self, group: str, topics: Iterable[str]) -> None:
         self._group = group
         self._topics = tuple(topics)
+        metrics.expect_consumer(group, self._topics)
         self._applied: dict[TopicPartition, int] = {}
         self._oldest_waiting: dict[TopicPartition, int] = {}
         self._told: dict[TopicPartition, int] = {}

@@ -1,6 +1,7 @@
 """Every metric of the product, declared once. Names are those of the catalogue in the docs."""
 
 import os
+from collections.abc import Iterable
 
 # `_created` series double the number of counters and nobody reads them.
 os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "True")
@@ -145,8 +146,49 @@ CHANNELS = Gauge(
 )
 DB_POOL = Gauge("closeloop_db_pool_connections", "Connections; state: in_use, idle", ["state"])
 JOB_LAST_SUCCESS = Gauge(
-    "closeloop_job_last_success_timestamp_seconds", "When a job last ended well", ["job"]
+    "closeloop_job_last_success_timestamp_seconds", "When a job last ended well", ["task"]
 )
+
+
+SCORE = Gauge(
+    "closeloop_score",
+    "Rolling score of a store and of the segments that its configuration exports; hidden ones have no value",
+    ["store", "metric", "dimension", "segment", "window"],
+)
+SCORE_SAMPLE = Gauge(
+    "closeloop_score_sample_size",
+    "Answers in that score",
+    ["store", "metric", "dimension", "segment", "window"],
+)
+SCORE_MARGIN = Gauge(
+    "closeloop_score_margin",
+    "Half the width of its 95% interval, in points",
+    ["store", "metric", "dimension", "segment", "window"],
+)
+CUSTOMERS = Gauge("closeloop_customers", "Customers by loyalty tier, from one replica", ["store", "tier"])
+LABEL_OVERFLOW = Counter(
+    "closeloop_label_overflow_total", "Values shown as `other`, so that labels stay few", ["metric", "label"]
+)
+
+_STAGES = {"scorer": "scored", "segmenter": "segmented", "notifier": "notified"}
+_OUTCOMES = ("ok", "duplicate", "conflict", "skipped", "dead_letter")
+
+
+def expect_service(service: str) -> None:
+    """Series at zero from the first scrape on: a rate or a ratio has to exist before the first fault."""
+    if service in _STAGES:
+        PIPELINE_LATENCY.labels(_STAGES[service])
+    if service == "scorer":
+        LABEL_OVERFLOW.labels("closeloop_score", "segment")
+
+
+def expect_consumer(group: str, topics: Iterable[str]) -> None:
+    """The same for what a consumer group counts."""
+    CONSUMER_PAUSED.labels(group)
+    for topic in topics:
+        CONSUMED.labels(group, topic)
+        for outcome in _OUTCOMES:
+            PROCESSED.labels(group, topic, outcome)
 
 
 def exposition(accept: str | None) -> tuple[bytes, str]:

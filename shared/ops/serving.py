@@ -39,6 +39,7 @@ def serve(
     """
     logs.configure(service, log_level)
     metrics.BUILD_INFO.labels(service, VERSION).set(1)
+    metrics.expect_service(service)
     loops = Loops()
     _tame_garbage_collection()
     # uvicorn handles the signals while it serves, then raises them again; by then all is closed.

@@ -124,3 +124,14 @@ def tier_before(spells: Sequence[tuple[datetime, str]], moment: datetime) -> str
     """
     index = bisect_left(spells, moment, key=lambda spell: spell[0])
     return spells[index - 1][1] if index else None
+
+
+def only_dimension(segment: str, touchpoint: str) -> tuple[str, str] | None:
+    """(dimension, value) of a series that is cut by one dimension alone; None for any other."""
+    parts = _PART.findall(segment)
+    if touchpoint:
+        return None if parts else (TOUCHPOINT, touchpoint)
+    if len(parts) != 1:
+        return None
+    name, _, value = parts[0].partition(":")
+    return name, _ESCAPE.sub(r"\1", value)

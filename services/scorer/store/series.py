@@ -69,3 +69,21 @@ class SeriesBook:
     async def find(self, db: Connection, series: Series) -> int | None:
         """The id of a series that may not exist yet."""
         return (await self.find_all(db, [series])).get(series)
+
+
+async def of_store(
+    db: Connection, store: str, scales: Iterable[tuple[str, str]], dimensions: Iterable[str]
+) -> list[tuple[int, Series]]:
+    """The whole store and its cuts by these dimensions, for (metric, scale); the oldest first.
+
+    Cuts by several dimensions may be among them.
+    """
+    rows = await db.fetch(
+        """SELECT id, s.store, metric, scale, segment, touchpoint
+           FROM scorer.series s JOIN unnest($2::text[], $3::text[]) AS w(metric, scale) USING (metric, scale)
+           WHERE s.store = $1 AND (segment = '' OR split_part(segment, ':', 1) = ANY($4)) ORDER BY id""",
+        store,
+        *[list(column) for column in zip(*scales, strict=True)],
+        list(dimensions),
+    )
+    return [(row["id"], Series(*row[1:])) for row in rows]
