@@ -169,7 +169,7 @@ async def members(session: Session, notice_ids: Sequence[str]) -> dict[str, tupl
     if not notice_ids:
         return {}
     rows = await session.execute(
-        text("""SELECT t.notice_id, some.case_id, some.store, some.response_id, some.total
+        text("""SELECT t.notice_id, named.case_id, named.store, named.response_id, named.total
                 FROM unnest(CAST(:ids AS text[])) AS t(notice_id)
                 CROSS JOIN LATERAL (
                     SELECT d.case_id, d.store, d.response_id, count(*) OVER () AS total
@@ -177,7 +177,7 @@ async def members(session: Session, notice_ids: Sequence[str]) -> dict[str, tupl
                     WHERE d.digest_id = t.notice_id
                     ORDER BY array_position(ARRAY['urgent', 'high', 'normal', 'low'], c.priority),
                              d.delivery_id
-                    LIMIT :most) some"""),
+                    LIMIT :most) named"""),
         {"ids": list(notice_ids), "most": MOST_NAMED},
     )
     found: dict[str, tuple[int, list[Member]]] = {notice_id: (0, []) for notice_id in notice_ids}

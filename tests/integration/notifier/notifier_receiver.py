@@ -52,11 +52,15 @@ def redirect(to: str) -> Answer:
 
 @dataclass
 class Receiver:
-    """Answers by `script`, its last line again and again. Use it as `async with Receiver() as receiver:`."""
+    """Answers by `script`, its last line again and again. Use it as `async with Receiver() as receiver:`.
+
+    With `protocol` it answers as that one finds the request.
+    """
 
     script: list[Answer] = field(default_factory=lambda: [answer(200)])
     hits: list[Hit] = field(default_factory=list)
     port: int = 0
+    protocol: "Callable[[Hit], Answer] | None" = None
 
     @property
     def url(self) -> str:
@@ -94,6 +98,8 @@ class Receiver:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         step = self.script[min(len(self.hits), len(self.script) - 1)]
         self.hits.append(Hit(time.monotonic(), headers, body))
+        if self.protocol:
+            step = self.protocol(self.hits[-1])
         await step(writer)
         return not writer.is_closing()
 

@@ -232,6 +232,22 @@ class TestSideBySide:
         assert max(took) < 1
         assert len(hung.hits) <= 32
 
+    async def test_six_hung_receivers_delay_nothing_of_a_healthy_one(self, desk: Desk) -> None:
+        """Compared by order: the healthy one has everything before any of the others' attempts ends."""
+        async with Receiver([hang]) as hung, Receiver() as healthy:
+            others = {f"hung{n}": f"{hung.url}?{n}" for n in range(6)}
+            desk.alerts = webhooks(**others, healthy=healthy.url)
+            await desk.apply(*(desk.submitted(1, response_id=f"r{n}", customer=f"c{n}") for n in range(60)))
+            patient = {"send_timeout_seconds": 30, "connect_timeout_seconds": 30, "lease_seconds": 60}
+            async with delivering(desk, **patient):
+                await healthy.wait_for(60)
+                rows = await settled(desk, "sent", count=60)
+        waiting = [row for row in rows if row["channel"] != "healthy"]
+        assert len(waiting) == 360
+        assert {row["state"] for row in waiting} == {"pending"}
+        assert all(row["last_error"] is None for row in waiting)
+        assert 0 < len(hung.hits) <= 6 * 32
+
     async def test_a_breaker_spares_a_dead_target_and_lets_one_through_later(self, desk: Desk) -> None:
         async with Receiver([answer(500)]) as receiver:
             desk.alerts = webhooks(alerts=receiver.url)
