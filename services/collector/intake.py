@@ -167,9 +167,19 @@ class Intake:
         self._outcomes.refused(asked.channel, problem, asked.started)
 
 
+def _id_in_the_head(asked: _Asked) -> str | None:
+    """The client's own id, for a 503 before its body was read."""
+    try:
+        return chosen_id(None, asked.headers.get(b"idempotency-key"))
+    except Fault:
+        return None
+
+
 def _problem(error: Exception | asyncio.CancelledError, asked: _Asked, scope: Scope) -> Problem:
     match error:
         case Problem():
+            if error.status == 503 and (sent := _id_in_the_head(asked)):
+                error.extra.setdefault("response_id", sent)
             return error
         case Fault():
             return misfit(error)
