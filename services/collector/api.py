@@ -13,7 +13,7 @@ from services.collector.domain import Fault
 from services.collector.handlers import Handlers
 from services.collector.origins import STORE
 from services.collector.reading import misfit, read
-from shared.web import request_body
+from shared.web import Problem, request_body
 from shared.web.bodies import T, check_json_type
 
 _KEY = HTTPBearer(auto_error=False, description="A key, or an amend token where one will do")
@@ -93,7 +93,7 @@ async def submit(store: StoreName = None, idempotency_key: IdempotencyKey = None
     response_model=ChangeAccepted,
     openapi_extra=request_body(bodies.AmendmentIn, examples.AMENDMENT),
 )
-async def amend(request: Request, response_id: ResponseId) -> ChangeAccepted:
+async def amend(request: Request, response_id: ResponseId, store: StoreName = None) -> ChangeAccepted:
     """The score or the comment that came later; at least one of score, comment, answers and complete.
 
     By `Authorization: Bearer <amend_token>`, by `amend_token` in the body, or with a secret key. It may
@@ -101,13 +101,17 @@ async def amend(request: Request, response_id: ResponseId) -> ChangeAccepted:
     later request). The amend token knows the answer's scale; with a secret key `metric` and `scale` say
     what to check the score against (default nps, 0-10).
     """
-    sent = await _read(request, bodies.AMENDMENT)
+    who = await _handlers(request).amender(
+        request.headers.get("authorization", ""), store, origin=request.headers.get("origin")
+    )
+    try:
+        sent = await _read(request, bodies.AMENDMENT)
+    except (Problem, Fault):
+        # Who has shown neither a key nor a token hears nothing of what is wrong with the body.
+        _handlers(request).check_shown(who, await request.body())
+        raise
     done = await _handlers(request).amend(
-        sent,
-        response_id,
-        authorization=request.headers.get("authorization", ""),
-        origin=request.headers.get("origin"),
-        traceparent=_traceparent(request),
+        sent, response_id, who, store=store, traceparent=_traceparent(request)
     )
     request.scope[STORE] = done.store
     return ChangeAccepted(response_id=done.response_id)

@@ -2,8 +2,9 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
+import orjson
 from uuid_utils import uuid7
 
 from services.collector.bodies import AmendmentIn, EngagementIn, VouchIn
@@ -15,13 +16,25 @@ from shared.events import Event, encode
 from shared.events.responses import ResponseAmended, ResponseRetracted
 from shared.kafka import NotAcknowledged, Producer
 from shared.web import Problem
-from shared.web.auth import check_store
+from shared.web.auth import bearer, check_store
 from shared.web.problems import unavailable
 
 SOURCE = "/collector"
 
 _BEARER = "bearer "
 _VOUCH_SECONDS = 86_400
+
+
+class Amender(NamedTuple):
+    """What the head of an amendment shows: a key, or an amend token, or nothing yet."""
+
+    caller: Caller | None
+    token: str | None
+
+
+def _no_token() -> Problem:
+    headers = {"WWW-Authenticate": 'Bearer realm="closeloop"'}
+    return Problem(401, "unauthorised", "The amend token is not valid or has expired.", headers=headers)
 
 
 class Handlers:
@@ -47,27 +60,53 @@ class Handlers:
         check_store(caller.key, store)
         return caller
 
-    async def amend(
-        self, sent: AmendmentIn, response_id: str, *, authorization: str, origin: str | None, traceparent: str
-    ) -> ResponseAmended:
-        """Emit what changed. The answer itself may still be on its way. Raises Problem and Fault."""
-        now = datetime.now(UTC)
-        token = sent.get("amend_token")
+    async def amender(self, authorization: str, store: str | None, *, origin: str | None) -> Amender:
+        """Who wants to amend, as far as the head says. Raises Problem."""
         if authorization[: len(_BEARER)].lower() == _BEARER and authorization[len(_BEARER) :].startswith(
             "amd_"
         ):
-            token, authorization = authorization[len(_BEARER) :].strip(), ""
-        caller = None
-        if authorization or token is None:
-            caller = await self._callers.find(authorization.encode("latin-1"))
-            if caller.public:
-                must_come_from(caller, origin.encode("latin-1") if origin else None)
-        if caller is not None and not caller.public:
+            token = authorization[len(_BEARER) :].strip()
+            if self._amend_tokens.read(token, now=time.time()) is None:
+                raise _no_token()
+            return Amender(None, token)
+        if not authorization:
+            return Amender(None, None)
+        caller = await self._callers.find(authorization.encode("latin-1"))
+        if caller.public:
+            must_come_from(caller, origin.encode("latin-1") if origin else None)
+        else:
             must_be_secret(caller)
+        check_store(caller.key, store)
+        return Amender(caller, None)
+
+    def check_shown(self, who: Amender, body: bytes) -> None:
+        """Raises Problem 401 unless a key, or a token in the head or in the body, was shown."""
+        if who.caller is not None or who.token is not None:
+            return
+        try:
+            token = orjson.loads(body)["amend_token"]
+            known = self._amend_tokens.read(token, now=time.time())
+        except (ValueError, TypeError, KeyError, AttributeError):
+            known = None
+        if known is None:
+            raise _no_token()
+
+    async def amend(
+        self, sent: AmendmentIn, response_id: str, who: Amender, *, store: str | None, traceparent: str
+    ) -> ResponseAmended:
+        """Emit what changed. The answer itself may still be on its way. Raises Problem and Fault."""
+        now = datetime.now(UTC)
+        caller, token = who.caller, who.token or sent.get("amend_token")
+        wanted = store
+        if caller is None and token is None:
+            bearer("")  # says how to send a key
+        if caller is not None and not caller.public:
             store, key_id = caller.store, caller.key_id
             scale: tuple[str, str | None] = (sent.get("metric") or "nps", sent.get("scale"))
         else:
             answer = self._amendable(token, response_id, caller)
+            if wanted is not None and wanted != answer.store:
+                raise Problem(404, "not-found", "There is no such store for this token.")
             store, key_id, response_id = answer.store, answer.key_id, answer.response_id
             scale = (answer.metric, answer.scale)
             for name in ("metric", "scale"):
@@ -82,10 +121,7 @@ class Handlers:
             raise Problem(403, "forbidden", "A public key amends with the amend_token of its answer only.")
         answer = self._amend_tokens.read(token, now=time.time())
         if answer is None or self._callers.config(answer.store) is None:
-            headers = {"WWW-Authenticate": 'Bearer realm="closeloop"'}
-            raise Problem(
-                401, "unauthorised", "The amend token is not valid or has expired.", headers=headers
-            )
+            raise _no_token()
         own = namespaced(answer.key_id, answer.response_id) == answer.response_id
         named = namespaced(answer.key_id, response_id) if own else response_id
         if named != answer.response_id or (caller is not None and caller.store != answer.store):

@@ -239,6 +239,16 @@ class TestAmending:
 
     def test_without_anything_is_401(self, collector: Collector) -> None:
         assert collector.request("PATCH", "/v1/responses/x", {"score": 6}, authorization="").status == 401
+        for body in ({"score": 99}, {"nonsense": 1}, {"score": 99, "amend_token": "amd_x"}):
+            assert collector.request("PATCH", "/v1/responses/x", body, authorization="").status == 401
+
+    def test_reaches_its_own_store_only(self, collector: Collector) -> None:
+        made = collector.request("POST", "/v1/responses", {"score": 3}).json
+        path, bearer = f"/v1/responses/{made['response_id']}", f"Bearer {made['amend_token']}"
+        elsewhere = f"{path}?store=another"
+        assert collector.request("PATCH", elsewhere, {"score": 6}).status == 404
+        assert collector.request("PATCH", elsewhere, {"score": 6}, authorization=bearer).status == 404
+        assert collector.request("PATCH", path, {"score": 6}, authorization=bearer).status == 202
 
 
 class TestRetracting:
