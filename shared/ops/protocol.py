@@ -9,10 +9,17 @@ HEAD_SECONDS = 10.0
 """How long a client may take from connecting, or from the first byte of a request, to the end of its head."""
 
 
+HEAD_BYTES = 64 * 1024
+"""How large the head of a request may be, in as many pieces as it likes."""
+
+_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+
+
 class Protocol(HttpToolsProtocol):
     """uvicorn writes the head and the body of a response apart, and waits for a request for ever."""
 
     _waits_since: float | None = None
+    _head_bytes = 0
     _watching: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
@@ -25,12 +32,28 @@ class Protocol(HttpToolsProtocol):
             self._watching.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        waited = self._waits_since is not None
+        super().data_received(data)
+        if waited and self._waits_since is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.transport.write(_TOO_LARGE)
+                self.transport.close()
+
+    def shutdown(self) -> None:
+        """A stream (`closeloop.endless` in its scope) does not end by itself: at a stop it is hung up."""
+        super().shutdown()
+        if self.cycle is not None and self.cycle.scope.get("closeloop.endless"):
+            self.transport.close()
+
     def on_message_begin(self) -> None:
         self._waits_since = self.loop.time()
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._waits_since = None
+        self._head_bytes = 0
         super().on_headers_complete()
 
     def _watch(self) -> None:

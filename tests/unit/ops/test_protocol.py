@@ -121,3 +121,23 @@ class TestOneWrite:
         wire.write(b"d")
         wire.close()
         assert written[2:] == [b"d", b"closed"]
+
+
+class TestALargeHead:
+    @pytest.mark.parametrize("start", [b"GET / HTTP/1.1\r\nX-Large: ", b"GET /"])
+    async def test_is_refused_before_it_is_whole(self, port: int, start: bytes) -> None:
+        """Nobody has shown a key yet, and all of it is memory."""
+        async with connection(port) as (reader, writer):
+            writer.write(start)
+            for _ in range(7):  # all in all just too much, so that the client is not still writing
+                writer.write(b"x" * 9_400)
+                await asyncio.sleep(0.001)
+            answer = await reader.read()
+            assert answer.startswith((b"HTTP/1.1 431", b"HTTP/1.1 400"))
+
+    async def test_of_many_small_ones_is_none(self, port: int) -> None:
+        async with connection(port) as (reader, writer):
+            for _ in range(20):
+                writer.write(GET.replace(b"\r\n\r\n", b"\r\nX-Some: " + b"x" * 6000 + b"\r\n\r\n"))
+                assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
+                assert await reader.readexactly(2) == b"ok"
