@@ -44,6 +44,9 @@ class ListenSettings(BaseSettings):
     pool_size: int = Field(8, ge=1, le=100, description="Connections to PostgreSQL, at most")
     requests_in_flight: int = Field(512, ge=1, description="Requests served at once; more get 503")
     body_limit_bytes: int = Field(256 * 1024, ge=1024, description="Largest request body")
+    body_buffer_bytes: int = Field(
+        64 * 1024 * 1024, ge=1024, description="Bodies that are still arriving, of all connections together"
+    )
     receive_timeout_seconds: float = Field(10, gt=0, description="How long a client may take to send a body")
 
 

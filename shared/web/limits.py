@@ -29,6 +29,7 @@ class Limits:
     def __init__(self, listen: ListenSettings) -> None:
         self.free = listen.requests_in_flight
         self.body_bytes = listen.body_limit_bytes
+        self.buffer_left = listen.body_buffer_bytes
         self.receive_seconds = listen.receive_timeout_seconds
         metrics.HTTP_IN_PROGRESS.set_function(lambda: listen.requests_in_flight - self.free)
 
@@ -43,14 +44,8 @@ class Limits:
         self.free += 1
 
 
-def busy() -> Problem:
-    return Problem(
-        503, "busy", "Too many requests are being served. Try again.", headers={"Retry-After": "1"}
-    )
-
-
 async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
-    """The whole body. Raises BodyRefused (413, 408) or ClientGone."""
+    """The whole body. Raises BodyRefused (413, 408, 503) or ClientGone."""
     steps = receive().__await__()
     try:
         pending = next(steps)
@@ -67,25 +62,34 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
         async with asyncio.timeout(limits.receive_seconds):
             if pending is not None:
                 message = await _resumed(pending, steps)
-            return await _collect(message, receive, limits.body_bytes)
+            return await _collect(message, receive, limits)
     except TimeoutError:
         raise BodyRefused(
             408, "too-slow", "The body did not arrive in time.", headers={"Connection": "close"}
         ) from None
 
 
-async def _collect(message: Message, receive: Receive, most: int) -> bytes:
+async def _collect(message: Message, receive: Receive, limits: Limits) -> bytes:
     chunks: list[bytes] = []
-    while True:
-        if message["type"] != "http.request":
-            raise ClientGone
-        chunks.append(message.get("body", b""))
-        most -= len(chunks[-1])
-        if most < 0:
-            _too_large()
-        if not message.get("more_body"):
-            return b"".join(chunks)
-        message = await receive()
+    size = 0
+    try:
+        while True:
+            if message["type"] != "http.request":
+                raise ClientGone
+            chunk: bytes = message.get("body", b"")
+            chunks.append(chunk)
+            size += len(chunk)
+            limits.buffer_left -= len(chunk)
+            if size > limits.body_bytes:
+                _too_large()
+            if not message.get("more_body"):
+                return b"".join(chunks)
+            if limits.buffer_left < 0:  # nobody has shown a key yet
+                detail = "Too many bodies are arriving. Try again."
+                raise BodyRefused(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
+            message = await receive()
+    finally:
+        limits.buffer_left += size
 
 
 @types.coroutine
