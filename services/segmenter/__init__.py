@@ -2,6 +2,6 @@
 
 Takes     feedback.responses.v1, commerce.orders.v1, feedback.cases.v1 (opened, closed).
 Owns      schema segmenter: customers, facts, tier history.
-Emits     loyalty.customers.v1 (on a change of tier, tags, risk or action); the customers API and pages.
+Emits     loyalty.customers.v1 (on a change of tier or tags); the customers API. Not yet: risk, action, pages.
 Promises  a tier is a fold of the stored facts by event time: any order of arrival ends in the same tier.
 """

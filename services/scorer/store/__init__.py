@@ -1,1 +1,2 @@
-"""All SQL of the scorer: `answers` (the hot path), `series`, `scores` (reading), `published`, `audit`."""
+"""All SQL of the scorer: `answers` (the hot path), `series`, `scores` (reading), `hours`, `tiers`,
+`published`, `audit`."""
