@@ -83,6 +83,8 @@ def _line_of(alert: Any) -> str:
                 parts.append(json.dumps(comment, ensure_ascii=False))
             parts.append((data.get("links") or {}).get("case", ""))
             return "  ".join(part for part in parts if part)
+        case {"type": str(what), "data": {"notice": {"title": str(title)}} as data}:
+            return "  ".join((what, title, (data.get("links") or {}).get("notice", "")))
         case _:
             return json.dumps(alert, ensure_ascii=False)[:LONGEST_LINE]
 

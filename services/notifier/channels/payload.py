@@ -39,12 +39,15 @@ def _of_notice(message: NoticeMessage) -> dict[str, Any]:
 def _case(case: Case) -> dict[str, Any]:
     return {
         "id": case.case_id,
+        "number": case.number,
         "store": case.store,
         "status": case.status,
         "priority": case.priority,
         "rule": case.rule,
         "verified": case.verified,
+        "team": case.team,
         "owner": case.owner,
+        "wants_contact": case.wants_contact,
         "opened_at": case.opened_at,
         "first_contact_due_at": case.first_contact_due_at,
         "resolve_due_at": case.resolve_due_at,

@@ -80,7 +80,7 @@ def _case(message: CaseMessage) -> Told:
         ("Owner", case.owner or "nobody yet"),
     )
     return Told(
-        title=f"{_TITLES.get(message.type, 'Case')}: {score_of(answer)}",
+        title=f"{_happened(message)}: {score_of(answer)}",
         subject=f"{who(case, answer)}: {case_name(case)}",
         text=cleaned((answer.comment if answer else None) or "", LONGEST_TEXT, lines=True),
         quoted=True,
@@ -93,10 +93,15 @@ def _case(message: CaseMessage) -> Told:
     )
 
 
+def _happened(message: CaseMessage) -> str:
+    if message.type == "case.opened" and message.case.wants_contact:
+        return "Wants to be called"
+    return _TITLES.get(message.type, "Case")
+
+
 def case_name(case: Case) -> str:
     """What people call it: `case 2036`."""
-    number = getattr(case, "number", None)
-    return f"case {number}" if number else f"case {case.case_id[-8:]}"
+    return f"case {case.number}"
 
 
 def _notice(message: NoticeMessage) -> Told:

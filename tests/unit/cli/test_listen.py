@@ -61,6 +61,11 @@ class TestReceiving:
         assert len(lines) == 1
         assert lines[0].endswith(LINE)
 
+    def test_shows_a_notice_by_its_title(self) -> None:
+        notice = {"title": "NPS fell", "detail": {}}
+        told = {"type": "notice.score_fell", "data": {"notice": notice, "links": {"notice": "http://here/x"}}}
+        assert line_of(told) == "notice.score_fell  NPS fell  http://here/x"
+
     def test_says_when_the_same_alert_comes_again(self, url: str, lines: list[str]) -> None:
         body = json.dumps(ALERT).encode()
         for _ in range(2):

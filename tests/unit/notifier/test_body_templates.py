@@ -76,7 +76,8 @@ class TestATemplate:
           kind: webhook
           url: https://example.com/x
           template: bad.j2
-        gone: {kind: webhook, template: gone.j2}
+        gone: {kind: webhook, url: "https://example.com", template: gone.j2}
+        off: {kind: webhook, template: gone.j2}
 """)
         config = load(file, {})
         found = list(template_mistakes(config, "demo", alerts_of(config)["demo"]))
