@@ -12,7 +12,8 @@ from playwright.async_api import Browser
 from shared.db import Database
 
 # The examples that the integration tests work with serve here too.
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / "web"))
+for part in ("web", "notifier"):
+    sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / part))
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from fastapi import APIRouter
 
 from services.notifier.settings import Alerts
-from services.notifier.web import bulk, case, listing, live, replaying
+from services.notifier.web import acting, bulk, case, listing, live, replaying
 from services.notifier.web.office import HERE, Office, Overdue
 from shared.config.stores import Store
 from shared.db import Database
@@ -26,6 +26,6 @@ def routes(
     """Everything under `/inbox` but the report. `pages` has `HERE` among its folders and asks `overdue`."""
     office = Office(database, pages, alerts=alerts, stores=stores, ring=ring, overdue=overdue)
     router = APIRouter()
-    for part in (listing, bulk, live, replaying, case):
+    for part in (listing, bulk, live, replaying, case, acting):
         router.include_router(part.routes(office))
     return router

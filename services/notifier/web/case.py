@@ -1,4 +1,4 @@
-"""The page of a case, and the forms on it."""
+"""The page of a case."""
 
 from __future__ import annotations
 
@@ -10,26 +10,20 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from services.notifier.casework import (
-    REFUSALS,
-    AnotherOpenCase,
     ChangedMeanwhile,
     NoSuchCase,
 )
-from services.notifier.domain import Illegal, Unexplained, Unfit
 from services.notifier.reading import Shown
 from services.notifier.store import inbox
 from services.notifier.web.asking import asked_of, place_of, place_text
 from services.notifier.web.folder import Folder
-from services.notifier.web.office import COUNTED, AtStore, FormOf, Office, shown_count
+from services.notifier.web.office import COUNTED, AtStore, Office, shown_count
 from services.notifier.web.telling import Teller
-from services.notifier.web.wishes import READERS, Wish
+from services.notifier.web.wishes import READERS
 from shared.web import Problem
 from shared.web.forms import Form
-from shared.web.notices import Notice, Undo
+from shared.web.notices import Notice
 from shared.web.people import At
-
-_SHORT_FORMS = ("take", "assign", "wake", "reopen")
-"""Those that have nothing typed into them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,24 +63,6 @@ def routes(office: Office) -> APIRouter:
             return await desk.elsewhere(request, at, case_id)
         return await desk.page(request, at, shown)
 
-    @router.post("/inbox/{case_id}/watch")
-    async def watch(request: Request, at: AtStore, form: FormOf, case_id: str) -> Response:
-        watching = form.text("watching") != "no"
-        try:
-            await office.casework.watch(
-                at.store, known(case_id), at.person.who, at.person.email, watching=watching
-            )
-        except NoSuchCase:
-            raise no_case() from None
-        said = "You watch this case." if watching else "You do not watch this case any more."
-        return office.pages.go(request, desk.address(request, at, case_id), Notice("ok", said))
-
-    @router.post("/inbox/{case_id}/{action}")
-    async def act(request: Request, at: AtStore, form: FormOf, case_id: str, action: str) -> Response:
-        if action not in READERS:
-            raise Problem(404, "not-found", "There is nothing at this address.")
-        return await desk.act(request, at, form, known(case_id), action)
-
     return router
 
 
@@ -107,7 +83,7 @@ class CaseDesk:
 
     def address(self, request: Request, at: At, case_id: str) -> str:
         """The page of a case within the list that the person came from."""
-        query = self._query(request, at)
+        query = self.query(request, at)
         return f"/inbox/{case_id}" + (f"?{query}" if query else "")
 
     async def elsewhere(self, request: Request, at: At, case_id: str) -> Response:
@@ -118,93 +94,6 @@ class CaseDesk:
         if store is None:
             raise no_case()
         return RedirectResponse(f"/inbox/{case_id}?store={store}", 303)
-
-    async def act(self, request: Request, at: At, form: Form, case_id: str, action: str) -> Response:
-        office = self._office
-        version = form.whole("version", least=1, most=2**31 - 1)
-        if version is None:
-            raise Problem(422, "invalid", "The form does not say which version of the case it is about.")
-        wish = READERS[action](form, office.asker(at))
-        if form.errors:
-            return await self._again(request, at, case_id, Kept(action, form), 422)
-        try:
-            before = await office.casework.show(at.store, case_id)
-            shown = await office.casework.act(
-                at.store,
-                case_id,
-                at.person.who,
-                wish.do,
-                version=version,
-                traceparent=request.scope.get("closeloop.traceparent", ""),
-            )
-        except REFUSALS as refusal:
-            return await self._refused(request, at, case_id, Kept(action, form), refusal)
-        notice = self._notice(request, at, action, wish, before, shown)
-        return office.pages.go(request, self.address(request, at, case_id), notice)
-
-    def _notice(
-        self, request: Request, at: At, action: str, wish: Wish, before: Shown, after: Shown
-    ) -> Notice:
-        """What was done, with what takes it back where one action does."""
-        said, undo = wish.said, None
-        query, case = self._query(request, at), after.case
-        base = {"version": str(case.version)}
-        if action in ("assign", "take"):
-            said = (
-                "It is yours."
-                if case.owner == at.person.email
-                else f"Assigned to {self._office.names(at.store).of(case.owner)}."
-            )
-            if before.case.owner and before.case.owner != case.owner:
-                undo = Undo(f"/inbox/{case.case_id}/assign?{query}", base | {"owner": before.case.owner})
-        if action == "snooze":
-            undo = Undo(f"/inbox/{case.case_id}/wake?{query}", base)
-        return Notice("ok", said, undo=undo)
-
-    async def _refused(
-        self, request: Request, at: At, case_id: str, kept: Kept, refusal: Exception
-    ) -> Response:
-        """The page as it is now with what was typed, and a notice that says why nothing was saved."""
-        match refusal:
-            case Unfit(field=name, why=why):
-                kept.form.refuse("until" if name == "until" else "owner", why)
-                notice = Notice("danger", why, "Not saved") if kept.action in _SHORT_FORMS else None
-                return await self._again(request, at, case_id, kept, 422, notice)
-            case Unexplained(missing=missing):
-                for name in missing:
-                    kept.form.refuse(name, "Needed to close.")
-                return await self._again(request, at, case_id, kept, 422)
-            case Illegal(status=status):
-                text = f"The case is {status} now, which does not allow it. What you typed is still here."
-                return await self._again(request, at, case_id, kept, 409, Notice("danger", text, "Not saved"))
-            case AnotherOpenCase(case_id=other):
-                text = "This customer has another case in work. Work on that one."
-                notice = Notice("danger", text, "Not opened again")
-                return await self._again(request, at, case_id, kept, 409, notice, other=other)
-            case ChangedMeanwhile():
-                return await self._again(request, at, case_id, kept, 409, refusal=refusal)
-            case _:
-                raise no_case()
-
-    async def _again(
-        self,
-        request: Request,
-        at: At,
-        case_id: str,
-        kept: Kept,
-        status: int,
-        notice: Notice | None = None,
-        *,
-        refusal: ChangedMeanwhile | None = None,
-        other: str = "",
-    ) -> Response:
-        try:
-            shown = await self._office.casework.show(at.store, case_id)
-        except NoSuchCase:
-            raise no_case() from None
-        return await self.page(
-            request, at, shown, kept=kept, status=status, notice=notice, refusal=refusal, other=other
-        )
 
     async def page(
         self,
@@ -238,7 +127,7 @@ class CaseDesk:
             case=shown.case,
             asked=asked,
             beside=beside,
-            query=self._query(request, at),
+            query=self.query(request, at),
             list_query=office.query(at, asked),
             loads={email: "99+" if n >= 100 else str(n) for email, n in loads.items()},
             kept=kept or Kept(),
@@ -277,7 +166,7 @@ class CaseDesk:
             shown_count(total) if total >= found.position else "",
         )
 
-    def _query(self, request: Request, at: At) -> str:
+    def query(self, request: Request, at: At) -> str:
         """The store, and the list that the person came from with the place in it."""
         asked, place = asked_of(request.query_params), place_of(request.query_params.get("at", ""))
         if place is None and asked.view == "open" and not asked.narrowed:

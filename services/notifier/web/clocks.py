@@ -64,7 +64,7 @@ def due_of(case: Case) -> datetime | None:
 
 def bars(case: Case, clock: Clock, now: datetime, zone: ZoneInfo) -> tuple[ClockBar, ClockBar]:
     """Both clocks of a case, counted by its own clock."""
-    first = _contacted(case) if case.first_contact_at else running(case.first_contact_due_at, now, zone)
+    first = _contacted(case) if case.first_contact_at else counting(case.first_contact_due_at, now)
     if not case.live and case.first_contact_at is None:
         first = ClockShown("paused", "Nobody was contacted")
     if not case.live or case.status is Status.RESOLVED:
@@ -72,7 +72,7 @@ def bars(case: Case, clock: Clock, now: datetime, zone: ZoneInfo) -> tuple[Clock
     elif case.status is Status.SNOOZED:
         second = _paused(case, now, zone)
     else:
-        second = running(case.resolve_due_at, now, zone)
+        second = counting(case.resolve_due_at, now)
     began = case.clock_from or case.opened_at
     until = case.snoozed_at if case.status is Status.SNOOZED and case.snoozed_at else now
     return (
@@ -97,15 +97,19 @@ def bars(case: Case, clock: Clock, now: datetime, zone: ZoneInfo) -> tuple[Clock
 
 
 def running(due: datetime, now: datetime, zone: ZoneInfo) -> ClockShown:
+    """Counts the time of what is near, and says the day of what is not."""
+    left = due - now
+    local, today = due.astimezone(zone).date(), now.astimezone(zone).date()
+    if left < _NEAR or local == today:
+        return counting(due, now)
+    return ClockShown("due", f"Due {day_and_time(due, now, zone)}", due)
+
+
+def counting(due: datetime, now: datetime) -> ClockShown:
     left = due - now
     if left < timedelta():
         return ClockShown("over", f"Overdue {span(-left)}", due, ticks=True)
-    if left < _SOON:
-        return ClockShown("soon", f"Due in {span(left)}", due, ticks=True)
-    local, today = due.astimezone(zone).date(), now.astimezone(zone).date()
-    if left < _NEAR or local == today:
-        return ClockShown("due", f"Due in {span(left)}", due, ticks=True)
-    return ClockShown("due", f"Due {day_and_time(due, now, zone)}", due)
+    return ClockShown("soon" if left < _SOON else "due", f"Due in {span(left)}", due, ticks=True)
 
 
 def day_and_time(at: datetime, now: datetime, zone: ZoneInfo) -> str:

@@ -121,6 +121,7 @@ def routes(office: Office) -> APIRouter:
     async def stream(request: Request, at: AtStore) -> Response:
         """`since` (or Last-Event-ID): the moment from which changes are wanted."""
         live.check_room()
+        request.scope["closeloop.endless"] = True
         return StreamingResponse(
             _told(request, office, live, at.store),
             media_type="text/event-stream",

@@ -241,7 +241,8 @@ def seconds(took: float) -> str:
 def _circumstances(answer: Answer | None, what: str) -> str:
     parts = []
     if answer:
-        parts.append(f"by {answer.body.channel.replace('_', ' ')}")
+        if answer.body.channel != "api":
+            parts.append(f"by {answer.body.channel.replace('_', ' ')}")
         if answer.body.touchpoint:
             parts.append(f"at {answer.body.touchpoint.replace('_', ' ')}")
         if answer.retracted:
