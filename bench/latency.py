@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import dataclass, field
 
+import asyncpg
 import orjson
 import uvloop
 
@@ -23,6 +24,14 @@ _LANES = 2
 _POLL_SECONDS = 0.015
 _WARM_SECONDS = 5.0
 _CONNECTIONS = 48
+# Of each alert as PostgreSQL's rows tell it: received by the collector, its delivery made in the notifier's
+# transaction, claimed after that is committed and the sender woken, taken by the receiver.
+_PARTS = """
+    SELECT extract(epoch FROM created_at - received_at) * 1000 AS consume,
+           extract(epoch FROM first_at - created_at) * 1000 AS commit,
+           last_milliseconds AS send
+    FROM notifier.deliveries WHERE state = 'sent' AND response_id LIKE 'run-%'
+"""
 
 
 @dataclass(slots=True)
@@ -35,6 +44,7 @@ class Seen:
     unhappy: dict[str, float] = field(default_factory=dict)
     sent: int = 0
     refused: int = 0
+    parts: dict[str, list[float]] = field(default_factory=dict)
 
 
 def run(*, quick: bool) -> Part:
@@ -57,9 +67,13 @@ def run(*, quick: bool) -> Part:
         figures.rows.append(
             (what, len(times), *[percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)])
         )
+    parts = Figures("the webhook's parts, in ms", ("part", "alerts", "p50", "p95", "p99", "highest"))
+    for what, times in (("accept: POST to 202", seen.accept), *seen.parts.items()):
+        shares = [percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)]
+        parts.rows.append((what, len(times), *shares))
     used = Figures("CPU meanwhile, in percent of one core", ("process", "percent"))
     used.rows += [(name, share * 100) for name, share in cpu.items()]
-    part.figures = [figures, used]
+    part.figures = [figures, parts, used]
     part.goals = [
         Goal("POST to visible score, p99", 250, percentile(seen.visible, 0.99), "ms"),
         Goal("POST to received webhook, p99", 250, percentile(seen.webhook, 0.99), "ms"),
@@ -104,7 +118,21 @@ async def _measure(stage: Stage, url: str, key: str, seconds: float) -> tuple[Se
             for one, due in seen.unhappy.items()
             if one in receiver.arrived
         ]
+        seen.parts = await _parts(url)
         return seen, cpu
+
+
+async def _parts(url: str) -> dict[str, list[float]]:
+    db = await asyncpg.connect(url)
+    try:
+        rows = await db.fetch(_PARTS)
+    finally:
+        await db.close()
+    return {
+        "consume: receipt to its delivery": [float(row["consume"]) for row in rows],
+        "commit: until it is claimed": [float(row["commit"]) for row in rows],
+        "send: until the receiver's answer": [float(row["send"]) for row in rows],
+    }
 
 
 def _cpu(stage: Stage, running: dict[str, Running]) -> dict[str, float]:

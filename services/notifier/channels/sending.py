@@ -80,7 +80,7 @@ class HttpSender:
         async with self._pool.stream(
             "POST",
             self._url,
-            headers={**_HEADERS, **request.headers},
+            headers=[*_HEADERS.items(), *request.headers.items()],
             content=request.body,
             extensions=self._extensions,
         ) as answer:
