@@ -23,15 +23,15 @@ def text() -> str:
             [(f"`{one.name}`", one.kind, ", ".join(one.labels), one.meaning) for one in declared()],
         ),
         "## Objectives",
-        "Over 30 days. A page comes when the budget burns 14.4 times too fast over an hour or 6 times over six,"
-        " a ticket at 3 times over a day or 1 over three;"
+        "Over 30 days. A page comes when the budget burns 14.4 times too fast over an hour or 6 times over"
+        " six, a ticket at 3 times over a day or 1 over three;"
         f" never for fewer than {ENOUGH_EVENTS} events an hour.",
         _table(
             ("objective", "goal", "promise"),
             [(one.name, f"{one.goal * 100:g}%", one.promise) for one in OBJECTIVES],
         ),
-        "Freshness is measured on what was completed, a batch by its oldest answer; what is stuck shows in the"
-        " age of the oldest record (`closeloop_kafka_consumer_time_lag_seconds`).",
+        "Freshness is measured on what was completed, a batch by its oldest answer; what is stuck shows in"
+        " the age of the oldest record (`closeloop_kafka_consumer_time_lag_seconds`).",
         "## Alerts",
         _table(("alert", "severity", "for", "says"), _alerts()),
         "## Dashboards",
