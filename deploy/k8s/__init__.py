@@ -1,1 +1,1 @@
-"""The product on Kubernetes: a base, components for what it stands on, and an overlay for each environment."""
+"""The product on Kubernetes: a base, components for what it stands on, an overlay for each environment."""

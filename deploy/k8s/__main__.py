@@ -1,4 +1,4 @@
-"""`python -m deploy.k8s [--check]`: write the PrometheusRule from deploy/prometheus/rules, or say that it is stale.
+"""`python -m deploy.k8s [--check]`: write the PrometheusRule of deploy/prometheus/rules, or say it is stale.
 
 Kustomize reads no file outside of its folder, so the same rules stand there a second time.
 """
