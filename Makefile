@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 LOCKS := runtime local dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo check test faults bench lock clean
+.PHONY: help run demo observe check test faults bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ run: $(READY) ## Start the whole product with a demo store; Ctrl-C stops it and 
 
 demo: $(READY) ## Send lifelike traffic to the product that `make run` started
 	@exec $(BIN)/closeloop demo
+
+observe: $(READY) ## Prometheus and Alertmanager beside the product that `make run` started
+	@exec $(BIN)/closeloop observe
 
 check: $(READY) ## Lint, format, types, architecture, schemas, configuration: what CI runs before the tests
 	$(BIN)/ruff check

@@ -28,6 +28,7 @@ COMMANDS = {
     "verify": "cli.verify:verify",
     "demo": "cli.demo.command:demo",
     "listen": "cli.listen:listen",
+    "observe": "cli.observe:observe",
 }
 
 

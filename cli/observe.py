@@ -1,0 +1,114 @@
+"""`closeloop observe`: Prometheus and Alertmanager beside the running copy; prints each alert as it comes."""
+
+import json
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import typer
+
+from cli import CommandError
+from cli.product import demo
+from deploy.local.home import PROJECT, Home
+from deploy.local.observing import Observers
+from deploy.local.ports import LOOPBACK
+
+BODY_LIMIT_BYTES = 4 * 1024 * 1024
+DASHBOARDS = PROJECT / "deploy" / "grafana" / "dashboards"
+
+
+def observe() -> None:
+    """Start Prometheus and Alertmanager beside a running `make run`, until Ctrl-C; their data is kept.
+
+    The rules, alerts and routes are those of production; what Alertmanager sends is printed here.
+    """
+    services = demo()["urls"]
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    with _receiving() as alerts_url:
+        observers = Observers(Home.from_environment(), services, alerts_url=alerts_url)
+        try:
+            observers.start()
+            typer.echo(_welcome(observers))
+            while not stop.wait(0.5):
+                if ended := observers.ended():
+                    raise CommandError(
+                        f"{ended} ended by itself", remedy=f"The end of its log: {observers.log(ended)}"
+                    )
+            typer.echo("Stopped; the data is kept")
+        finally:
+            observers.stop()
+
+
+def _welcome(observers: Observers) -> str:
+    grafana = (
+        f"Grafana is installed: import {DASHBOARDS}/*.json, with {observers.prometheus_url} as data source."
+        if shutil.which("grafana-server")
+        else f"Grafana is not installed here and not in Debian; the dashboards for yours: {DASHBOARDS}/*.json"
+    )
+    return f"""
+Prometheus    {observers.prometheus_url}          the rules: {observers.prometheus_url}/alerts
+Alertmanager  {observers.alertmanager_url}
+{grafana}
+
+Alerts are printed here as they come; each names its page in docs/runbooks. Ctrl-C stops both.
+"""
+
+
+def lines_of(message: Any) -> list[str]:
+    """What Alertmanager sent, a line an alert. Anything else gives nothing."""
+    try:
+        return [
+            f"{time.strftime('%H:%M:%S')} {alert['status']:<8} {alert['labels']['severity']:<6}"
+            f" {alert['labels']['alertname']}: {alert['annotations']['summary']}"
+            f"  docs/runbooks/{alert['labels']['alertname']}.md"
+            for alert in message["alerts"]
+        ]
+    except (KeyError, TypeError):
+        return []
+
+
+@contextmanager
+def _receiving() -> Iterator[str]:
+    """Take Alertmanager's webhooks on a port of the kernel's choice; the address."""
+    server = ThreadingHTTPServer((LOOPBACK, 0), _Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), name="alerts", daemon=True).start()
+    try:
+        yield f"http://{LOOPBACK}:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = 10
+
+    def do_POST(self) -> None:
+        """Print the alerts of a message."""
+        length = self.headers.get("Content-Length", "")
+        if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
+            self._answer(413)
+            return
+        try:
+            message = json.loads(self.rfile.read(int(length)))
+        except ValueError:
+            self._answer(400)
+            return
+        for line in lines_of(message):
+            typer.echo(line)
+        self._answer(200)
+
+    def _answer(self, status: int) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """The alerts are printed above."""
