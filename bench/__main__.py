@@ -17,7 +17,7 @@ from bench.report import Part, show
 from bench.stage import Failed
 from deploy.local.errors import LocalStackError
 
-PARTS = ("collector", "scorer", "query", "latency", "memory")
+PARTS = ("collector", "scorer", "query", "cases", "latency", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

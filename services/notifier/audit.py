@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from services.notifier.deciding import facts
 from services.notifier.domain import Answer, Policy, Rule, strictest
-from services.notifier.store import answers, customers
+from services.notifier.store import answers, customers, past
 from shared.db import Session
 
 _AT_ONCE = 500
@@ -36,13 +36,13 @@ async def judged_answers(
     async for batch in answers.since(session, store, since, at_once=_AT_ONCE):
         refs = {(store, ref) for ref, _ in batch}
         known = await customers.known(session, refs)
-        past = await answers.of_customers(session, refs, most=_PAST)
+        before = await past.of_customers(session, refs, most=_PAST)
         for ref, answer in batch:
             key = (store, ref)
             customer = known.get(key, customers.Customer())
             rule = None
             if not answer.retracted:
-                rule = strictest(policy.rules, facts(answer, customer, past.get(key, ())))
+                rule = strictest(policy.rules, facts(answer, customer, before.get(key, ())))
             at = answer.body.received_at
             opens = rule is not None and at >= open_until.get(ref, at)
             if rule is not None and opens:

@@ -11,7 +11,7 @@ from services.notifier.deciding import Judge, Known, found_by
 from services.notifier.domain import Answer, groups_beyond_low
 from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
-from services.notifier.store import answers, cases, customers
+from services.notifier.store import answers, cases, customers, past
 from services.notifier.store.answers import AnswerKey
 from services.notifier.store.customers import Customer, Ref
 from shared.db import Session
@@ -92,9 +92,9 @@ class Handlers:
             return
         refs = {(key[0], answer.body.person.ref) for key, answer in judged.items()}
         held = await cases.lock(session, refs, [links[key].case_id for key in judged if key in links])
-        past = await answers.of_customers(session, refs)
+        before = await past.of_customers(session, refs)
         now = self._now()
-        written, new = self._judge.decide(judged, Known(fresh, links, held, people, past), now)
+        written, new = self._judge.decide(judged, Known(fresh, links, held, people, before), now)
         if written:
             self._wrote = True
             handed_out = await assigning.hand_out(session, written, self._policies)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from services.notifier.domain import NO_POLICY, Answer, Case, Part, Past, Step, planned
 from services.notifier.settings import Alerts
-from services.notifier.store import answers, customers, deliveries, trail
+from services.notifier.store import answers, customers, deliveries, past, trail
 from services.notifier.store import cases as store
 from services.notifier.store.customers import Customer
 from services.notifier.store.deliveries import Delivery
@@ -79,7 +79,7 @@ async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
         history=await trail.history(session, case.case_id),
         deliveries=await deliveries.of_case(session, case.case_id),
         watchers=(await trail.watchers(session, [case.case_id])).get(case.case_id, []),
-        past=(await answers.of_customers(session, [ref])).get(ref, []),
+        past=(await past.of_customers(session, [ref])).get(ref, []),
         earlier=await store.of_customer(session, ref, but=case.case_id),
         ahead=planned(case, policy.steps, policy.clock(case.clock)),
         replies={reply.name: reply.filled(values) for reply in replies},

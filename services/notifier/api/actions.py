@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
@@ -143,7 +143,7 @@ def _body(model: type[BaseModel]) -> Any:
     return Depends(body_of(model))
 
 
-_bulk_body: Any = Depends(json_body(BulkIn))
+_bulk_body: Any = Depends(json_body(cast(Any, BulkIn)))
 
 
 def _result(result: Done | Refused) -> BulkResultOut:

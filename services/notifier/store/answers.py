@@ -8,12 +8,10 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from services.notifier.domain import Amended, Answer, Past, Person, Retracted, Revision, Submitted, fold
-from services.notifier.store.customers import Ref
+from services.notifier.domain import Amended, Answer, Person, Retracted, Revision, Submitted, fold
 from shared.db import Session
 from shared.events import EVENTS, Event
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
-from shared.feedback.metrics import Group
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -163,30 +161,6 @@ def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
         "received": [a and a.body.received_at for a in answers],
         "gone": [bool(a and a.retracted) for a in answers],
     }
-
-
-async def of_customers(session: Session, refs: Iterable[Ref], *, most: int = 20) -> dict[Ref, list[Past]]:
-    """The known answers of these customers that were not retracted, the newest first."""
-    wanted = sorted(set(refs))
-    if not wanted:
-        return {}
-    rows = await session.execute(
-        text("""SELECT w.store, w.ref, one.* FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
-                     AS w(store, ref)
-                CROSS JOIN LATERAL (
-                    SELECT response_id, metric, scale, score, grp, answered_at FROM notifier.answers a
-                    WHERE a.store = w.store AND a.customer_ref = w.ref
-                          AND a.score IS NOT NULL AND NOT a.retracted
-                    ORDER BY a.answered_at DESC, a.response_id DESC LIMIT :most) one"""),
-        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "most": most},
-    )
-    found: dict[Ref, list[Past]] = {}
-    for row in rows:
-        past = Past(
-            row.response_id, row.metric, row.scale, row.score, Group[row.grp.upper()], row.answered_at
-        )
-        found.setdefault((row.store, row.ref), []).append(past)
-    return found
 
 
 async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Answer]:

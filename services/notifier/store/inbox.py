@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from services.notifier.domain import Case
 from services.notifier.store.cases import COLUMNS, case_of
-from services.notifier.store.listing import Filter, Place, conditions, picked
+from services.notifier.store.listing import Filter, Place, conditions, picked, resolved, resolved
 from shared.db import Session
 
 _PLACE = "(CAST(CAST(:due AS text) AS timestamptz), :case_id)"
@@ -41,7 +41,7 @@ async def counts(session: Session, store: str, wanted: Sequence[Filter], *, most
     """How many cases each filter has, counted no further than `most`."""
     found = []
     for each in wanted:
-        where, given = conditions(each)
+        where, given = conditions(await resolved(session, store, each))
         rows = await session.execute(
             text(f"SELECT count(*) FROM ({picked(each, where, order='', shown='1')}) n"),
             given | {"store": store, "limit": most},
@@ -52,7 +52,7 @@ async def counts(session: Session, store: str, wanted: Sequence[Filter], *, most
 
 async def beside(session: Session, store: str, wanted: Filter, place: Place, *, most: int) -> Beside:
     """The neighbours of a place in a list, whether or not its case is still there."""
-    where, given = conditions(wanted)
+    where, given = conditions(await resolved(session, store, wanted))
     given |= {"store": store, "due": place.due, "case_id": place.case_id}
     sides = []
     for sign, order in (("<", "DESC"), (">", "ASC")):

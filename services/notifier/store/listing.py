@@ -1,7 +1,7 @@
 """The list of cases, the clock that runs out first on top: a page of it reads only what it shows."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,14 @@ from services.notifier.store.cases import COLUMNS, case_of
 from shared.db import Session
 
 _NUMBER = re.compile(r"#?(\d{1,18})")
+
+MOST_WALKED = 1000
+"""A page of common words is full after fewer cases of the list than these."""
+
+MOST_FOUND = 5000
+"""Words that more cases have than these are common wherever they are looked for."""
+
+_QUERY = "to_tsquery('simple', :words)"
 
 _IN_WORK = "c.status NOT IN ('closed', 'dismissed')"
 
@@ -32,6 +40,8 @@ class Filter:
     """A clock runs out from now to then."""
     wants_contact: bool | None = None
     watcher: str | None = None
+    found: tuple[str, ...] | None = None
+    """The cases of `q`, when they are few: see `resolved`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +56,67 @@ async def page(
     session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
 ) -> list[tuple[Case, Place]]:
     """Cases by the clock that runs out first; those without a clock come last."""
-    where, given = conditions(wanted)
-    given |= {"store": store, "limit": limit}
-    if after is not None:
-        where.append("(c.due_at, c.case_id) > (CAST(CAST(:due AS text) AS timestamptz), :case_id)")
-        given |= {"due": after.due, "case_id": after.case_id}
+    wanted = await resolved(session, store, wanted)
     if wanted.q is not None:
-        # How rare a word is decides the plan, so it must not be made for any word.
-        await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+        near = await _near(session, store, wanted, after=after, limit=limit)
+        wanted = await resolved(session, store, wanted) if near is None else replace(wanted, found=near)
+    where, given = _conditions_after(wanted, after)
     rows = await session.execute(
         text(f"""SELECT {COLUMNS}, CAST(c.due_at AS text) AS due FROM ({picked(wanted, where)}) c
                  ORDER BY c.due_at, c.case_id LIMIT :limit"""),
-        given,
+        given | {"store": store, "limit": limit},
     )
     return [(case_of(row), Place(row.due, row.case_id)) for row in rows]
+
+
+async def _near(
+    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
+) -> tuple[str, ...] | None:
+    """So many cases with the words, when a short walk along the list finds them, or finds its end."""
+    where, given = _conditions_after(replace(wanted, q=None), after)
+    hit = _found(wanted.q or "", given).replace(_QUERY, "asked.words")
+    found = await session.execute(
+        text(f"""SELECT count(*) AS walked,
+                        array_agg(near.case_id ORDER BY near.due_at, near.case_id) FILTER (WHERE hit) AS hits
+                 FROM (SELECT c.case_id, c.due_at, {hit} AS hit
+                       FROM ({picked(wanted, where)}) c CROSS JOIN (SELECT {_QUERY} OFFSET 0) asked(words)
+                       ORDER BY c.due_at, c.case_id LIMIT :limit) near"""),
+        given | {"store": store, "limit": MOST_WALKED},
+    )
+    row = found.one()
+    hits = tuple(row.hits or ())[:limit]
+    return hits if len(hits) == limit or row.walked < MOST_WALKED else None
+
+
+def _conditions_after(wanted: Filter, after: Place | None) -> tuple[list[str], dict[str, Any]]:
+    where, given = conditions(wanted)
+    if after is None:
+        return where, given
+    where.append("(c.due_at, c.case_id) > (CAST(CAST(:due AS text) AS timestamptz), :case_id)")
+    return where, given | {"due": after.due, "case_id": after.case_id}
+
+
+async def resolved(session: Session, store: str, wanted: Filter) -> Filter:
+    """The filter with the cases of its words looked up, when they are few; read in the same transaction.
+
+    PostgreSQL takes the beginning of a word for a common one, and would walk the whole list for a rare one.
+    """
+    if wanted.q is None or wanted.found is not None:
+        return wanted
+    # How common a word is decides the plan, so it must not be made for any word.
+    await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
+    await session.execute(text("SET LOCAL enable_seqscan = off"))
+    await session.execute(text("SET LOCAL enable_indexscan = off"))
+    given: dict[str, Any] = {"store": store, "most": MOST_FOUND + 1}
+    found = await session.execute(
+        text(f"""SELECT c.case_id FROM notifier.cases c WHERE c.store = :store AND {_found(wanted.q, given)}
+                 LIMIT :most"""),
+        given,
+    )
+    ids = tuple(found.scalars())
+    await session.execute(text("SET LOCAL enable_seqscan = on"))
+    await session.execute(text("SET LOCAL enable_indexscan = on"))
+    return wanted if len(ids) > MOST_FOUND else replace(wanted, found=ids)
 
 
 def picked(wanted: Filter, conditions: list[str], *, order: str = "ASC", shown: str = "c.*") -> str:
@@ -102,14 +159,17 @@ def conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
     if wanted.watcher is not None:
         where.append("c.case_id IN (SELECT w.case_id FROM notifier.case_watchers w WHERE w.who = :watcher)")
         given["watcher"] = wanted.watcher
-    if wanted.q is not None:
+    if wanted.found is not None:
+        where.append("c.case_id = ANY(CAST(:found AS text[]))")
+        given["found"] = list(wanted.found)
+    elif wanted.q is not None:
         where.append(_found(wanted.q, given))
     return where, given
 
 
 def _found(q: str, given: dict[str, Any]) -> str:
     given["words"] = " & ".join(f"'{_quoted(word)}':*" for word in q.split())
-    found = "c.words @@ to_tsquery('simple', :words)"
+    found = f"c.words @@ {_QUERY}"
     if match := _NUMBER.fullmatch(q.strip()):
         given["number"] = int(match[1])
         return f"({found} OR c.number = :number)"
