@@ -152,10 +152,12 @@ class TestTheList:
         async with branch.database.transaction() as session:
             await session.execute(
                 text("""INSERT INTO notifier.cases (case_id, store, customer_ref, response_id, status,
-                            priority, rule, config_version, verified, opened_at, first_contact_due_at, resolve_due_at,
+                            priority, rule, config_version, verified, opened_at, first_contact_due_at,
+                            resolve_due_at,
                             resolve_hours, reopened, version)
                         SELECT gen_random_uuid(), store, 'n' || n, 'n' || n, status, priority, rule,
-                               config_version, verified, opened_at, first_contact_due_at, resolve_due_at,
+                               config_version, verified, opened_at, first_contact_due_at,
+                            resolve_due_at,
                                resolve_hours, 0, 1
                         FROM notifier.cases, generate_series(1, 1200) n WHERE store = :store"""),
                 {"store": branch.here},

@@ -92,11 +92,14 @@ function fits(told) {
   }
 }
 
+// New nodes instead of changed ones: what is centred and gets longer would count as moved.
 function announce(text) {
   if (!banner) return;
+  const words = document.createElement("span");
+  words.textContent = text;
   banner.hidden = false;
   banner.classList.add("has-news");
-  banner.querySelector("[data-fresh-text]").textContent = text;
+  banner.querySelector("a").replaceChildren(icon("up"), words);
 }
 
 function draw(line, told) {
@@ -135,7 +138,6 @@ function changed(told) {
   if (!fresh.size) return;
   const many = fresh.size === 1 ? "1 new case" : `${fresh.size} new cases`;
   announce(`${many} since you opened this list. Show ${fresh.size === 1 ? "it" : "them"}`);
-  banner.querySelector("svg").replaceWith(icon("up"));
 }
 
 startClocks(loadedAt);
