@@ -13,7 +13,7 @@ from shared.db import Session
 
 _NUMBER = re.compile(r"#?(\d{1,18})")
 
-MOST_WALKED = 1000
+MOST_WALKED = 3000
 """A page of common words is full after fewer cases of the list than these."""
 
 MOST_FOUND = 5000
@@ -56,8 +56,7 @@ async def page(
     session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
 ) -> list[tuple[Case, Place]]:
     """Cases by the clock that runs out first; those without a clock come last."""
-    wanted = await resolved(session, store, wanted)
-    if wanted.q is not None:
+    if wanted.q is not None and wanted.found is None:
         near = await _near(session, store, wanted, after=after, limit=limit)
         wanted = await resolved(session, store, wanted) if near is None else replace(wanted, found=near)
     where, given = _conditions_after(wanted, after)
