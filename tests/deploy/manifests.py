@@ -25,11 +25,11 @@ class StrictLoader(yaml.CSafeLoader):
 
 
 def _mapping(loader: StrictLoader, node: yaml.MappingNode) -> dict[Any, Any]:
-    loader.flatten_mapping(node)
-    keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
+    keys = [key.value for key, _ in node.value]
     twice = {key for key in keys if keys.count(key) > 1}
     if twice:
         raise yaml.YAMLError(f"{node.start_mark}: twice: {sorted(map(str, twice))}")
+    loader.flatten_mapping(node)  # a merged key may be set anew
     return loader.construct_mapping(node, deep=True)
 
 

@@ -127,7 +127,7 @@ def routed_to(objects: list[Object], path: str) -> str | None:
 
 
 def route_faults(objects: list[Object], code: dict[str, Service]) -> list[str]:
-    """Each path of the code reaches a service that has it; each prefix is of a service with something there."""
+    """Each path of the code reaches a service that has it; each prefix is of one with something there."""
     faults = []
     for path in sorted(frozenset().union(*(service.paths for service in code.values()))):
         owners = {name for name, service in code.items() if path in service.paths}

@@ -14,7 +14,8 @@ from manifests import OVERLAYS, Object, name_of, one, read, render
 from deploy.k8s.__main__ import main as write_rules
 
 SCHEMAS = {
-    file.stem: json.loads(file.read_text()) for file in (Path(__file__).parent / "schemas").glob("*.json")
+    file.stem: json.loads(file.read_text())
+    for file in (Path(__file__).parent / "schemas").glob("[A-Z]*.json")
 }
 KUBERNETES = "1.34"
 
