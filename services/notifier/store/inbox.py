@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from services.notifier.domain import Case
 from services.notifier.store.cases import COLUMNS, case_of
-from services.notifier.store.listing import Filter, Place, conditions, picked, resolved, resolved
+from services.notifier.store.listing import Filter, Place, conditions, picked, resolved
 from shared.db import Session
 
 _PLACE = "(CAST(CAST(:due AS text) AS timestamptz), :case_id)"
