@@ -36,7 +36,7 @@ def main() -> None:
     """Run the command; an expected failure is one sentence and what to do, exit code 1."""
     wanted = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        build([wanted] if wanted in COMMANDS else list(COMMANDS))(prog_name="closeloop")
+        build([wanted] if wanted in COMMANDS else _at_hand())(prog_name="closeloop")
     except Exception as error:
         # CommandError, or an error of a part that says itself what to do.
         remedy = getattr(error, "remedy", None)
@@ -62,6 +62,22 @@ def build(names: list[str]) -> typer.Typer:
         else:
             app.command(name)(target)
     return app
+
+
+def _at_hand() -> list[str]:
+    """The subcommands for the whole help: an image for production lacks what some of them need."""
+    names = []
+    for name in COMMANDS:
+        try:
+            _load(name)
+        except CommandError:
+            continue
+        except ModuleNotFoundError as error:
+            if not (error.name or "").startswith("deploy."):  # which is not all in the image either
+                raise
+            continue
+        names.append(name)
+    return names
 
 
 def _load(name: str) -> Any:
