@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -88,13 +88,6 @@ class Asked:
             **more,
         }
         return urlencode({name: value for name, value in fields.items() if value})
-
-    def on(self, view: str) -> Asked:
-        """Another view, with nothing else chosen."""
-        return Asked(view=view)
-
-    def page(self, after: Place, first: int) -> Asked:
-        return replace(self, after=after, first=first)
 
 
 def asked_of(query: Mapping[str, str]) -> Asked:

@@ -9,11 +9,12 @@ from datetime import datetime
 from services.notifier.domain import Action, Case, Policy, Status, allowed
 from services.notifier.domain.escalation import When
 from services.notifier.reading import Shown
-from services.notifier.store.deliveries import Delivery, State
 from services.notifier.web.clocks import ClockBar, bars, day_and_time
 from services.notifier.web.office import Office
+from services.notifier.web.phrases import hours_text
 from services.notifier.web.rows import Badge, ScoreShown, badges_of, name_of, rank_of, score_of, status_of
-from services.notifier.web.telling import CHANNEL_SIGNS, Teller, Told, channel_words, hours_text
+from services.notifier.web.sent import DeliveryShown, delivery_shown
+from services.notifier.web.telling import Teller, Told
 from services.notifier.web.wishes import DISMISSALS, OUTCOMES, WAYS
 from shared.feedback.metrics import FeedbackError, scale_for
 from shared.web.people import At
@@ -33,13 +34,6 @@ _ACTIONS = {
 }
 """Sign and sentence of what the loyalty programme recommends."""
 
-_DELIVERY_LOOKS = {
-    State.SENT: Badge("Delivered", "ok", "check"),
-    State.DEAD: Badge("Dead", "danger", "x"),
-    State.CANCELLED: Badge("Called off", "line", "x"),
-    State.DIGESTED: Badge("In a digest", "ok", "check"),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Advice:
@@ -52,16 +46,6 @@ class Advice:
 class Escalation:
     text: str
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryShown:
-    delivery_id: str
-    name: str
-    sign: str
-    line: str
-    look: Badge
-    dead: bool
 
 
 class Folder:
@@ -201,7 +185,8 @@ class Folder:
 
     @property
     def deliveries(self) -> list[DeliveryShown]:
-        return [self._delivery(delivery) for delivery in self._shown.deliveries]
+        channels, here = self._office.channels(self._at.store), Here(self._now, self._zone)
+        return [delivery_shown(delivery, channels, here) for delivery in self._shown.deliveries]
 
     @property
     def watchers(self) -> list[str]:
@@ -250,21 +235,3 @@ class Folder:
     @property
     def _policy(self) -> Policy:
         return self._office.policy(self._at.store)
-
-    def _delivery(self, delivery: Delivery) -> DeliveryShown:
-        kind, name = channel_words(delivery.channel, self._office.channels(self._at.store))
-        error = delivery.last_error or (f"status {delivery.last_status}" if delivery.last_status else "")
-        here = Here(self._now, self._zone)
-        line, look = "", _DELIVERY_LOOKS.get(delivery.state, Badge("Waiting", "", "clock"))
-        if delivery.settled_at:
-            line = when(delivery.settled_at, here)
-        if delivery.state is State.DEAD:
-            line = f"Gave up after {delivery.attempt} tries. {error}"
-        if delivery.state is State.PENDING:
-            line = f"Next try {when(delivery.next_at, here)}"
-            if delivery.attempt and error:
-                look = Badge("Retrying", "warn", "refresh")
-                line = f"Try {delivery.attempt}, next {when(delivery.next_at, here)}. {error}"
-        return DeliveryShown(
-            delivery.delivery_id, name, CHANNEL_SIGNS[kind], line, look, delivery.state is State.DEAD
-        )

@@ -8,16 +8,16 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.notifier.channel_settings import Channel, Kind
+from services.notifier.channel_settings import Channel
 from services.notifier.domain import Answer
 from services.notifier.reading import Shown
 from services.notifier.store.deliveries import Delivery, State
 from services.notifier.store.trail import HistoryRow
 from services.notifier.web.clocks import day_and_time
 from services.notifier.web.names import OURSELVES, Names
+from services.notifier.web.phrases import CHANNEL_SIGNS, channel_words, hours_text, seconds
 from services.notifier.web.rows import ScoreShown, name_of, score_of_answer
 from services.notifier.web.wishes import OUTCOMES, WAYS
-from shared.web.wording import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,29 +213,6 @@ _TELLERS: Mapping[str, Any] = {
     "watched": _simple("hidden", "watches the case"),
     "unwatched": _simple("hidden", "stopped watching"),
 }
-
-CHANNEL_SIGNS = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}
-_KIND_NAMES = {Kind.SLACK: "Slack", Kind.EMAIL: "E-mail", Kind.WEBHOOK: "Webhook"}
-
-
-def channel_words(name: str, channels: Mapping[str, Channel]) -> tuple[Kind, str]:
-    """What kind a channel is, and what people call it; one that is gone looks like a webhook."""
-    channel = channels.get(name)
-    kind = channel.kind if channel else Kind.WEBHOOK
-    return kind, f"{_KIND_NAMES[kind]} {name}"
-
-
-def hours_text(hours: float, *, business: bool) -> str:
-    """`4 working hours`, `1 hour`, `30 minutes`."""
-    kind = "working " if business else ""
-    if hours < 1:
-        return f"{round(hours * 60)} {kind}minutes"
-    number = f"{hours:g}"
-    return f"{number} {kind}{'hour' if number == '1' else 'hours'}"
-
-
-def seconds(took: float) -> str:
-    return f"{max(took, 0):.1f} s" if took < 60 else span(took)
 
 
 def _circumstances(answer: Answer | None, what: str) -> str:
