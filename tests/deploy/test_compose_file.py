@@ -169,7 +169,11 @@ class TestExample:
 
 
 def _config(env_file: Path) -> "subprocess.CompletedProcess[str]":
+    command = [PROJECT / ".venv/bin/podman-compose", "--env-file", env_file]
     return subprocess.run(
-        [PROJECT / ".venv/bin/podman-compose", "--env-file", env_file, "-f", FOLDER / "compose.yaml", "config"],
-        check=False, capture_output=True, text=True, timeout=60,
-    )  # fmt: skip
+        [*command, "-f", FOLDER / "compose.yaml", "config"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )

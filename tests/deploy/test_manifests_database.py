@@ -1,4 +1,4 @@
-"""The roles of PostgreSQL, on a real one: a service does its work in its own schema, and nothing elsewhere."""
+"""The roles of PostgreSQL, on a real one: a service does its work in its own schema, nothing elsewhere."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
