@@ -11,7 +11,7 @@ from services.collector.domain import Fault
 from services.collector.facts import Facts
 from services.collector.front import Front
 from services.collector.handlers import Handlers
-from services.collector.intake import Intake
+from services.collector.intake import ROUTE, Intake
 from services.collector.origins import Origins
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
@@ -21,6 +21,7 @@ from shared.ops.runtime import Runtime
 from shared.ops.serving import Only
 from shared.ops.settings import PlatformSettings
 from shared.web import standard_app
+from shared.web.traced import traced
 
 _DESCRIPTION = """Answers, orders and engagements come in here. A 202 says that Kafka has the record on all
 in-sync replicas. A 503 says that nobody knows: send the same again with the id in its body; it counts once.
@@ -70,4 +71,4 @@ def build(
         producer=runtime.producer,
         limits=app.state.limits,
     )
-    return Front(app, intake=intake, origins=origins)
+    return Front(app, intake=traced(intake, route=ROUTE), origins=origins)

@@ -1,9 +1,9 @@
 """What uvicorn calls: the hot route and preflights here, everything else to FastAPI."""
 
 from fastapi import FastAPI
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.collector.intake import ROUTE, Intake
+from services.collector.intake import ROUTE
 from services.collector.origins import STORE, Origins
 
 _ONE_ANSWER = f"{ROUTE}/"
@@ -12,7 +12,7 @@ _ONE_ANSWER = f"{ROUTE}/"
 class Front:
     """Pages may submit and amend; only those two addresses speak CORS."""
 
-    def __init__(self, app: FastAPI, *, intake: Intake, origins: Origins) -> None:
+    def __init__(self, app: FastAPI, *, intake: ASGIApp, origins: Origins) -> None:
         self.app = app
         self._intake = intake
         self._origins = origins

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from shared.config import ConfigError
 from shared.db import migrations
-from shared.ops import logs, metrics
+from shared.ops import logs, metrics, tracing
 from shared.ops.loops import Loops
 from shared.ops.protocol import Protocol
 from shared.ops.settings import ListenSettings, PlatformSettings
@@ -105,14 +105,18 @@ def run(
             for package in ("shared.access", f"services.{service}"):
                 asyncio.run(migrations.migrate(url, package))
             return 0
-        return serve(
-            service,
-            lambda loops: build(platform, settings, loops, arguments.only),
-            host=settings.host,
-            port=settings.port,
-            log_level=platform.log_level,
-            stop_grace_seconds=platform.stop_grace_seconds,
-        )
+        tracing.start(platform, service, VERSION)
+        try:
+            return serve(
+                service,
+                lambda loops: build(platform, settings, loops, arguments.only),
+                host=settings.host,
+                port=settings.port,
+                log_level=platform.log_level,
+                stop_grace_seconds=platform.stop_grace_seconds,
+            )
+        finally:
+            tracing.stop()
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             name = "_".join(str(part) for part in fault["loc"]).upper()

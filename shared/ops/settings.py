@@ -28,6 +28,18 @@ class PlatformSettings(BaseSettings):
     stop_grace_seconds: float = Field(
         8, gt=0, le=25, description="How long requests and batches may take to finish"
     )
+    otel_exporter_otlp_endpoint: str = Field(
+        "", description="Where traces are sent over OTLP/HTTP, such as http://otel:4318; empty: no tracing"
+    )
+    otel_sdk_disabled: bool = Field(False, description="No tracing, whatever the endpoint")
+    otel_traces_sampler: str = Field(
+        "parentbased_traceidratio",
+        pattern="^(parentbased_)?(always_on|always_off|traceidratio)$",
+        description="Which traces are recorded; parentbased: as whoever calls us decided, else by the rest",
+    )
+    otel_traces_sampler_arg: float = Field(
+        0.1, ge=0, le=1, description="For traceidratio: the share of the traces that begin here"
+    )
 
     @property
     def secrets(self) -> Secrets:

@@ -6,16 +6,27 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
+from fastapi.telemetry import TelemetryConfig
 
-from shared.ops import metrics
+from shared.ops import metrics, tracing
 from shared.ops.health import Health
 from shared.ops.serving import VERSION
 from shared.ops.settings import ListenSettings
 from shared.web.gatekeeper import Gatekeeper
 from shared.web.limits import Limits
 from shared.web.problems import HANDLERS
+from shared.web.traced import TracedRequests
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+_SILENT: TelemetryConfig = {
+    "tracing": False,
+    "metrics": False,
+    "logs": False,
+    "operation_spans": False,
+    "auto_configure": False,
+}
+"""FastAPI's own spans and logs hold paths, queries and the texts of exceptions: ours do not."""
 
 
 def standard_app(
@@ -35,10 +46,13 @@ def standard_app(
         openapi_url="/openapi.json" if title == "collector" else f"/openapi/{title}.json",
         redoc_url=None,
         separate_input_output_schemas=False,
+        telemetry=_SILENT,
     )
     app.include_router(operations_routes(health))
     app.state.limits = Limits(listen)
     app.add_middleware(Gatekeeper, limits=app.state.limits)
+    if tracing.started():
+        app.add_middleware(TracedRequests)
     return app
 
 

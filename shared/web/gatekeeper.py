@@ -14,7 +14,7 @@ from shared.web.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.web.problems import Problem, crashed, send_problem, unavailable
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
-_PROBES = frozenset({"/livez", "/readyz", "/metrics"})
+PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _GONE = 499
 
 
@@ -33,7 +33,7 @@ class Gatekeeper:
         self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in _PROBES:
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()

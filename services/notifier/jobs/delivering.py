@@ -13,6 +13,7 @@ import structlog
 from services.notifier.channels import Attempt, Message, Shop
 from services.notifier.jobs.composing import compose
 from services.notifier.jobs.lanes import Lanes
+from services.notifier.jobs.traced import traced_attempt
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import channels, claims, digests
 from services.notifier.store.claims import Claimed, Result
@@ -154,7 +155,7 @@ class DeliveryLoop:
             return  # paused for so long that the lease may be somebody else's: they send it
         lane = self._lanes[delivery.store, delivery.channel]
         try:
-            attempt = await lane.outlet.send(message, datetime.now(UTC))
+            attempt = await traced_attempt(lane.outlet, lane.kind, delivery, message)
         except Exception as error:  # a message that cannot be built must not stop the others
             _log.error("delivery.broke", delivery_id=delivery.delivery_id, exc_info=error)
             attempt = Attempt(None, 0.0, error=f"not built: {type(error).__name__}", final=True)

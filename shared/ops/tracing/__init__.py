@@ -1,0 +1,77 @@
+"""Traces from the POST to the alert. Without an endpoint OpenTelemetry's SDK is not even imported.
+
+The product carries a W3C `traceparent` in every request, record, outbox row and delivery anyway: its trace
+id is the correlation id. A span takes the one that came in as its parent and gives the one to pass on.
+`names` has the words, `span` is what callers hold, `otlp` is the only file that knows OpenTelemetry.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from shared.events.envelope import new_traceparent
+from shared.ops.settings import PlatformSettings
+from shared.ops.tracing.names import Kind
+from shared.ops.tracing.span import Span, Value
+
+if TYPE_CHECKING:
+    from shared.ops.tracing.otlp import Otlp
+
+__all__ = ["Kind", "Span", "Value", "new_trace", "sampled", "span", "start", "started", "stop"]
+
+_otlp: "Otlp | None" = None
+
+
+def start(settings: PlatformSettings, service: str, version: str) -> None:
+    """Record the spans of this process from now on, if the settings name an endpoint."""
+    global _otlp  # noqa: PLW0603 - one switch a process, as its log and its metrics are
+    if not settings.otel_exporter_otlp_endpoint or settings.otel_sdk_disabled or _otlp is not None:
+        return
+    from shared.ops.tracing.otlp import Otlp  # noqa: PLC0415 - costs 20 MB, so only who wants it pays
+
+    _otlp = Otlp(settings, service, version)
+
+
+def stop(within_seconds: float = 1.0) -> None:
+    """Send what is left, bounded; what a receiver does not take until then is lost."""
+    global _otlp  # noqa: PLW0603
+    if _otlp is not None:
+        _otlp.close(within_seconds)
+        _otlp = None
+
+
+def started() -> bool:
+    """Whether spans are recorded. Parts on a hot path are built with tracing or without it, by this."""
+    return _otlp is not None
+
+
+def span(
+    name: str,
+    kind: Kind,
+    traceparent: str = "",
+    attributes: Mapping[str, Value] | None = None,
+    links: Iterable[str] = (),
+) -> Span:
+    """A span that begins now. `traceparent`: its parent; without one it begins a trace.
+
+    `links`: the traceparents of spans that it has to do with, but that did not cause it alone.
+    """
+    if _otlp is None:
+        return Span(traceparent)
+    return _otlp.span(name, kind, traceparent, attributes, links)
+
+
+def new_trace(name: str) -> str:
+    """The traceparent for work that nobody asked for, such as what the clock starts."""
+    if _otlp is None:
+        return new_traceparent()
+    with _otlp.span(name, Kind.INTERNAL, "", None, ()) as root:
+        return root.traceparent
+
+
+def sampled(traceparent: str) -> bool:
+    """Whether the sender recorded its part of the trace; a malformed one never."""
+    return _SAMPLED.fullmatch(traceparent) is not None
+
+
+_SAMPLED = re.compile(r"00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f][13579bdf]")
