@@ -170,7 +170,16 @@ LABEL_OVERFLOW = Counter(
     "closeloop_label_overflow_total", "Values shown as `other`, so that labels stay few", ["metric", "label"]
 )
 
+ERASURE_REQUESTS = Counter(
+    "closeloop_erasure_requests_total", "People to be forgotten; outcome: accepted, unavailable", ["outcome"]
+)
+ERASURE_AGE = Gauge(
+    "closeloop_erasure_oldest_pending_age_seconds",
+    "Age of the oldest erasure that this process has still to carry out; 0 when there is none",
+)
+
 _STAGES = {"scorer": "scored", "segmenter": "segmented", "notifier": "notified"}
+_PRIORITIES = ("urgent", "high", "normal", "low")
 _OUTCOMES = ("ok", "duplicate", "conflict", "skipped", "dead_letter")
 
 
@@ -178,6 +187,14 @@ def expect_service(service: str) -> None:
     """Series at zero from the first scrape on: a rate or a ratio has to exist before the first fault."""
     if service in _STAGES:
         PIPELINE_LATENCY.labels(_STAGES[service])
+    if service == "collector":
+        for outcome in ("accepted", "unavailable"):
+            ERASURE_REQUESTS.labels(outcome)
+    if service == "notifier":
+        for priority in _PRIORITIES:
+            CASES_OPENED.labels(priority)
+            CASE_FIRST_CONTACT.labels(priority)
+            CASE_CLOSE.labels(priority)
     if service == "scorer":
         LABEL_OVERFLOW.labels("closeloop_score", "segment")
 

@@ -84,8 +84,8 @@ class ScoreGauges:
             sums: defaultdict[tuple[str, str, str], Tally] = defaultdict(lambda: NOTHING)
             for id_, cut in (whole | parts if window == of_segments else whole).items():
                 sums[cut] = _added(sums[cut], tallies[id_].tally)
-            for (metric, *cut), tally in sums.items():
-                labels = Labels(store, metric, *cut, window)
+            for (metric, dimension, segment), tally in sums.items():
+                labels = Labels(store, metric, dimension, segment, window)
                 figures[labels] = shown(Metric(metric), tally, rules.config)
         return figures
 
