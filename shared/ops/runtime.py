@@ -21,7 +21,8 @@ from shared.kafka import (
     StatePublisher,
     StateSource,
 )
-from shared.ops import metrics
+from shared.kafka.traced import TracedApplier, TracedProducer
+from shared.ops import metrics, tracing
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
 from shared.ops.loops import Loops
@@ -73,7 +74,7 @@ class Runtime:
         metrics.DB_POOL.labels("in_use").set_function(lambda: self.database.pool_in_use)
         metrics.DB_POOL.labels("idle").set_function(lambda: self.database.pool_idle)
         self.keyring = Keyring(self.database, self.secrets.pepper)
-        self.producer = Producer(self._bootstrap)
+        self.producer = (TracedProducer if tracing.started() else Producer)(self._bootstrap)
         self._consumers: list[Consumer] = []
         self._jobs: dict[str, Job] = {}
         self._roster: Roster | None = None
@@ -104,7 +105,7 @@ class Runtime:
             tuple(topic.name for topic in topics),
             database=self.database,
             inbox=inbox,
-            applier=Applier(self.database, inbox, handlers),
+            applier=(TracedApplier if tracing.started() else Applier)(self.database, inbox, handlers),
             on_commit=on_commit,
             batch_records=batch_records,
         )
