@@ -56,6 +56,14 @@ class EngagementAccepted(BaseModel):
     status: Literal["accepted"] = "accepted"
 
 
+class ErasureAccepted(BaseModel):
+    """Kafka has the request. `closeloop erase --wait` proves when every service has carried it out."""
+
+    erasure_id: str
+    status: Literal["accepted"] = "accepted"
+    erased_at: datetime = Field(description="What was received until then is erased")
+
+
 class CustomerToken(BaseModel):
     token: str = Field(description="Send it as `customer.token` with a public key")
     expires_at: datetime
@@ -187,6 +195,26 @@ async def vouch(request: Request, store: StoreName = None) -> CustomerToken:
     caller = await _server(request, store)
     token, expires_at = _handlers(request).vouch(await _read(request, bodies.VOUCH), caller)
     return CustomerToken(token=token, expires_at=expires_at)
+
+
+@router.post(
+    "/v1/erasures",
+    status_code=202,
+    tags=["erasures"],
+    summary="Forget a person",
+    response_model=ErasureAccepted,
+    openapi_extra=request_body(bodies.ErasureIn, examples.ERASURE),
+)
+async def erase(request: Request, store: StoreName = None) -> ErasureAccepted:
+    """By customer id, e-mail or both, for good: what the person sent until now loses everything personal in
+    every service, and scores keep their counts. Give both: what came with an id is kept under the id alone,
+    what came with an e-mail only under the e-mail. What comes later is from somebody new. Harmless twice.
+    Secret keys with the scope `admin` only.
+    """
+    caller = await _handlers(request).admin(request.headers.get("authorization", ""), store)
+    sent = await _read(request, bodies.ERASURE)
+    done = await _handlers(request).erase(sent, caller, traceparent=_traceparent(request))
+    return ErasureAccepted(erasure_id=done.erasure_id, erased_at=done.erased_at)
 
 
 async def on_fault(_: Request, fault: Fault) -> Response:

@@ -200,10 +200,26 @@ class VouchIn(TypedDict, total=False):
     valid_seconds: Annotated[int | None, Field(ge=60, le=30 * 86_400, description="Default one day")]
 
 
+@with_config(_STRICT)
+class ErasedIn(TypedDict, total=False):
+    """An id, an e-mail or both: what was sent under either is erased."""
+
+    id: Id | None
+    email: Email | None
+
+
+@with_config(_STRICT)
+class ErasureIn(TypedDict, total=False):
+    """The body of `POST /v1/erasures`: whom to forget."""
+
+    customer: Required[ErasedIn]
+
+
 ANSWER: TypeAdapter[AnswerIn] = TypeAdapter(AnswerIn)
 AMENDMENT: TypeAdapter[AmendmentIn] = TypeAdapter(AmendmentIn)
 ORDER: TypeAdapter[Any] = TypeAdapter(OrderIn)
 ENGAGEMENT: TypeAdapter[EngagementIn] = TypeAdapter(EngagementIn)
 VOUCH: TypeAdapter[VouchIn] = TypeAdapter(VouchIn)
+ERASURE: TypeAdapter[ErasureIn] = TypeAdapter(ErasureIn)
 
 ORDER_TYPES = frozenset({"placed", "delivered", "refunded"})

@@ -98,6 +98,12 @@ def must_be_secret(caller: Caller) -> None:
         raise forbidden(Scope.RESPONSES_WRITE)
 
 
+def must_be_admin(caller: Caller) -> None:
+    """Raises Problem 403 unless it is a secret key with the scope `admin`: what it asks cannot be undone."""
+    if not caller.key.may(Scope.ADMIN):
+        raise forbidden(Scope.ADMIN)
+
+
 def must_come_from(caller: Caller, origin: bytes | None) -> None:
     """Raises Problem 403 unless the page's origin is one of the store's, to the letter."""
     if origin not in caller.origins:

@@ -39,6 +39,7 @@ ENGAGEMENT: dict[str, Any] = {
     "customer": {"id": "c-1"},
 }
 VOUCH: dict[str, Any] = {"id": "c-1", "email": "ada@example.com", "valid_seconds": 3600}
+ERASURE: dict[str, Any] = {"customer": {"id": "c-1", "email": "ada@example.com"}}
 
 _MEANINGS = {
     400: "Not JSON in UTF-8",

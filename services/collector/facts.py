@@ -11,14 +11,15 @@ from typing import Any
 
 import orjson
 
-from services.collector.bodies import AmendmentIn, AnswerIn, BuyerIn, CustomerIn, EngagementIn
+from services.collector.bodies import AmendmentIn, AnswerIn, BuyerIn, CustomerIn, EngagementIn, ErasureIn
 from services.collector.callers import Caller
 from services.collector.domain import Fault, check_score, checked_scale, event_time
 from services.collector.tokens import CustomerTokens
 from shared.config import Store
+from shared.events.erasures import CustomerErased
 from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
 from shared.events.responses import Customer, FollowUp, ResponseAmended
-from shared.feedback.identity import customer_ref
+from shared.feedback.identity import customer_ref, customer_refs
 
 Body = Mapping[str, Any]
 
@@ -148,6 +149,18 @@ class Facts:
             received_at=now,
             customer=self._buyer(caller.store, sent["customer"]),
             key_id=caller.key_id,
+        )
+
+    def erased(self, sent: ErasureIn, caller: Caller, *, erasure_id: str, now: datetime) -> CustomerErased:
+        """Raises Fault."""
+        named = sent["customer"]
+        refs = customer_refs(
+            self._customers, caller.store, customer_id=named.get("id"), email=named.get("email")
+        )
+        if not refs:
+            raise Fault("/customer", "needs an id or an e-mail that is not blank")
+        return CustomerErased(
+            store=caller.store, customer_ref=refs[0], also=refs[1:], erased_at=now, erasure_id=erasure_id
         )
 
 

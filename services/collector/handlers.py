@@ -7,14 +7,16 @@ from typing import Any, NamedTuple
 import orjson
 from uuid_utils import uuid7
 
-from services.collector.bodies import AmendmentIn, EngagementIn, VouchIn
-from services.collector.callers import Caller, Callers, must_be_secret, must_come_from
+from services.collector.bodies import AmendmentIn, EngagementIn, ErasureIn, VouchIn
+from services.collector.callers import Caller, Callers, must_be_admin, must_be_secret, must_come_from
 from services.collector.domain import Fault, chosen_id, namespaced
 from services.collector.facts import Facts, amended
 from services.collector.tokens import Amendable, AmendTokens, CustomerTokens, Vouched
 from shared.events import Event, encode
+from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted
 from shared.kafka import NotAcknowledged, Producer
+from shared.ops import metrics
 from shared.web import Problem
 from shared.web.auth import bearer, check_store
 from shared.web.problems import unavailable
@@ -154,6 +156,24 @@ class Handlers:
         event = self._facts.engaged(sent, caller, engagement_id=engagement_id, now=datetime.now(UTC))
         await self._publish(event, traceparent, engagement_id=engagement_id)
         return engagement_id
+
+    async def admin(self, authorization: str, store: str | None) -> Caller:
+        """The caller, which holds a secret key for what cannot be undone. Raises Problem."""
+        caller = await self._callers.find(authorization.encode("latin-1"))
+        must_be_admin(caller)
+        check_store(caller.key, store)
+        return caller
+
+    async def erase(self, sent: ErasureIn, caller: Caller, *, traceparent: str) -> CustomerErased:
+        """Emit that a person asked to be forgotten. Raises Problem and Fault."""
+        event = self._facts.erased(sent, caller, erasure_id=str(uuid7()), now=datetime.now(UTC))
+        try:
+            await self._publish(event, traceparent, erasure_id=event.erasure_id)
+        except Problem:
+            metrics.ERASURE_REQUESTS.labels("unavailable").inc()
+            raise
+        metrics.ERASURE_REQUESTS.labels("accepted").inc()
+        return event
 
     def vouch(self, sent: VouchIn, caller: Caller) -> tuple[str, datetime]:
         """A token with which a page shows who its customer is, and when it ends. Raises Fault."""

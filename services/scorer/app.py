@@ -15,7 +15,7 @@ from shared import config as configuration
 from shared.config import Config
 from shared.config.secrets import Secrets
 from shared.events import Event
-from shared.events.topics import CUSTOMERS, RESPONSES
+from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES
 from shared.kafka import Handler
 from shared.ops.gauges import LeasedGauges
 from shared.ops.loops import Loops
@@ -39,7 +39,7 @@ def build(
     counting = Counting(config, SeriesBook())
     ring = runtime.publish("publisher", PublishedScores(counting, settings.publish_interval_seconds))
     runtime.consume(
-        (RESPONSES, CUSTOMERS),
+        (RESPONSES, CUSTOMERS, ERASURES),
         Handlers(counting).table(),
         on_commit=seldom(ring, 0.2),
         batch_records=settings.batch_records,

@@ -98,7 +98,10 @@ async def verify(
 async def _reconcile(
     db: store.Connection, bootstrap: str | Brokers, report: Report, progress: Progress
 ) -> None:
-    """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds."""
+    """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds.
+
+    What an erased person said goes on counting as nobody's, so it is among the counted.
+    """
     upto = await audit.positions(db, CONSUMER, RESPONSES.name)
     dead = await audit.dead_offsets(db, CONSUMER, RESPONSES.name)
     seen: set[int] = set()

@@ -3,15 +3,20 @@
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from services.scorer.counting import Counting
 from services.scorer.domain import Answer, Outcome
+from services.scorer.forgetting import Forgetting
 from services.scorer.store import answers as store
-from services.scorer.store import tiers
+from services.scorer.store import erasing, tiers
 from services.scorer.store.answers import Key
 from shared.db import Session, driver
+from shared.db.erasures import outcomes as ended
+from shared.db.erasures import until
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
+from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import CUSTOMERS, RESPONSES
 from shared.kafka import Handler, Outcomes
@@ -20,18 +25,46 @@ from shared.ops import metrics
 CUSTOMERS_SHARD = 1000
 """Added to a partition of the customers topic, so that its writer never meets one of the responses topic."""
 
+ERASURES_SHARD = 2000
+"""The same for the erasures topic."""
+
 
 class Handlers:
     """The scorer's handlers with what they need; `counting` knows the stores' rules."""
 
     def __init__(self, counting: Counting) -> None:
         self._counting = counting
+        self._forgetting = Forgetting(counting)
+
+    async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+        """All events of a batch: erasures first, so that they take their lock before any row is locked."""
+        parts: dict[type[Event], list[Received]] = {}
+        for received in batch:
+            parts.setdefault(_KINDS.get(type(received.event), ResponseSubmitted), []).append(received)
+        outcomes: Counter[tuple[str, str]] = Counter()
+        if CustomerErased in parts:
+            outcomes.update(await self.erase(session, parts[CustomerErased]))
+        else:
+            await self._forgetting.ledger.share(session)
+        if ResponseSubmitted in parts:
+            outcomes.update(await self.count_answers(session, parts[ResponseSubmitted]))
+        if CustomerChanged in parts:
+            outcomes.update(await self.move_tiers(session, parts[CustomerChanged]))
+        return outcomes
+
+    async def erase(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+        """Forget people, and count what they said as before."""
+        await self._forgetting.ledger.hold(session)
+        shard = ERASURES_SHARD + min(received.partition for received in batch)
+        erased = until(received.event for received in batch)
+        return ended(batch, await self._forgetting.erase(session, erased, shard=shard))
 
     async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
         db = await driver(session)
         keys = [_key(received.event) for received in batch]
         known = await store.read_answers(db, keys)
+        batch = await self._forgetting.late(session, batch, known)
         spells, new = await store.lock_respondents(db, _respondents(batch, known.values()))
         if known:
             known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
@@ -41,6 +74,8 @@ class Handlers:
         for key, received in zip(keys, batch, strict=True):
             answer = changed.get(key) or known.get(key) or Answer(*key)
             outcomes[received.topic, _merge(answer, received).value] += 1
+            if answer.erased:
+                answer.forget_texts()
             if answer.changed or answer.new_rivals:
                 changed[key] = answer
         await self._counting.recount(
@@ -67,6 +102,9 @@ class Handlers:
             key = (event.store, event.customer_ref)
             if key not in newest or newest[key].seq < event.seq:
                 newest[key] = event
+        erased = await self._forgetting.ledger.of(session, newest.keys())
+        # Who is erased elsewhere already will be here: until then the tiers are needed for what is counted.
+        newest = {key: event for key, event in newest.items() if _is_news(event, erased.get(key))}
         await store.lock_respondents(db, newest)
         moved = await tiers.keep_newer(db, newest)
         answers = await store.answers_of(db, moved)
@@ -77,17 +115,31 @@ class Handlers:
             whole_respondents=True,
             shard=CUSTOMERS_SHARD + min(received.partition for received in batch),
         )
+        if gone := [key for key, event in newest.items() if event.erased]:
+            await erasing.drop_unused(db, gone)
         old = len(batch) - len(moved)
         return {(CUSTOMERS.name, "ok"): len(moved), (CUSTOMERS.name, "duplicate"): old}
 
     def table(self) -> Mapping[type[Event], Handler]:
         """Which event goes where."""
-        return {
-            ResponseSubmitted: self.count_answers,
-            ResponseAmended: self.count_answers,
-            ResponseRetracted: self.count_answers,
-            CustomerChanged: self.move_tiers,
-        }
+        return dict.fromkeys(_KINDS, self.apply)
+
+
+_KINDS: Mapping[type[Event], type[Event]] = {
+    ResponseSubmitted: ResponseSubmitted,
+    ResponseAmended: ResponseSubmitted,
+    ResponseRetracted: ResponseSubmitted,
+    CustomerChanged: CustomerChanged,
+    CustomerErased: CustomerErased,
+}
+"""By what is handled together with which: all about answers is."""
+
+
+def _is_news(event: CustomerChanged, erased_at: datetime | None) -> bool:
+    """Whether a state may be stored beside an erasure. `seq` is the segmenter's clock in milliseconds."""
+    if erased_at is None:
+        return not event.erased
+    return event.seq > erased_at.timestamp() * 1000
 
 
 def _merge(answer: Answer, received: Received) -> Outcome:

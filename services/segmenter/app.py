@@ -13,7 +13,7 @@ from shared import config as configuration
 from shared.config import Config
 from shared.config.secrets import Secrets
 from shared.events import Event
-from shared.events.topics import CASES, ORDERS, RESPONSES
+from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
 from shared.kafka import Handler
 from shared.ops.gauges import LeasedGauges
 from shared.ops.loops import Loops
@@ -23,9 +23,9 @@ from shared.ops.settings import PlatformSettings
 from shared.web import standard_app
 
 
-def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
+def build_handlers(config: Config, secrets: Secrets) -> Mapping[type[Event], Handler]:
     """The handlers alone, as `closeloop dead replay` uses them. Raises ConfigError."""
-    return bound(rulebook(config), utc_now)
+    return bound(rulebook(config), utc_now, secrets.customers)
 
 
 def build(
@@ -52,8 +52,8 @@ def build(
         clock.ring()
 
     runtime.consume(
-        (RESPONSES, ORDERS, CASES),
-        bound(book, utc_now),
+        (RESPONSES, ORDERS, CASES, ERASURES),
+        bound(book, utc_now, runtime.secrets.customers),
         on_commit=committed,
         batch_records=settings.batch_records,
     )

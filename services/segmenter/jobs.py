@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 
 from services.segmenter.domain.contact import Contact
 from services.segmenter.domain.ruling import FROM_THE_START, Rulebook, judge, spells
-from services.segmenter.handlers import Clock, refold
+from services.segmenter.handlers import LEDGER, Clock, refold
 from services.segmenter.store import customers, facts, publishing
 from services.segmenter.store.facts import CustomerKey
-from services.segmenter.store.publishing import Untold
+from services.segmenter.store.publishing import Forgotten, Untold
 from shared.db import Database, Lease, Session
 from shared.events.customers import CustomerChanged, TierSpell
 from shared.kafka import State
@@ -42,18 +42,33 @@ class CustomerSource:
         metrics.OUTBOX_AGE.set(max(0.0, (utc_now() - oldest).total_seconds()) if oldest else 0)
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
+        gone = await publishing.forgotten(session, limit=limit)
         news = await publishing.untold(session, interval_seconds=self._interval, limit=limit)
-        return [State(one.key, one.seq, _event(one), one.traceparent) for one in news]
+        ends = [State(one, one.seq, _end(one), one.traceparent, ends=True) for one in gone]
+        return ends + [
+            State(one.key, one.seq, _event(one), one.traceparent) for one in news[: limit - len(ends)]
+        ]
 
     async def published(self, session: Session, states: Sequence[State]) -> None:
         await publishing.told(session, _marks(states))
+        await publishing.ended(session, _ends(states))
 
     async def unpublish(self, session: Session, states: Sequence[State]) -> None:
-        await publishing.untell(session, _marks(states))
+        # An end that lands late takes what was told after it with it.
+        await publishing.untell(session, _marks(states) + _ends(states))
 
 
 def _marks(states: Sequence[State]) -> list[tuple[CustomerKey, int]]:
     return [(state.id, state.seq) for state in states if isinstance(state.id, CustomerKey)]
+
+
+def _ends(states: Sequence[State]) -> list[tuple[CustomerKey, int]]:
+    return [(state.id.key, state.seq) for state in states if isinstance(state.id, Forgotten)]
+
+
+def _end(one: Forgotten) -> CustomerChanged:
+    """A consumer that does not know `erased` yet reads a customer without a tier."""
+    return CustomerChanged(store=one.key.store, customer_ref=one.key.ref, seq=one.seq, tier="", erased=True)
 
 
 def _event(one: Untold) -> CustomerChanged:
@@ -73,6 +88,7 @@ def _event(one: Untold) -> CustomerChanged:
 
 async def fold_due(session: Session, book: Rulebook, *, now: datetime, limit: int) -> tuple[int, int]:
     """Fold customers whose time has come: (looked at, changed). Those that another holds are left to it."""
+    await LEDGER.share(session)
     keys = await customers.due(session, book, now, limit)
     changed = await refold(session, {key: Contact() for key in keys}, book=book, now=now, stale=keys)
     return len(keys), changed
@@ -195,6 +211,7 @@ async def _rebuilt(
     after = ""
     while True:
         async with database.transaction() as session:
+            await LEDGER.share(session)
             keys = await customers.page(session, store, after=after, limit=_PAGE, other_than=other_than)
             named = {key: Contact() for key in keys}
             changed = await refold(session, named, book=book, now=clock(), stale=keys)

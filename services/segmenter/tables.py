@@ -27,6 +27,7 @@ facts = Table(
     Column("id", Text, nullable=False),
     Column("ref", Text, comment="whose fact it is; null while nobody's, or of somebody who stays unknown"),
     Column("body", JSONB, nullable=False, comment="a record of the domain; nothing personal but the ref"),
+    Column("received_at", _TIME, comment="when the event came that named the customer"),
     PrimaryKeyConstraint("store", "kind", "id"),
 )
 Index(
@@ -43,6 +44,7 @@ customers = Table(
     metadata,
     Column("store", Text, nullable=False),
     Column("ref", Text, nullable=False),
+    Column("erased", Boolean, nullable=False, server_default=text("false"), comment="`ref` is a surrogate"),
     # Contact: the only personal data of this schema.
     Column("known", Boolean, nullable=False, server_default=text("false")),
     Column("customer_id", Text),
@@ -88,4 +90,15 @@ Index(
     "customers_unpublished",
     customers.c.changed_at,
     postgresql_where=customers.c.seq > customers.c.published_seq,
+)
+
+forgotten = Table(
+    "forgotten",
+    metadata,
+    Column("store", Text, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("traceparent", Text, nullable=False),
+    Column("forgotten_at", _TIME, nullable=False, server_default=func.now()),
+    PrimaryKeyConstraint("store", "ref"),
 )

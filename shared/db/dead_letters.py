@@ -72,6 +72,26 @@ class DeadLetters:
         row = rows.one_or_none()
         return _buried(row) if row else None
 
+    async def age_out(self, session: Session, *, kept_days: int = 21, place_days: int = 30) -> int:
+        """Empty letters as old as the log keeps what it holds, and drop those whose record is long gone.
+
+        The place of an emptied one stays a while, so that `closeloop verify` still knows what became of the
+        record. Returns how many were emptied.
+        """
+        await session.execute(
+            text(f"DELETE FROM {self._table} WHERE dead_at < now() - make_interval(days => :days)"),
+            {"days": place_days},
+        )
+        done = await session.execute(
+            text(f"""UPDATE {self._table} SET key = NULL, value = NULL, headers = '[]', detail = '',
+                         state = CASE WHEN state = 'dead' THEN 'discarded' ELSE state END,
+                         settled_at = coalesce(settled_at, now())
+                     WHERE dead_at < now() - make_interval(days => :days)
+                       AND (key IS NOT NULL OR value IS NOT NULL)"""),
+            {"days": kept_days},
+        )
+        return int(done.rowcount)
+
     async def settle(self, session: Session, letter_id: int, state: State) -> bool:
         """Mark a dead letter as replayed or discarded, now; False when it was settled before."""
         done = await session.execute(

@@ -50,3 +50,16 @@ def tables_v1(schema: str) -> list[str]:
             created_at timestamptz NOT NULL DEFAULT now()
         ) WITH (autovacuum_vacuum_scale_factor = 0.02)""",
     ]
+
+
+def erasures_v1(schema: str) -> list[str]:
+    """DDL of `erasures`, the permanent ledger of `shared.db.erasures`."""
+    return [
+        f"""CREATE TABLE {schema}.erasures (
+            store text NOT NULL,
+            ref text NOT NULL,
+            erased_at timestamptz NOT NULL,
+            applied_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (store, ref)
+        )"""
+    ]

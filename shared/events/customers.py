@@ -19,6 +19,9 @@ class CustomerChanged(Event):
 
     `history`: the latest tier spells, oldest first, bounded; the last is the present tier. The base tier
     from the start has since = 1970-01-01T00:00:00Z here, and `since` None in the event.
+
+    `erased`: forget what was said of the customer before; a record without a value follows, so that
+    compaction forgets too. What comes after it is about somebody new.
     """
 
     type: ClassVar = "customer.changed.v1"
@@ -34,6 +37,7 @@ class CustomerChanged(Event):
     action: str | None = None
     reasons: tuple[str, ...] = ()
     rule_version: str = ""
+    erased: bool = False
 
     def subject(self) -> tuple[str, ...]:
         return (self.customer_ref,)

@@ -46,7 +46,8 @@ def encode(
 def decode(
     headers: Iterable[tuple[str, bytes | None]], value: bytes | None, *, topic: str
 ) -> tuple[Event | None, Envelope]:
-    """The event in a record, or None when its type is newer than this code (consumers roll first).
+    """The event in a record; None when its type is newer than this code (consumers roll first), and for the
+    end of a compacted key, which is there for the log alone: the last event of the key said it.
 
     Raises NotAnEvent for anything that no version of a producer of ours would send.
     """
@@ -57,6 +58,8 @@ def decode(
     if model.topic.name != topic:
         raise NotAnEvent("wrong_topic", f"{envelope.type} does not belong on this topic")
     if value is None:
+        if model.topic.kept_days is None:
+            return None, envelope
         raise NotAnEvent("no_value")
     try:
         event: Event = model.__pydantic_validator__.validate_json(value)

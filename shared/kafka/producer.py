@@ -149,8 +149,8 @@ class Producer:
         if self._client is not None:
             await stopped(self._client, within_seconds=1)
 
-    def send(self, topic: str, key: bytes, value: bytes, headers: Headers) -> Awaitable[None]:
-        """Queue a record at once; await the result for the acknowledgement.
+    def send(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> Awaitable[None]:
+        """Queue a record at once; await the result for the acknowledgement. No value: the end of a key.
 
         Raises NotAcknowledged at the deadline or when Kafka refused. A cancelled await does not
         cancel the record.
@@ -162,7 +162,7 @@ class Producer:
         line = self._waiting.get(lane)
         if line is None:
             line = self._waiting[lane] = deque()
-        size = len(key) + len(value) + 400
+        size = len(key) + len(value or b"") + 400
         # Who joins a batch shares its deadline: none that waits for long already.
         if not line or line[-1].bytes + size > self._batch_bytes or line[-1].closes_at < loop.time():
             line.append(batch := _Batch(lane, loop.time(), self._deadline))

@@ -6,13 +6,14 @@ a state with a lower `seq`, and a fact whose id they know.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
 from shared.db import Database, Lease, Outbox, Session
 from shared.events import Event, encode
+from shared.events.envelope import Headers
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.ops import metrics
 from shared.ops.logs import log
@@ -22,12 +23,16 @@ _log = log("publishing")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A row whose latest state was not published yet. `id` is whatever the source marks it by."""
+    """A row whose latest state was not published yet. `id` is whatever the source marks it by.
+
+    `ends`: nothing may stay of its key; a record without a value follows the event, for the compaction.
+    """
 
     id: object
     seq: int
     event: Event
     traceparent: str = ""
+    ends: bool = False
 
 
 class StateSource(Protocol):
@@ -145,10 +150,11 @@ class StatePublisher(_Leased):
         return len(states) == self._batch and bool(sent)
 
     async def _send(self, states: Sequence[State]) -> list[State]:
-        waiting = []
+        waiting: list[Awaitable[None]] = []
         for state in states:
             key, body, headers = encode(state.event, source=self._name, traceparent=state.traceparent)
-            waiting.append(self._producer.send(state.event.topic.name, key, body, headers))
+            sending = self._producer.send(state.event.topic.name, key, body, headers)
+            waiting.append(self._ended(sending, state, key, headers) if state.ends else sending)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         sent = []
         for state, result in zip(states, results, strict=True):
@@ -157,6 +163,10 @@ class StatePublisher(_Leased):
             if not isinstance(result, BaseException):
                 sent.append(state)
         return sent
+
+    async def _ended(self, sending: Awaitable[None], state: State, key: bytes, headers: Headers) -> None:
+        await sending
+        await self._producer.send(state.event.topic.name, key, None, headers)
 
 
 class OutboxRelay(_Leased):

@@ -10,7 +10,7 @@ from shared.access.roster import Roster
 from shared.config import Config
 from shared.db import Database, Inbox, Lease, Outbox, migrations
 from shared.events import Event
-from shared.events.topics import TOPICS, Topic
+from shared.events.topics import ERASURES, TOPICS, Topic
 from shared.kafka import (
     Applier,
     Brokers,
@@ -23,6 +23,7 @@ from shared.kafka import (
 )
 from shared.kafka.traced import TracedApplier, TracedProducer
 from shared.ops import metrics, tracing
+from shared.ops.aging import LetterAging, oldest_erasure_seconds
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
 from shared.ops.loops import Loops
@@ -110,6 +111,9 @@ class Runtime:
             batch_records=batch_records,
         )
         self._consumers.append(consumer)
+        self._jobs["letters"] = LetterAging(self.database, self.service)
+        if ERASURES in topics:
+            metrics.ERASURE_AGE.set_function(oldest_erasure_seconds)
         self.health.add("consumer", consumer.check, consumer.since_last_turn)
 
     def people(self) -> Roster:

@@ -1,6 +1,6 @@
 """What an answer is worth to which score. Standard library only; nothing here knows of SQL or Kafka."""
 
-from services.scorer.domain.answer import Answer, Body, Contribution, Outcome
+from services.scorer.domain.answer import Answer, Body, Contribution, Outcome, anonymous
 from services.scorer.domain.cuts import Cut, Cuts, tier_before
 from services.scorer.domain.latest import settle_latest
 from services.scorer.domain.ledger import BucketDelta, Ledger
@@ -14,6 +14,7 @@ __all__ = [
     "Cuts",
     "Ledger",
     "Outcome",
+    "anonymous",
     "settle_latest",
     "tier_before",
 ]

@@ -1,12 +1,21 @@
 """One answer and its revisions, merged so that the order of arrival does not matter."""
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from shared.feedback.identity import is_erased
 from shared.feedback.metrics import Group, scale_for
+
+TEXTS = ("comment", "answers")
+"""What people wrote in their own words."""
+
+_COUNTING = (
+    *("store", "response_id", "received_at", "key_id", "fingerprint", "metric", "scale", "score"),
+    *("answered_at", "complete", "touchpoint", "channel", "test", "historical", "identity", "verified"),
+)
 
 
 class Outcome(StrEnum):
@@ -55,6 +64,16 @@ class Body(NamedTuple):
     channel: str
     received_at: datetime
     raw: bytes
+
+
+def anonymous(said: Mapping[str, Any], respondent: str, dimensions: Container[str]) -> dict[str, Any]:
+    """A submitted answer as an erasure leaves it: what counting needs, and nothing that names anybody.
+
+    Of the segments those stay that the store has declared; what else a client wrote there may be anything.
+    """
+    kept = {name: said[name] for name in _COUNTING if name in said}
+    segments = {name: value for name, value in (said.get("segments") or {}).items() if name in dimensions}
+    return kept | {"customer": {"ref": respondent}, "segments": segments}
 
 
 @dataclass(slots=True)
@@ -113,6 +132,25 @@ class Answer:
             return Outcome.DUPLICATE
         self.retracted = self.changed = True
         return Outcome.OK
+
+    @property
+    def erased(self) -> bool:
+        """Whether its respondent asked to be forgotten."""
+        return self.body is not None and is_erased(self.body.respondent)
+
+    def forget(self, body: Body) -> None:
+        """The same answer by nobody; `body` says what is left of it."""
+        self.body = body
+        self.changed = True
+        self.forget_texts()
+
+    def forget_texts(self) -> None:
+        """Nothing that was written in words stays, also not what comes later; that it was changed does."""
+        for name in TEXTS:
+            revision = self.amended.get(name)
+            if revision is not None and revision.value is not None:
+                self.amended[name] = revision._replace(value=None)
+                self.changed = True
 
     @property
     def counts(self) -> bool:

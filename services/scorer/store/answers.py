@@ -306,14 +306,14 @@ async def move_answers(db: Connection, moved: Sequence[Answer]) -> None:
 async def add_rivals(db: Connection, answers: Iterable[Answer]) -> None:
     """Keep the bodies that lost, so that a conflict can be looked at."""
     rows = [
-        (answer.store, answer.response_id, body.fingerprint, body.ce_id, body.raw.decode())
+        (answer.store, answer.response_id, body.fingerprint, body.ce_id, body.raw.decode(), body.respondent)
         for answer in answers
         for body in answer.new_rivals
     ]
     if rows:
         await db.executemany(
-            """INSERT INTO scorer.conflicts (store, response_id, fingerprint, ce_id, body)
-               VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING""",
+            """INSERT INTO scorer.conflicts (store, response_id, fingerprint, ce_id, body, respondent)
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING""",
             rows,
         )
         # The winner may have been a rival before a lower ce_id of it arrived.

@@ -12,7 +12,7 @@ from services.segmenter.api.shapes import CustomerList, CustomerOut, OverrideIn,
 from services.segmenter.api.showing import customer_out, listed_out, tiers_out
 from services.segmenter.domain.records import OverrideRecord
 from services.segmenter.domain.ruling import Rulebook, Rules
-from services.segmenter.handlers import override
+from services.segmenter.handlers import LEDGER, override
 from services.segmenter.store import customers, facts
 from services.segmenter.store.facts import CustomerKey
 from shared.access import Key, Scope
@@ -129,6 +129,9 @@ def routes(database: Database, book: Rulebook, secret: bytes, on_change: Callabl
             by=key.key_id,
         )
         async with database.transaction() as session:
+            await LEDGER.share(session)
+            if await customers.find(session, customer) is None:  # erased meanwhile
+                raise Problem(404, "not-found", "This store has no such customer.")
             await override(session, customer, record, fact_id=new_id(), book=book)
         _log.info("customer.overridden", store=key.store, key_id=key.key_id)
         on_change()

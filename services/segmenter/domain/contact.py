@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Self, TypeVar
 
@@ -49,6 +49,15 @@ class Contact:
             consent=consent,
             consent_stamp=stamp if consent is not None else "",
         )
+
+    def after(self, moment: datetime) -> Contact:
+        """What was said later than this moment; who was named only before it is nobody."""
+        start = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f} ~"
+        left = Contact()
+        for name in ("email", "name", "consent"):
+            if (stamp := getattr(self, f"{name}_stamp")) > start:
+                left = replace(left, **{name: getattr(self, name), f"{name}_stamp": stamp})
+        return left
 
     def merged(self, other: Contact) -> Contact:
         email, email_stamp = _later((self.email, self.email_stamp), (other.email, other.email_stamp))

@@ -265,3 +265,21 @@ EMPTY: Mapping[Kind, Record] = {
     Kind.CASE: CaseRecord(),
 }
 """What is known of a thing before the first event about it."""
+
+
+def anonymous(record: Record, ref: str) -> Record:
+    """The record of somebody who was erased: worth what it was, and under the reference of nobody."""
+    match record:
+        case AnswerRecord(said=said) if said:
+            return replace(record, said=replace(said, ref=ref))
+        case OrderRecord(placed=placed) if placed:
+            refunds = {str(n): refund for n, refund in enumerate(record.refunds.values(), 1)}
+            return replace(record, placed=replace(placed, ref=ref), refunds=refunds)
+        case EngagementRecord(said=said) if said:
+            return replace(record, said=replace(said, ref=ref))
+        case CaseRecord():
+            return replace(record, ref=ref)
+        case OverrideRecord():
+            return replace(record, ref=ref, reason="")
+        case _:
+            return record

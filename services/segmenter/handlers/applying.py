@@ -10,12 +10,16 @@ from datetime import datetime
 from services.segmenter.domain.contact import Contact
 from services.segmenter.domain.records import EMPTY, Kind, Outcome, Record
 from services.segmenter.domain.ruling import Rulebook
+from services.segmenter.handlers.erasing import LEDGER, erase, named_at, of_nobody, of_the_erased
 from services.segmenter.handlers.events import HANDLERS, contact_in, utc
 from services.segmenter.handlers.folding import refold
 from services.segmenter.store import facts
 from services.segmenter.store.facts import CustomerKey, FactKey
 from shared.db import Session
+from shared.db.erasures import outcomes as ended
+from shared.db.erasures import until
 from shared.events import Event, Received
+from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseSubmitted
 from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
@@ -23,30 +27,52 @@ from shared.ops import metrics
 Clock = Callable[[], datetime]
 
 
-def bound(book: Rulebook, clock: Clock) -> Mapping[type[Event], Handler]:
-    """The handlers as a consumer takes them.
+def bound(book: Rulebook, clock: Clock, secret: bytes) -> Mapping[type[Event], Handler]:
+    """The handlers as a consumer takes them. `secret` names orders where their ids may not stay.
 
     One handler for all events: so a batch takes its locks once, in one order, whatever it is made of.
     """
 
     async def handle(session: Session, batch: Sequence[Received]) -> Outcomes:
-        return await apply(session, batch, book=book, clock=clock)
+        outcomes: Counter[tuple[str, str]] = Counter()
+        erasures = [received for received in batch if isinstance(received.event, CustomerErased)]
+        if erasures:
+            erased = until(received.event for received in erasures)
+            news = await erase(session, erased, book=book, now=clock(), secret=secret)
+            outcomes.update(ended(erasures, news))
+        else:
+            await LEDGER.share(session)
+        told = [received for received in batch if not isinstance(received.event, CustomerErased)]
+        if told:
+            outcomes.update(await apply(session, told, book=book, clock=clock, secret=secret))
+        return outcomes
 
-    return dict.fromkeys(HANDLERS, handle)
+    return dict.fromkeys((*HANDLERS, CustomerErased), handle)
 
 
-async def apply(session: Session, batch: Sequence[Received], *, book: Rulebook, clock: Clock) -> Outcomes:
+async def apply(
+    session: Session, batch: Sequence[Received], *, book: Rulebook, clock: Clock, secret: bytes
+) -> Outcomes:
     """Merge the events of a batch into the facts, and fold the customers whose facts changed."""
-    steps = [(received, *HANDLERS[type(received.event)]) for received in batch]
-    keys = [_fact_key(received.event, kind) for received, kind, _ in steps]
-    known = await facts.locked(session, keys)
-    merged: dict[FactKey, Record] = dict(known)
     outcomes: Counter[tuple[str, str]] = Counter()
+    keys = [_fact_key(received.event, HANDLERS[type(received.event)].kind) for received in batch]
+    known = await facts.locked(session, keys)
+    late = await of_the_erased(session, batch, known, secret=secret)
+    known = {key: record for key, record in known.items() if key not in late.parked}
+    merged: dict[FactKey, Record] = dict(known)
+    told_at: dict[FactKey, datetime] = {}
     visit = _Visit()
-    for key, (received, kind, merge) in zip(keys, steps, strict=True):
+    for place, (key, received) in enumerate(zip(keys, batch, strict=True)):
+        if place in late.places:
+            outcomes[received.topic, "skipped"] += 1
+            continue
+        kind, merge = HANDLERS[type(received.event)]
         before = merged.get(key, EMPTY[kind])
+        received = of_nobody(received, before)  # noqa: PLW2901
         after, outcome = merge(before, received.event, received.envelope.id)
         merged[key] = after
+        if (at := named_at(after, received)) is not None:
+            told_at[key] = at
         outcomes[received.topic, outcome] += 1
         visit.note(received, before, after)
         _measure(received, outcome, clock)
@@ -55,6 +81,7 @@ async def apply(session: Session, batch: Sequence[Received], *, book: Rulebook, 
         session,
         new={key: record for key, record in changed.items() if key not in known},
         known={key: record for key, record in changed.items() if key in known},
+        received=told_at,
     )
     await refold(session, visit.named, book=book, now=clock(), stale=visit.stale, traces=visit.traces)
     return outcomes

@@ -113,6 +113,11 @@ async def locked(session: Session, keys: Collection[CustomerKey]) -> list[Custom
     return [_customer(row) for row in await session.execute(_LOCK, named)]
 
 
+async def held(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
+    """As `locked`, without those that have no row."""
+    return [_customer(row) for row in await session.execute(_LOCK, _named(keys))]
+
+
 async def read(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
     """The customers' rows, without a lock."""
     return [_customer(row) for row in await session.execute(_READ, _named(keys))]
@@ -172,7 +177,11 @@ async def listed(
 ) -> list[Listed]:
     """Customers by ref, with a tier, a tag, an e-mail address (case does not matter)."""
     query: Select[Any] = select(*_LISTED).where(
-        customers.c.store == store, customers.c.known, customers.c.tier.is_not(None), customers.c.ref > after
+        customers.c.store == store,
+        customers.c.known,
+        ~customers.c.erased,
+        customers.c.tier.is_not(None),
+        customers.c.ref > after,
     )
     if tier is not None:
         query = query.where(customers.c.tier == tier)
@@ -184,7 +193,7 @@ async def listed(
 
 
 async def members(session: Session, store: str) -> dict[str, int]:
-    """How many customers each tier has."""
+    """How many customers each tier has; those who were erased stay in it as numbers."""
     rows = await session.execute(
         select(customers.c.tier, func.count())
         .where(customers.c.store == store, customers.c.known)

@@ -1,6 +1,7 @@
 """The stored facts, by their natural key."""
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -38,7 +39,7 @@ MOST_FACTS = 10_000
 """Facts that one customer is folded from. More than any person has: a shop that sends every guest under one
 id must not slow everybody down. Orders come before answers, and which ones count depends on no timing."""
 
-_AS_JSON: Mapping[Kind, TypeAdapter[Any]] = {
+AS_JSON: Mapping[Kind, TypeAdapter[Any]] = {
     Kind.ANSWER: TypeAdapter(AnswerRecord),
     Kind.ORDER: TypeAdapter(OrderRecord),
     Kind.ENGAGEMENT: TypeAdapter(EngagementRecord),
@@ -53,16 +54,16 @@ _LOCK = text("""
       ON f.store = k.store AND f.kind = k.kind AND f.id = k.id
     ORDER BY f.store, f.kind, f.id FOR UPDATE OF f""")
 
-_ROWS = (
-    """json_to_recordset(CAST(:rows AS json)) AS r(store text, kind text, id text, ref text, body jsonb)"""
-)
+_ROWS = """json_to_recordset(CAST(:rows AS json))
+    AS r(store text, kind text, id text, ref text, body jsonb, received_at timestamptz)"""
 
 _INSERT = text(f"""
-    INSERT INTO segmenter.facts (store, kind, id, ref, body)
-    SELECT store, kind, id, ref, body FROM {_ROWS} ORDER BY store, kind, id""")
+    INSERT INTO segmenter.facts (store, kind, id, ref, body, received_at)
+    SELECT store, kind, id, ref, body, received_at FROM {_ROWS} ORDER BY store, kind, id""")
 
 _UPDATE = text(f"""
-    UPDATE segmenter.facts f SET ref = r.ref, body = r.body
+    UPDATE segmenter.facts f SET ref = r.ref, body = r.body,
+        received_at = coalesce(r.received_at, f.received_at)
     FROM {_ROWS} WHERE f.store = r.store AND f.kind = r.kind AND f.id = r.id""")
 
 _OF_CUSTOMERS = text("""
@@ -85,20 +86,26 @@ async def locked(session: Session, keys: Iterable[FactKey]) -> dict[FactKey, Rec
         },
     )
     return {
-        FactKey(store, Kind(kind), name): _AS_JSON[Kind(kind)].validate_json(body)
+        FactKey(store, Kind(kind), name): AS_JSON[Kind(kind)].validate_json(body)
         for store, kind, name, body in rows
     }
 
 
-async def save(session: Session, *, new: Mapping[FactKey, Record], known: Mapping[FactKey, Record]) -> None:
-    """Store records; `known` are those that `locked` gave.
+async def save(
+    session: Session,
+    *,
+    new: Mapping[FactKey, Record],
+    known: Mapping[FactKey, Record],
+    received: Mapping[FactKey, datetime] | None = None,
+) -> None:
+    """Store records; `known` are those that `locked` gave, `received` when their customers were named.
 
     Raises a UniqueViolation when somebody stored a new one at the same time: look again, and merge.
     """
     if new:
-        await session.execute(_INSERT, {"rows": _rows(new)})
+        await session.execute(_INSERT, {"rows": _rows(new, received or {})})
     if known:
-        await session.execute(_UPDATE, {"rows": _rows(known)})
+        await session.execute(_UPDATE, {"rows": _rows(known, received or {})})
 
 
 async def of_customers(
@@ -117,11 +124,11 @@ async def of_customers(
     )
     for store, ref, kind_name, name, body in rows:
         kind = Kind(kind_name)
-        found[CustomerKey(store, ref)][kind, name] = _AS_JSON[kind].validate_json(body)
+        found[CustomerKey(store, ref)][kind, name] = AS_JSON[kind].validate_json(body)
     return found
 
 
-def _rows(records: Mapping[FactKey, Record]) -> str:
+def _rows(records: Mapping[FactKey, Record], received: Mapping[FactKey, datetime]) -> str:
     return orjson.dumps(
         [
             {
@@ -129,7 +136,8 @@ def _rows(records: Mapping[FactKey, Record]) -> str:
                 "kind": key.kind,
                 "id": key.id,
                 "ref": record.ref,
-                "body": orjson.Fragment(_AS_JSON[key.kind].dump_json(record)),
+                "body": orjson.Fragment(AS_JSON[key.kind].dump_json(record)),
+                "received_at": received.get(key),
             }
             for key, record in records.items()
         ]

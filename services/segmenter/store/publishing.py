@@ -31,15 +31,16 @@ class Untold:
 
 _UNTOLD = text("""
     SELECT store, ref, seq, tier, since, tags, reason, rule_version, CAST(history AS text), traceparent
-    FROM segmenter.customers
-    WHERE seq > published_seq AND known
+    FROM segmenter.customers c
+    WHERE seq > published_seq AND known AND NOT erased
+      AND NOT EXISTS (SELECT 1 FROM segmenter.forgotten f WHERE f.store = c.store AND f.ref = c.ref)
       AND (published_at IS NULL OR published_at <= now() - make_interval(secs => :interval))
     ORDER BY changed_at LIMIT :limit""")
 
 _BACKLOG = text("""
     SELECT count(*), min(changed_at) FROM (
         SELECT changed_at FROM segmenter.customers
-        WHERE seq > published_seq AND known ORDER BY changed_at LIMIT 10000) AS waiting""")
+        WHERE seq > published_seq AND known AND NOT erased ORDER BY changed_at LIMIT 10000) AS waiting""")
 
 _HELD = """
     WITH sent AS (
@@ -92,6 +93,37 @@ async def told(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> Non
 async def untell(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
     """Whatever is the newest state of these customers has to go out again."""
     await session.execute(_UNTELL, _parameters(sent))
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A customer of whom nothing that was told may stay."""
+
+    key: CustomerKey
+    seq: int
+    traceparent: str
+
+
+async def forgotten(session: Session, *, limit: int) -> list[Forgotten]:
+    """Whose end is still to be told, the longest waiting first."""
+    rows = await session.execute(
+        text("""SELECT store, ref, seq, traceparent FROM segmenter.forgotten
+                ORDER BY forgotten_at LIMIT :limit"""),
+        {"limit": limit},
+    )
+    return [Forgotten(CustomerKey(store, ref), seq, trace) for store, ref, seq, trace in rows]
+
+
+async def ended(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """These ends are out."""
+    if sent:
+        await session.execute(
+            text("""DELETE FROM segmenter.forgotten f
+                    USING unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]))
+                          AS s(store, ref, seq)
+                    WHERE f.store = s.store AND f.ref = s.ref AND f.seq <= s.seq"""),
+            _parameters(sent),
+        )
 
 
 def _parameters(sent: Sequence[tuple[CustomerKey, int]]) -> dict[str, list[str] | list[int]]:

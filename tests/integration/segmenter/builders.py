@@ -178,7 +178,7 @@ class Shop:
     async def send(self, *sent: Sent, now: datetime | None = None) -> dict[str, int]:
         """Apply the events as one batch."""
         batch = [self.mine(one).received() for one in sent]
-        handle = bound(self.book, lambda: now or self.now)[type(batch[0].event)]
+        handle = bound(self.book, lambda: now or self.now, b"secret")[type(batch[0].event)]
         async with self.database.transaction() as session:
             outcomes = await handle(session, batch) or {}
         return {outcome: count for (_, outcome), count in outcomes.items()}

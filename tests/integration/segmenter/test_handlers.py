@@ -378,7 +378,7 @@ class TestAbsurd:
 
 class TestStoreThatTheConfigurationLacks:
     async def test_keeps_its_facts_and_is_folded_when_it_comes_back(self, shop: Shop) -> None:
-        handle = bound({}, lambda: shop.now)[type(order("o-1", 600).event)]
+        handle = bound({}, lambda: shop.now, b"secret")[type(order("o-1", 600).event)]
         for _ in range(2):
             async with shop.database.transaction() as session:
                 await handle(session, [shop.mine(order("o-1", 600, person="Asha")).received()])
