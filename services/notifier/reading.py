@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.notifier.domain import NO_POLICY, Answer, Case, Part, Past, Step, planned
+from services.notifier.domain import NO_POLICY, Answer, Case, Part, Past, Step, planned, vouched
 from services.notifier.settings import Alerts
 from services.notifier.store import answers, customers, deliveries, past, trail
 from services.notifier.store import cases as store
@@ -89,8 +89,9 @@ async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
 def _values(line: Line, store_name: str) -> dict[str, str]:
     """What the templates of replies may name."""
     last = line.answers[-1][0] if line.answers else None
+    named = vouched([answer for answer, _ in line.answers])
     return {
-        "name": (last and last.body.person.name) or "",
+        "name": (named and named.body.person.name) or "",
         "store": store_name,
         "case": str(line.case.number),
         "order": (last and last.body.order_id) or "",

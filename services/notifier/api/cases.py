@@ -50,15 +50,15 @@ def routes(database: Database, casework: Casework) -> APIRouter:
     ) -> CasesOut:
         wanted = Filter(
             statuses=_statuses(status),
-            owner=_or_nobody(owner),
+            owner=_or_nobody("owner", owner),
             priority=priority,
             overdue=overdue,
-            team=_or_nobody(team),
-            tier=tier or None,
+            team=_or_nobody("team", team),
+            tier=_storable("tier", tier or "") or None,
             q=_storable("q", q.strip()) if q and q.strip() else None,
             due_before=_midnight(casework.policy(key.store).zone) if due else None,
             wants_contact=wants_contact,
-            watcher=watcher,
+            watcher=_storable("watcher", watcher or "") or None,
         )
         async with database.snapshot() as session:
             found = await listing.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
@@ -80,9 +80,9 @@ def routes(database: Database, casework: Casework) -> APIRouter:
     return router
 
 
-def _or_nobody(name: str | None) -> str | None:
+def _or_nobody(parameter: str, name: str | None) -> str | None:
     """`none` stands for nobody's."""
-    return "" if name == NOBODY else name or None
+    return "" if name == NOBODY else _storable(parameter, name or "") or None
 
 
 def _storable(name: str, text: str) -> str:
@@ -119,7 +119,7 @@ def _place(cursor: str | None) -> Place | None:
     due, case_id = place
     if due != "infinity":
         try:
-            datetime.fromisoformat(due)
+            due = datetime.fromisoformat(due).isoformat()  # it reads more than PostgreSQL does
         except ValueError:
             raise bad_cursor() from None
     return Place(due, case_id)

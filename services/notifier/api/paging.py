@@ -24,9 +24,13 @@ def place_of(cursor: str | None, parts: int) -> tuple[str, ...] | None:
         place = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, binascii.Error):
         place = None
-    if not isinstance(place, list) or len(place) != parts or not all(isinstance(p, str) for p in place):
+    if not isinstance(place, list) or len(place) != parts or not all(_is_storable(p) for p in place):
         raise bad_cursor()
     return tuple(place)
+
+
+def _is_storable(part: object) -> bool:
+    return isinstance(part, str) and "\0" not in part
 
 
 def bad_cursor() -> Problem:

@@ -6,7 +6,17 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from services.notifier.api.delivery_shapes import DeliveryOut
-from services.notifier.domain import Answer, Case, ClockKind, Outcome, Part, Priority, Status, allowed
+from services.notifier.domain import (
+    Answer,
+    Case,
+    ClockKind,
+    Outcome,
+    Part,
+    Priority,
+    Status,
+    allowed,
+    vouched,
+)
 from services.notifier.store.customers import Customer
 from services.notifier.store.trail import HistoryRow
 
@@ -32,6 +42,7 @@ class AnswerOut(BaseModel):
     answered_at: datetime
     received_at: datetime
     retracted: bool
+    verified: bool = Field(description="False: the customer of this answer was only claimed, by a browser")
     order_id: str | None
     order_value: str | None
     currency: str | None
@@ -39,7 +50,7 @@ class AnswerOut(BaseModel):
 
 
 class CustomerOut(BaseModel):
-    """`id`, `email` and `name` as the last answer told them; tier and tags as they are now."""
+    """`id`, `email` and `name` of the last verified answer, if any; tier and tags as they are now."""
 
     ref: str
     id: str | None
@@ -175,6 +186,7 @@ def answer_out(answer: Answer, part: Part) -> AnswerOut:
         answered_at=body.answered_at,
         received_at=body.received_at,
         retracted=answer.retracted,
+        verified=body.verified,
         order_id=body.order_id,
         order_value=str(body.order_value) if body.order_value is not None else None,
         currency=body.currency,
@@ -186,7 +198,8 @@ def case_out(
     case: Case, answers: list[AnswerOut], people: list[Answer], known: Customer, now: datetime
 ) -> CaseOut:
     """`answers` and `people`: the case's answers in their order, the one that opened it among them."""
-    person = people[-1].body.person if people else None
+    named = vouched(people)
+    person = named.body.person if named else None
     return CaseOut(
         id=case.case_id,
         number=case.number,

@@ -68,6 +68,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "channel": body.channel,
         "answered_at": body.answered_at,
         "retracted": answer.retracted,
+        "verified": body.verified,
         "order": {
             "id": body.order_id,
             "value": str(body.order_value) if body.order_value is not None else None,

@@ -54,7 +54,8 @@ def who(case: Case, answer: Answer | None) -> str:
     person = answer.body.person if answer else None
     named = (person.name or person.id or person.email) if person else None
     shown = cleaned(named or case.customer_ref[:8], LONGEST_LINE - 20)
-    return shown if case.verified else f"{shown} (unverified)"
+    vouched = answer.body.verified if answer else case.verified
+    return shown if vouched else f"{shown} (unverified)"
 
 
 def case_line(case: Case, answer: Answer | None, customer: str) -> str:

@@ -24,6 +24,7 @@ from services.notifier.domain.answers import (
     Submitted,
     fold,
     opens,
+    vouched,
 )
 from services.notifier.domain.calendars import ELAPSED, BusinessHours, Clock, ClockKind
 from services.notifier.domain.cases import Alert, Case, Change, Entry, Fact, Part
@@ -118,6 +119,7 @@ __all__ = [
     "resolve",
     "snooze",
     "strictest",
+    "vouched",
     "wake",
     "with_next_step",
 ]

@@ -46,7 +46,9 @@ def assign(case: Case, owner: str, *, how: str | None = None) -> Change:
     require(case, Action.ASSIGN)
     entry = Entry("assigned", {"owner": owner} | ({"how": how} if how else {}))
     case = replace(case, owner=owner, auto_assigned=False)
-    if case.status not in (Status.SNOOZED, Status.CONTACTED):
+    if case.status is Status.SNOOZED and case.before_snooze is not Status.CONTACTED:
+        case = replace(case, before_snooze=Status.ASSIGNED)
+    elif case.status not in (Status.SNOOZED, Status.CONTACTED):
         case = replace(case, status=Status.ASSIGNED)
     return Change(moved(case), Fact.CHANGED, (entry,))
 

@@ -5,7 +5,7 @@ An answer is the fold of a *set* of revisions, so the order of arrival and repea
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -122,6 +122,16 @@ class Answer:
     def alert_at(self) -> datetime:
         """The earliest moment for its alert."""
         return self.body.received_at if self.settled else self.body.received_at + COMMENT_WAIT
+
+
+def vouched(answers: Sequence[Answer]) -> Answer | None:
+    """The last answer whose customer the store vouches for, else the last one: it says whom to write to.
+
+    Anybody who knows a customer's id can claim it in a browser, with an e-mail address of their own.
+    """
+    return next(
+        (answer for answer in reversed(answers) if answer.body.verified), answers[-1] if answers else None
+    )
 
 
 def opens(

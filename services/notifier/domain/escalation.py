@@ -13,6 +13,8 @@ from services.notifier.domain.cases import Alert, Case, Change, Entry, Fact, mov
 from services.notifier.domain.rules import Priority
 from services.notifier.domain.states import Status
 
+_UNASSIGNED = (Status.OPEN, Status.REOPENED)
+
 
 class When(StrEnum):
     FIRST_CONTACT_OVERDUE = "first_contact_overdue"
@@ -82,8 +84,11 @@ def _taken(case: Case, step: Step, lead: str | None, now: datetime) -> Change:
         after = replace(after, priority=step.raise_to)
         detail["priority"] = step.raise_to
     if step.to_lead and lead is not None and lead != case.owner:
-        status = Status.ASSIGNED if case.status in (Status.OPEN, Status.REOPENED) else case.status
-        after = replace(after, owner=lead, status=status, auto_assigned=case.untouched)
+        after = replace(after, owner=lead, auto_assigned=case.untouched)
+        if case.status in _UNASSIGNED:
+            after = replace(after, status=Status.ASSIGNED)
+        elif case.status is Status.SNOOZED and case.before_snooze in _UNASSIGNED:
+            after = replace(after, before_snooze=Status.ASSIGNED)
         detail["owner"] = lead
     alert = None
     if step.channels is None or step.channels:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.notifier.domain import Action, Case, Policy, Status, allowed
+from services.notifier.domain import Action, Case, Policy, Status, allowed, vouched
 from services.notifier.domain.escalation import When
 from services.notifier.reading import Shown
 from services.notifier.web.clocks import ClockBar, bars, day_and_time
@@ -162,10 +162,11 @@ class Folder:
     @property
     def facts(self) -> list[tuple[str, str, str]]:
         """Name, text, and the address behind it: how to reach the customer, and what it is about."""
-        if not self._shown.answers:
+        named = vouched([answer for answer, _ in self._shown.answers])
+        if named is None:
             return []
         body = self._shown.answers[-1][0].body
-        person, found = body.person, []
+        person, found = named.body.person, []
         if person.email:
             found.append(("E-mail", person.email, f"mailto:{person.email}"))
         if person.id:

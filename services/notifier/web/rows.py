@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from services.notifier.domain import Answer, Case, Part, Status
+from services.notifier.domain import Answer, Case, Part, Status, vouched
 from services.notifier.reading import Line
 from services.notifier.web.clocks import ClockShown, in_list
 from services.notifier.web.names import Names
@@ -108,12 +108,10 @@ def rank_of(tier: str, tiers: Sequence[str]) -> int:
 
 
 def name_of(line: Line) -> str:
-    """What the customer is called in the answer that came last; at worst the reference."""
-    for answer, _ in reversed(line.answers):
-        person = answer.body.person
-        if called := person.name or person.email or person.id:
-            return called
-    return line.case.customer_ref
+    """What the customer is called in the last answer that is vouched for; at worst the reference."""
+    named = vouched([answer for answer, _ in line.answers])
+    person = named.body.person if named else None
+    return (person and (person.name or person.email or person.id)) or line.case.customer_ref
 
 
 def score_of(line: Line) -> ScoreShown:

@@ -226,7 +226,18 @@ class TestTheList:
 
     @pytest.mark.parametrize(
         "query",
-        [{"status": "odd"}, {"cursor": "???"}, {"cursor": "WyJhIiwiYiJd"}, {"limit": 0}, {"priority": "x"}],
+        [
+            {"status": "odd"},
+            {"cursor": "???"},
+            {"cursor": "WyJhIiwiYiJd"},
+            {"limit": 0},
+            {"priority": "x"},
+            {"cursor": "WyJpbmZpbml0eSIsICJcdTAwMDAiXQ"},
+            {"owner": "a\0"},
+            {"tier": "\0"},
+            {"watcher": "\0"},
+            {"q": "\0"},
+        ],
     )
     async def test_of_nonsense_is_422(self, agent: Agent, query: dict[str, Any]) -> None:
         assert (await agent.get("/v1/cases", **query)).status_code == 422
@@ -280,3 +291,16 @@ class TestTheDoor:
             body = described["paths"][path]["post"]["requestBody"]["content"]["application/json"]
             assert body["schema"]["additionalProperties"] is False
             assert "example" in body
+
+
+class TestWhomToWriteTo:
+    async def test_is_never_taken_from_somebody_who_only_claims_to_be_the_customer(
+        self, agent: Agent, desk: Desk, case_id: str
+    ) -> None:
+        claimed = desk.submitted(0, response_id="r-2", verified=False)
+        other = claimed.event.customer.model_copy(update={"email": "evil@example.org"})  # type: ignore[attr-defined]
+        await desk.apply(claimed._replace(event=claimed.event.model_copy(update={"customer": other})))
+
+        shown = (await agent.get(f"/v1/cases/{case_id}")).json()
+        assert shown["customer"]["email"] == "c-1@example.com"
+        assert [answer["verified"] for answer in shown["all_answers"]] == [True, False]

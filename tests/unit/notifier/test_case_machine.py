@@ -117,7 +117,9 @@ class CaseMachine(RuleBasedStateMachine):
             raise AssertionError(f"{action} was done in {self.status}")
         self._took(DO[action](self.case, self.now, self.clock))
         if action is Action.ASSIGN:
-            if self.status not in (Status.SNOOZED, Status.CONTACTED):
+            if self.status is Status.SNOOZED and self.hidden is not Status.CONTACTED:
+                self.hidden = Status.ASSIGNED
+            elif self.status not in (Status.SNOOZED, Status.CONTACTED):
                 self.status = Status.ASSIGNED
         elif action is Action.REOPEN:
             self._begins_again()
@@ -175,9 +177,16 @@ class CaseMachine(RuleBasedStateMachine):
             self._took(change)
         if changes:
             assert self.status not in (Status.RESOLVED, Status.CLOSED, Status.DISMISSED)
-            if self.case.owner == "lee" and self.status in (Status.OPEN, Status.REOPENED):
-                self.status = Status.ASSIGNED
+            if any("owner" in entry.detail for change in changes for entry in change.entries):
+                self._is_the_leads()
         assert domain.escalate(self.case, STEPS, lead="lee", clock=self.clock, now=self.now) == []
+
+    def _is_the_leads(self) -> None:
+        unassigned = (Status.OPEN, Status.REOPENED)
+        if self.status in unassigned:
+            self.status = Status.ASSIGNED
+        elif self.status is Status.SNOOZED and self.hidden in unassigned:
+            self.hidden = Status.ASSIGNED
 
     def _begins_again(self) -> None:
         self.status, self.resolve_from, self.paused = Status.REOPENED, self.now, timedelta()

@@ -104,7 +104,9 @@ class TestSlack:
             assert len(block.get("text", {}).get("text", "")) <= 3000
 
     def test_marks_a_customer_who_was_only_claimed(self) -> None:
-        unverified = replace(message(), case=replace(message().case, verified=False))
+        answer = message().answer
+        assert answer is not None
+        unverified = replace(message(), answer=replace(answer, body=replace(answer.body, verified=False)))
         assert b"(unverified)" in slack.build(unverified, NOW).body
 
     def test_lists_what_a_digest_names_in_sections_that_fit(self) -> None:

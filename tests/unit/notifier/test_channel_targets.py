@@ -45,7 +45,7 @@ async def listener() -> AsyncIterator[tuple[int, list[object]]]:
         seen.append(writer.get_extra_info("peername"))
         writer.close()
 
-    server = await asyncio.start_server(serve, ["127.0.0.1", "::1"], 0)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1], seen
     finally:
