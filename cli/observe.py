@@ -19,6 +19,8 @@ from deploy.local.observing import Observers
 from deploy.local.ports import LOOPBACK
 
 BODY_LIMIT_BYTES = 4 * 1024 * 1024
+# In production minutes, so that one message tells all; here somebody waits in front of it.
+TOLD_WITHIN_SECONDS = 10
 DASHBOARDS = PROJECT / "deploy" / "grafana" / "dashboards"
 
 
@@ -32,7 +34,8 @@ def observe() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
     with _receiving() as alerts_url:
-        observers = Observers(Home.from_environment(), services, alerts_url=alerts_url)
+        home = Home.from_environment()
+        observers = Observers(home, services, alerts_url=alerts_url, group_wait_seconds=TOLD_WITHIN_SECONDS)
         try:
             observers.start()
             typer.echo(_welcome(observers))

@@ -23,8 +23,8 @@ STOP_SECONDS = 10
 class Observers:
     """The two servers; data and configuration in `$CLOSELOOP_HOME/observe`, ports kept there.
 
-    `alerts_url` takes what Alertmanager sends. `rules`, `interval_seconds` and `group_wait_seconds` are for
-    tests, which cannot wait for minutes.
+    `alerts_url` takes what Alertmanager sends. `rules` and `interval_seconds` are for tests, which cannot wait
+    for minutes; `group_wait_seconds` replaces how long Alertmanager gathers news.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class Observers:
         }
 
     def _alertmanager(self) -> dict[str, Any]:
-        """The file of production; only who is told, and for tests how soon, is ours."""
+        """The file of production; only who is told, and how soon, is ours."""
         config: dict[str, Any] = yaml.safe_load(ALERTMANAGER.read_text(encoding="utf-8"))
         for receiver in config["receivers"]:
             for webhook in receiver["webhook_configs"]:

@@ -57,6 +57,11 @@ class TestAPage:
             inner = getattr(group, "commands", None)
             assert inner is None or words[2] in inner, line
 
+    def test_names_workloads_of_the_cluster_that_there_are(self, alert: str) -> None:
+        names = set(re.findall(r"(?m)^  name: ([\w-]+)$", _manifests()))
+        for name in re.findall(r"kubectl .*\bdeploy/([\w-]+)", PAGES[alert]):
+            assert name in names, name
+
     def test_asks_for_metrics_that_there_are(self, alert: str) -> None:
         """What it queries is in the rules or in the catalogue."""
         from deploy.prometheus.catalogue import declared
@@ -67,6 +72,10 @@ class TestAPage:
         for expression in re.findall(r"'query=([^']+)'", PAGES[alert]):
             for name in metrics_of(expression):
                 assert name in known or f"record: {name}" in _rules(), name
+
+
+def _manifests() -> str:
+    return "".join(file.read_text() for file in (ROOT / "deploy" / "k8s").rglob("*.yaml"))
 
 
 def _rules() -> str:
