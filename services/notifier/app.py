@@ -19,7 +19,7 @@ from shared.config import Config, ConfigError
 from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.scores import ScoreChanged
-from shared.events.topics import CUSTOMERS, RESPONSES, SCORES
+from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES, SCORES
 from shared.kafka import Handler
 from shared.ops.loops import Loops
 from shared.ops.runtime import Runtime
@@ -95,7 +95,7 @@ def build(
             ring()
 
     runtime.consume(
-        (RESPONSES, CUSTOMERS, SCORES),
+        (RESPONSES, CUSTOMERS, SCORES, ERASURES),
         handlers.table() | _watching(config, alerts),
         on_commit=committed,
         batch_records=settings.batch_records,

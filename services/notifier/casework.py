@@ -20,6 +20,7 @@ from services.notifier.domain import (
     Unfit,
     assign,
 )
+from services.notifier.forgetting import LEDGER
 from services.notifier.outcomes import Ledger, Written
 from services.notifier.reading import Shown
 from services.notifier.settings import Alerts
@@ -201,7 +202,8 @@ class Casework:
         return assign(case, owner, how=how.value)
 
     async def _held(self, session: Session, store: str, case_id: str) -> Case:
-        """The case, locked after its customer, as everywhere."""
+        """The case, locked after its customer, as everywhere; nobody is erased meanwhile."""
+        await LEDGER.share(session)
         ref = await cases.customer_of(session, store, case_id)
         if ref is None:
             raise NoSuchCase

@@ -9,16 +9,21 @@ from services.notifier import assigning, news
 from services.notifier.counting import count_arrivals
 from services.notifier.deciding import Judge, Known, found_by
 from services.notifier.domain import Answer, groups_beyond_low
+from services.notifier.forgetting import LEDGER, Forgetting, unwritten, without_the_erased
 from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
 from services.notifier.store import answers, cases, customers, past
 from services.notifier.store.answers import AnswerKey
 from services.notifier.store.customers import Customer, Ref
 from shared.db import Session
+from shared.db.erasures import outcomes as ended
+from shared.db.erasures import until
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
+from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import CUSTOMERS
+from shared.feedback.identity import is_erased
 from shared.kafka import Handler, Outcomes
 
 WATCHED_DAYS: Final = 90
@@ -39,6 +44,7 @@ class Handlers:
         self._beyond = {store: groups_beyond_low(policy.rules) for store, policy in self._policies.items()}
         self._judge = Judge(self._policies, config_version)
         self._ledger = Ledger(self._policies)
+        self._forgetting = Forgetting(alerts, self._ledger)
         self._now = now
         self._wrote = False
 
@@ -53,11 +59,14 @@ class Handlers:
     async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """All events of a batch, so that the customers of all of them are locked once and in order."""
         outcomes: Counter[tuple[str, str]] = Counter()
+        batch = await self._after_erasures(session, batch, outcomes)
         loyalty = [r.event for r in batch if isinstance(r.event, CustomerChanged)]
         standings = [_standing(event) for event in loyalty]
         told = [r for r in batch if not isinstance(r.event, CustomerChanged)]
         of_answers = news.relevant(told, self._policies, outcomes)
         before = await answers.known(session, of_answers) if of_answers else {}
+        if any(is_erased(known.customer_ref) for known in before.values()):
+            of_answers = news.relevant(unwritten(told, before), self._policies, Counter())
         touched = news.people(of_answers, before, self._beyond)
         others = news.customers(of_answers) - touched
         touched |= await cases.with_recent_cases(session, others, days=WATCHED_DAYS)
@@ -70,6 +79,21 @@ class Handlers:
             await self._answers_changed(session, fresh, before.keys(), people | learnt)
         await count_arrivals(session, batch, self._policies)
         return outcomes
+
+    async def _after_erasures(
+        self, session: Session, batch: Sequence[Received], outcomes: Counter[tuple[str, str]]
+    ) -> Sequence[Received]:
+        """Erasures first, so that they take their lock before any row is locked; then what is left to do."""
+        erasures = [r for r in batch if isinstance(r.event, CustomerErased)]
+        if erasures:
+            await LEDGER.hold(session)
+            erased = until(r.event for r in erasures)
+            outcomes.update(ended(erasures, await self._forgetting.erase(session, erased, now=self._now())))
+            self._wrote = True
+            batch = [r for r in batch if not isinstance(r.event, CustomerErased)]
+        else:
+            await LEDGER.share(session)
+        return await without_the_erased(session, batch, outcomes)
 
     async def _answers_changed(
         self,
@@ -123,5 +147,8 @@ def _words(written: Iterable[Written], judged: Mapping[AnswerKey, Answer]) -> di
     return words
 
 
-HANDLED: tuple[type[Event], ...] = (ResponseSubmitted, ResponseAmended, ResponseRetracted, CustomerChanged)
+HANDLED: tuple[type[Event], ...] = (
+    *(ResponseSubmitted, ResponseAmended, ResponseRetracted),
+    *(CustomerChanged, CustomerErased),
+)
 """All go through `Handlers.apply` together, so that locks are taken once, in one order."""

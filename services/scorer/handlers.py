@@ -104,6 +104,7 @@ class Handlers:
                 newest[key] = event
         erased = await self._forgetting.ledger.of(session, newest.keys())
         # Who is erased elsewhere already will be here: until then the tiers are needed for what is counted.
+        await tiers.end(db, {k: e.seq for k, e in newest.items() if e.erased and k not in erased})
         newest = {key: event for key, event in newest.items() if _is_news(event, erased.get(key))}
         await store.lock_respondents(db, newest)
         moved = await tiers.keep_newer(db, newest)

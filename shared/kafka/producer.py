@@ -51,7 +51,7 @@ class _Batch:
         self.closes_at = now + deadline_seconds / 2
         self.timer: asyncio.TimerHandle | None = None
         self.wave: _Wave | None = None
-        self.records: list[tuple[bytes, bytes, Headers]] = []
+        self.records: list[tuple[bytes, bytes | None, Headers]] = []
         self.waiters: list[asyncio.Future[None]] = []
         self.bytes = 0
 

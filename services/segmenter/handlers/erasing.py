@@ -135,7 +135,7 @@ def named_at(after: Record, received: Received) -> datetime | None:
 
 def received_at(event: Event) -> datetime:
     """When an event reached the product; a case's happened here."""
-    return event.at if isinstance(event, CaseOpened | CaseClosed) else event.received_at  # type: ignore[attr-defined,no-any-return]
+    return event.at if isinstance(event, CaseOpened | CaseClosed) else event.received_at  # type: ignore[attr-defined]
 
 
 def _customer(event: Event) -> Ref | None:

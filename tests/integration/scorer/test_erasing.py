@@ -134,6 +134,7 @@ class TestWhatComesAfterIt:
             await one.send(tiers("person-1", (NOON - DAY, "Gold"), seq=moment - 9))
             await one.send(canary())
             await one.send_each(*events)
+            assert await traces(one) == [], place
             await one.send_each(*events)
             assert await traces(one) == [], place
             assert await one.counts(NOON, segment="tier:Gold") == (0, 0, 1)

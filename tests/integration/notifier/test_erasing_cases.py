@@ -1,0 +1,126 @@
+"""An erased customer's cases stay as numbers; nobody finds the person, and no old event brings one back."""
+
+from datetime import timedelta
+from decimal import Decimal
+from itertools import permutations
+from typing import Any
+
+from notifier_desk import Desk, received
+
+from services.notifier.casework import Casework
+from services.notifier.domain import note
+from shared.db import Database
+from shared.events import Received
+from shared.events.customers import CustomerChanged
+from shared.events.erasures import CustomerErased
+from shared.events.responses import AboutOrder, Customer, FollowUp
+from shared.feedback.identity import is_erased
+
+REF = "person-1"
+PERSON = Customer(ref=REF, id="id-canary", email="canary@example.com", name="Name Canary")
+
+
+def canary(desk: Desk, score: int = 2, **given: Any) -> Received:
+    said = {
+        "comment": "canary comment",
+        "answers": (FollowUp(question="why", value="canary"),),
+        "order": AboutOrder(id="order-canary", value=Decimal(9), currency="EUR"),
+        "segments": {"any": "canary"},
+    }
+    event = desk.submitted(score, customer=REF, **(said | given)).event
+    return received(event.model_copy(update={"customer": PERSON}))
+
+
+def erase(desk: Desk, *, minutes: float = 5, refs: tuple[str, ...] = (REF,)) -> Received:
+    at = desk.now + timedelta(minutes=minutes)
+    return received(CustomerErased(store=desk.store, customer_ref=refs[0], also=refs[1:], erased_at=at))
+
+
+async def traces(desk: Desk) -> list[str]:
+    found = [str(row) for rows in await desk.everything() for row in rows]
+    return [row for row in found if "canary" in row.lower() or REF in row]
+
+
+class TestAnErasure:
+    async def test_leaves_the_case_and_takes_everything_else(self, database: Database, desk: Desk) -> None:
+        await desk.apply(canary(desk), desk.standing(customer=REF))
+        await desk.apply(desk.amended(comment="canary again"))
+        case = await desk.case()
+        work = Casework(database, {desk.store: desk.alerts})
+        await work.act(
+            desk.store, case["case_id"], "user:a@x", lambda c, *_: note(c, "canary, said the agent")
+        )
+        await desk.rows(
+            "UPDATE notifier.deliveries SET last_reply = 'canary' WHERE store = :store RETURNING 1"
+        )
+        assert await traces(desk)
+        assert await desk.apply(erase(desk)) == {"ok": 1}
+        assert await traces(desk) == []
+        after = await desk.case()
+        assert is_erased(after["customer_ref"])
+        assert (after["status"], after["dismissed_because"], after["words"]) == ("dismissed", "erased", "")
+        assert await desk.history() == ["opened", "answer_amended", "noted", "dismissed"]
+        assert {d["state"] for d in await desk.deliveries()} == {"cancelled"}
+        assert (await desk.facts())[-1] == "case.closed"
+
+    async def test_twice_changes_nothing(self, desk: Desk) -> None:
+        await desk.apply(canary(desk))
+        one = erase(desk)
+        await desk.apply(one)
+        everything = await desk.everything()
+        assert await desk.apply(one) == {"duplicate": 1}
+        assert await desk.everything() == everything
+
+    async def test_is_complete_whatever_comes_first(self, desk: Desk) -> None:
+        events = (
+            canary(desk),
+            desk.amended(comment="canary again", score=1),
+            desk.standing(customer=REF, seq=int(desk.now.timestamp() * 1000)),
+            erase(desk),
+        )
+        for order in permutations(events):
+            one = Desk(desk.database, now=desk.now)
+            renamed = [_of(one, event) for event in order]
+            await one.one_by_one(renamed)
+            assert await traces(one) == []
+            await one.one_by_one(renamed)
+            assert await traces(one) == []
+            assert await one.live() == []
+            another = Desk(desk.database, now=desk.now)
+            await another.apply(*[_of(another, event) for event in order])
+            assert await traces(another) == []
+
+    async def test_takes_what_was_said_under_an_answer_of_somebody_else(self, desk: Desk) -> None:
+        await desk.apply(desk.submitted(2, customer="other"), canary(desk, 1))
+        await desk.apply(erase(desk))
+        assert await traces(desk) == []
+        assert (await desk.case())["customer_ref"] == "other"
+
+    async def test_old_news_of_the_customer_is_forgotten(self, desk: Desk) -> None:
+        moment = int((desk.now + timedelta(minutes=5)).timestamp() * 1000)
+        end = CustomerChanged(store=desk.store, customer_ref=REF, seq=moment + 9, tier="", erased=True)
+        late = desk.standing(customer=REF, seq=moment + 5)
+        for order in permutations((late, received(end), erase(desk))):
+            if order.index(late) > [o.event for o in order].index(end):
+                continue
+            one = Desk(desk.database, now=desk.now)
+            await one.one_by_one([_of(one, event) for event in order])
+            assert await traces(one) == []
+
+
+class TestWhatComesAfterIt:
+    async def test_a_new_low_answer_is_a_new_case_of_somebody_new(self, desk: Desk) -> None:
+        later = desk.now + timedelta(minutes=9)
+        await desk.apply(canary(desk), erase(desk))
+        desk.now = later
+        await desk.apply(canary(desk, response_id="r-2"))
+        [case] = await desk.live()
+        assert case["customer_ref"] == REF
+        await desk.apply(erase(desk))
+        assert await traces(desk) == []
+        assert await desk.live() == []
+
+
+def _of(desk: Desk, one: Received) -> Received:
+    event = one.event.model_copy(update={"store": desk.store})
+    return received(event, one.envelope.id)
