@@ -11,8 +11,7 @@ from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
 from services.notifier.store import deliveries, due
 from shared.db import Database
-from shared.events.envelope import new_traceparent
-from shared.ops import metrics
+from shared.ops import metrics, tracing
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -73,7 +72,9 @@ class Clock:
         async with self._database.transaction() as session:
             now = datetime.now(UTC)
             woken = [
-                Written(wake(case, now, clock=self._ledger.clock_of(case)), "", new_traceparent())
+                Written(
+                    wake(case, now, clock=self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
+                )
                 for case in await due.snoozed_out(session, _AT_ONCE)
             ]
             await self._ledger.write(session, woken, now=now)
@@ -94,7 +95,10 @@ class Clock:
                     clock=self._ledger.clock_of(case),
                     now=now,
                 )
-                taken += [Written(change, case.response_id, new_traceparent()) for change in changes]
+                taken += [
+                    Written(change, case.response_id, tracing.new_trace("escalate case"))
+                    for change in changes
+                ]
             escalated = await self._ledger.write(session, taken, now=now)
             # A step that is due no more, because the configuration changed: look again when one will be.
             idle = [case for case in held if case.case_id not in escalated]

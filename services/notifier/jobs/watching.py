@@ -23,7 +23,7 @@ from services.notifier.store.notices import New
 from services.notifier.store.watching import parts_of
 from shared.config.stores import Store
 from shared.db import Database, Session
-from shared.events.envelope import new_traceparent
+from shared.ops import tracing
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -130,7 +130,7 @@ class Watch(Leased):
     async def _tell(self, session: Session, new: New, channels: Sequence[str] | None) -> int:
         targets = self._targets[new.store]
         wanted = [name for name in targets if channels is None or name in channels]
-        added = await notices.add(session, new, wanted, traceparent=new_traceparent())
+        added = await notices.add(session, new, wanted, traceparent=tracing.new_trace("watch"))
         _log.info("notice.made", kind=new.kind, store=new.store, notice_id=new.notice_id)
         return int(added)
 

@@ -11,7 +11,7 @@ from services.notifier.store import notices
 from services.notifier.store.notices import Kind, New
 from shared.config.stores import Store
 from shared.db import Database
-from shared.events.envelope import new_traceparent
+from shared.ops import tracing
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -79,7 +79,7 @@ class WeeklyReport(Leased):
             lines[0][1],
         )
         async with self._database.transaction() as session:
-            added = await notices.add(session, new, channels, traceparent=new_traceparent())
+            added = await notices.add(session, new, channels, traceparent=tracing.new_trace("weekly report"))
         if added:
             _log.info("report.sent", store=name, notice_id=notice_id, week=period.name)
         return added

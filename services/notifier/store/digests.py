@@ -9,7 +9,7 @@ from sqlalchemy import text
 from services.notifier.store import notices
 from services.notifier.store.deliveries import Target
 from shared.db import Session
-from shared.events.envelope import new_traceparent
+from shared.ops import tracing
 
 DIGEST_MINUTES = 10
 MOST_NAMED = 50
@@ -133,7 +133,7 @@ async def _open_digest(session: Session, target: Target, title: str) -> str | No
     until: datetime = moment.scalar_one()
     notice_id = f"digest:{store}:{channel}:{until:%Y-%m-%dT%H:%M}"
     new = notices.New(notice_id, store, notices.Kind.DIGEST, title, {}, "/inbox")
-    await notices.add(session, new, [channel], not_before=until, traceparent=new_traceparent())
+    await notices.add(session, new, [channel], not_before=until, traceparent=tracing.new_trace("digest"))
     waiting = await session.execute(
         text("""SELECT 1 FROM notifier.deliveries WHERE notice_id = :notice AND channel = :channel
                 AND state = 'pending' AND attempt = 0 FOR UPDATE SKIP LOCKED"""),
