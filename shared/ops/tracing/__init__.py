@@ -27,7 +27,7 @@ def start(settings: PlatformSettings, service: str, version: str) -> None:
     global _otlp  # noqa: PLW0603 - one switch a process, as its log and its metrics are
     if not settings.otel_exporter_otlp_endpoint or settings.otel_sdk_disabled or _otlp is not None:
         return
-    from shared.ops.tracing.otlp import Otlp  # noqa: PLC0415 - costs 20 MB, so only who wants it pays
+    from shared.ops.tracing.otlp import Otlp  # noqa: PLC0415 - only who wants it loads it
 
     _otlp = Otlp(settings, service, version)
 
