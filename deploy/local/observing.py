@@ -23,8 +23,8 @@ STOP_SECONDS = 10
 class Observers:
     """The two servers; data and configuration in `$CLOSELOOP_HOME/observe`, ports kept there.
 
-    `alerts_url` takes what Alertmanager sends. `rules` and `interval_seconds` are for tests, which cannot wait
-    for minutes; `group_wait_seconds` replaces how long Alertmanager gathers news.
+    `alerts_url` takes what Alertmanager sends. `rules` and `interval_seconds` are for tests, which cannot
+    wait for minutes; `group_wait_seconds` replaces how long Alertmanager gathers news.
     """
 
     def __init__(
