@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import Recorded, settings
+from recording import Recorded, settings
 
 from shared.ops import tracing
 from shared.ops.tracing import Kind

@@ -4,8 +4,8 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import Recorded
 from opentelemetry.trace import SpanKind
+from recording import Recorded
 
 from shared.db import DeadLetter, Inbox
 from shared.events import Envelope, Received

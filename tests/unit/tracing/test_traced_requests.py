@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
-from conftest import Recorded
 from fastapi import FastAPI, Request
 from opentelemetry.trace import SpanKind
+from recording import Recorded
 
 from shared.ops.health import Health
 from shared.ops.settings import ListenSettings
