@@ -25,6 +25,7 @@ COMMANDS = {
     "alerts": "cli.alerts:app",
     "dead": "cli.dead:app",
     "rebuild": "cli.rebuild:app",
+    "erase": "cli.erase:erase",
     "verify": "cli.verify:verify",
     "demo": "cli.demo.command:demo",
     "listen": "cli.listen:listen",

@@ -12,6 +12,7 @@ from services.notifier.counting import ScoreSamples
 from services.notifier.handlers import Handlers
 from services.notifier.jobs import CaseFigures, Clock, DeliveryLoop, Watch, WeeklyReport, lanes_of
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
+from services.notifier.store.erasing import drop_orphans
 from services.notifier.web.report import report_routes
 from services.notifier.web.tell import tell_routes
 from shared import config as configuration
@@ -21,6 +22,7 @@ from shared.events import Event
 from shared.events.scores import ScoreChanged
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES, SCORES
 from shared.kafka import Handler
+from shared.ops.aging import Aging
 from shared.ops.loops import Loops
 from shared.ops.runtime import Runtime
 from shared.ops.serving import Only
@@ -48,6 +50,7 @@ def _count_and_watch(runtime: Runtime, config: Config, alerts: Mapping[str, Aler
     teams = {team for section in alerts.values() for team in section.teams}
     runtime.job("figures", CaseFigures(runtime.database, teams))
     runtime.job("watch", Watch(runtime.database, alerts, config.stores))
+    runtime.job("orphans", Aging(runtime.database, drop_orphans, "orphans"))
     runtime.job("weekly", WeeklyReport(runtime.database, alerts, config.stores))
 
 

@@ -47,13 +47,16 @@ class Forgetting:
             shard=shard,
         )
         await erasing.hand_over(db, surrogates, erased)
-        await self._erase_rivals(db, erased)
-        keys = [length_prefixed(answer.store, answer.response_id).encode() for answer in answers]
+        said = [(answer.store, answer.response_id) for answer in answers]
+        await self._erase_rivals(db, erased, said)
+        keys = [length_prefixed(*key).encode() for key in said]
         await self.ledger.blank_letters(session, erased, keys)
         return news
 
-    async def _erase_rivals(self, db: Connection, erased: Mapping[Key, datetime]) -> None:
-        rivals = await erasing.rivals_until(db, erased)
+    async def _erase_rivals(
+        self, db: Connection, erased: Mapping[Key, datetime], answers: Sequence[Key]
+    ) -> None:
+        rivals = await erasing.rivals_until(db, erased, answers)
         nobody = {key: surrogate() for key in sorted({(r.store, r.respondent) for r in rivals})}
         rewritten = []
         for rival in rivals:

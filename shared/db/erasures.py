@@ -71,6 +71,15 @@ class Erasures:
         )
         return {(row[0], row[1]): row[2] for row in rows}
 
+    async def ids_with(self, session: Session, store: str, email: str) -> list[str]:
+        """The ids of customers that the store named with this address, where the schema has customers."""
+        rows = await session.execute(
+            text(f"""SELECT customer_id FROM {self._schema}.customers
+                     WHERE store = :store AND lower(email) = lower(:email) AND customer_id IS NOT NULL"""),
+            {"store": store, "email": email},
+        )
+        return [str(row[0]) for row in rows]
+
     async def blank_letters(self, session: Session, refs: Iterable[Ref], keys: Sequence[bytes] = ()) -> int:
         """Empty the dead letters that hold one of these references, or have one of these keys.
 

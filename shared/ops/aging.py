@@ -1,11 +1,11 @@
-"""What ages out by itself: dead letters, no later than the records that they are copies of."""
+"""What ages out by itself, no later than the log lets go of what it is a copy of."""
 
 import asyncio
 import contextlib
 import random
+from collections.abc import Awaitable, Callable
 
-from shared.db import Database
-from shared.db.dead_letters import DeadLetters
+from shared.db import Database, Session
 from shared.events.topics import ERASURES
 from shared.ops import metrics
 from shared.ops.logs import log
@@ -15,12 +15,23 @@ _log = log("ops")
 _EVERY_SECONDS = 3600.0
 
 
-class LetterAging:
-    """Empties dead letters of 21 days, every hour. Harmless in every replica at once."""
+class Aging:
+    """Takes away what is old, every hour. Harmless in every replica at once.
 
-    def __init__(self, database: Database, schema: str, *, every_seconds: float = _EVERY_SECONDS) -> None:
+    `work` does it in one transaction and says of how many rows; `name` is that of the job in the metrics.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        work: Callable[[Session], Awaitable[int]],
+        name: str,
+        *,
+        every_seconds: float = _EVERY_SECONDS,
+    ) -> None:
         self._database = database
-        self._letters = DeadLetters(schema)
+        self._work = work
+        self._name = name
         self._every = every_seconds
         self._stopping = asyncio.Event()
 
@@ -32,12 +43,12 @@ class LetterAging:
         while not self._stopping.is_set():
             try:
                 async with self._database.transaction() as session:
-                    emptied = await self._letters.age_out(session)
-                if emptied:
-                    _log.info("letters.aged_out", count=emptied)
-                metrics.JOB_LAST_SUCCESS.labels("letters").set_to_current_time()
+                    gone = await self._work(session)
+                if gone:
+                    _log.info("rows.aged_out", job=self._name, count=gone)
+                metrics.JOB_LAST_SUCCESS.labels(self._name).set_to_current_time()
             except Exception as error:  # the next round does it
-                _log.warning("letters.not_aged_out", exc_info=error)
+                _log.warning("rows.not_aged_out", job=self._name, exc_info=error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._every * random.uniform(0.9, 1.1)):
                     await self._stopping.wait()

@@ -9,6 +9,7 @@ from shared.access import Keyring
 from shared.access.roster import Roster
 from shared.config import Config
 from shared.db import Database, Inbox, Lease, Outbox, migrations
+from shared.db.dead_letters import DeadLetters
 from shared.events import Event
 from shared.events.topics import ERASURES, TOPICS, Topic
 from shared.kafka import (
@@ -23,7 +24,7 @@ from shared.kafka import (
 )
 from shared.kafka.traced import TracedApplier, TracedProducer
 from shared.ops import metrics, tracing
-from shared.ops.aging import LetterAging, oldest_erasure_seconds
+from shared.ops.aging import Aging, oldest_erasure_seconds
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
 from shared.ops.loops import Loops
@@ -111,7 +112,7 @@ class Runtime:
             batch_records=batch_records,
         )
         self._consumers.append(consumer)
-        self._jobs["letters"] = LetterAging(self.database, self.service)
+        self._jobs["letters"] = Aging(self.database, DeadLetters(self.service).age_out, "letters")
         if ERASURES in topics:
             metrics.ERASURE_AGE.set_function(oldest_erasure_seconds)
         self.health.add("consumer", consumer.check, consumer.since_last_turn)

@@ -59,6 +59,7 @@ class TestAnErasure:
 
     async def test_takes_the_bodies_that_lost_too(self, shop: Shop) -> None:
         await shop.send(answer("r-1", 9, who="bob", ce_id="a"), canary(ce_id="b"))
+        await shop.send(canary("r-2"), answer("r-2", 1, comment="canary", ce_id="z", fingerprint="rival"))
         await shop.send(erase("person-1"))
         assert await traces(shop) == []
         assert (await shop.send(canary(ce_id="b"))) == {"duplicate": 1}
