@@ -6,8 +6,9 @@ import orjson
 import pytest
 
 from shared.events import NotAnEvent, decode, encode
+from shared.events.customers import CustomerChanged
 from shared.events.responses import ResponseSubmitted
-from shared.events.topics import RESPONSES
+from shared.events.topics import CUSTOMERS, RESPONSES
 
 SECRET = "jane@example.com"
 
@@ -61,3 +62,17 @@ class TestAnInvalidBody:
         event, _ = decode([*headers, ("x", b"\xff"), ("y", None)], orjson.dumps(body), topic=RESPONSES.name)
 
         assert event is not None
+
+
+class TestARecordWithoutAValue:
+    def test_is_the_end_of_a_key_where_the_topic_is_compacted(self) -> None:
+        event = CustomerChanged(store="s", customer_ref="r", seq=1, tier="", erased=True)
+        _, _, headers = encode(event, source="test")
+        found, envelope = decode(headers, None, topic=CUSTOMERS.name)
+        assert found is None
+        assert envelope.type == event.type
+
+    def test_is_no_event_anywhere_else(self) -> None:
+        headers, _ = headers_and_body()
+        with pytest.raises(NotAnEvent, match="no_value"):
+            decode(headers, None, topic=RESPONSES.name)

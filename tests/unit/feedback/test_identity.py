@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.feedback import customer_ref, length_prefixed
+from shared.feedback.identity import customer_refs, is_erased, order_ref, surrogate
 
 SECRET = b"s" * 32
 
@@ -57,3 +58,20 @@ class TestCustomerRef:
     def test_needs_a_secret(self) -> None:
         with pytest.raises(ValueError, match="secret"):
             customer_ref(b"", "demo", customer_id="c-1")
+
+
+class TestThoseWhoWereErased:
+    def test_have_a_surrogate_that_is_known_as_one_and_never_the_same(self) -> None:
+        assert is_erased(surrogate())
+        assert surrogate() != surrogate()
+        assert not is_erased(customer_ref(SECRET, "demo", customer_id="erased:"))
+        assert not is_erased(None)
+
+    def test_may_have_two_names_and_each_has_its_reference(self) -> None:
+        both = customer_refs(SECRET, "demo", customer_id="c-1", email="A@b.example")
+        by_id = customer_ref(SECRET, "demo", customer_id="c-1")
+        assert both == (by_id, customer_ref(SECRET, "demo", email="a@b.example"))
+        assert customer_refs(SECRET, "demo", customer_id=" ", email=None) == ()
+
+    def test_an_order_is_no_customer(self) -> None:
+        assert order_ref(SECRET, "demo", "c-1") != customer_ref(SECRET, "demo", customer_id="c-1")
