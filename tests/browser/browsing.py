@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 import uvicorn
 from axe_playwright_python.async_playwright import Axe
 from fastapi import FastAPI
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 CHROMIUM = Path("/usr/bin/chromium")
+
+expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 
 
 @dataclass(frozen=True)
