@@ -116,7 +116,7 @@ class TestTwoPeople:
                 "entry => window.shift += entry.value)).observe({type: 'layout-shift'})"
             )
 
-            branch.desk.now += timedelta(seconds=5)
+            branch.desk.now += timedelta(minutes=5)  # after the list was loaded, however long that took
             await branch.open("Tom")
             await expect(watched.page.locator("[data-fresh]")).to_contain_text("1 new case since you opened")
 
