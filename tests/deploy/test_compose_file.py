@@ -10,7 +10,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from conftest import Service
+from built_services import Service
 from manifests import PROJECT, SECRET_VALUE, SERVICES, read
 from test_manifests_code import variables
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Service
+from built_services import Service
 from manifests import (
     OVERLAYS,
     SERVICES,

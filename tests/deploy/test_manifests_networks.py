@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from conftest import OPERATIONS, Service
+from built_services import OPERATIONS, Service
 from manifests import (
     OVERLAYS,
     SERVICES,
