@@ -3,10 +3,10 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from services.notifier.jobs.leased import Leased
 from services.notifier.store import figures
 from shared.db import Database
 from shared.ops import metrics
+from shared.ops.leased import Leased
 
 _NO_TEAM = "none"
 _OTHER_TEAM = "other"
@@ -28,7 +28,7 @@ class CaseFigures(Leased):
         every_seconds: float = 15,
         lag_seconds: float = figures.LAG_SECONDS,
     ) -> None:
-        super().__init__(database, "figures", every_seconds=every_seconds, busy_share=0.02)
+        super().__init__(database, "notifier", "figures", every_seconds=every_seconds, busy_share=0.02)
         self._teams = frozenset(teams)
         self._lag = lag_seconds
         self._shown: Counter[str] = Counter()

@@ -14,7 +14,6 @@ from services.notifier.domain.watching import (
     usual,
     usual_hours,
 )
-from services.notifier.jobs.leased import Leased
 from services.notifier.jobs.telling import answers_back, fall, silence
 from services.notifier.settings import Alerts
 from services.notifier.store import intake, notices, watching
@@ -24,6 +23,7 @@ from services.notifier.store.watching import parts_of
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.ops import tracing
+from shared.ops.leased import Leased
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -46,7 +46,7 @@ class Watch(Leased):
         *,
         every_seconds: float = 60,
     ) -> None:
-        super().__init__(database, "watch", every_seconds=every_seconds)
+        super().__init__(database, "notifier", "watch", every_seconds=every_seconds)
         self._stores = stores
         self._targets = {name: tuple(section.targets) for name, section in alerts.items()}
         self._scores = {

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from services.notifier.domain.report import week_before
-from services.notifier.jobs.leased import Leased
 from services.notifier.report import Asked, build, ten_lines
 from services.notifier.settings import Alerts
 from services.notifier.store import notices
@@ -12,6 +11,7 @@ from services.notifier.store.notices import Kind, New
 from shared.config.stores import Store
 from shared.db import Database
 from shared.ops import tracing
+from shared.ops.leased import Leased
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -32,7 +32,7 @@ class WeeklyReport(Leased):
         *,
         every_seconds: float = 60,
     ) -> None:
-        super().__init__(database, "weekly", every_seconds=every_seconds)
+        super().__init__(database, "notifier", "weekly", every_seconds=every_seconds)
         self._channels = {
             name: [channel for channel in section.weekly_report.channels if channel in section.targets]
             for name, section in alerts.items()
