@@ -27,6 +27,8 @@ COMMANDS = {
     "rebuild": "cli.rebuild:app",
     "erase": "cli.erase:erase",
     "verify": "cli.verify:verify",
+    "republish": "cli.republish:app",
+    "deliveries": "cli.deliveries:app",
     "demo": "cli.demo.command:demo",
     "listen": "cli.listen:listen",
     "observe": "cli.observe:observe",

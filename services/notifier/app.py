@@ -10,7 +10,15 @@ from services.notifier.api import report, routes
 from services.notifier.channels import Outlets, Shop, mail_mistakes, template_mistakes
 from services.notifier.counting import ScoreSamples
 from services.notifier.handlers import Handlers
-from services.notifier.jobs import CaseFigures, Clock, DeliveryLoop, Watch, WeeklyReport, lanes_of
+from services.notifier.jobs import (
+    CaseFigures,
+    Clock,
+    DeliveryLoop,
+    RestoreCheck,
+    Watch,
+    WeeklyReport,
+    lanes_of,
+)
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
 from services.notifier.store.erasing import drop_orphans
 from services.notifier.web.report import report_routes
@@ -81,7 +89,13 @@ def build(
     }
     outlets = Outlets(channels, settings, config.path.parent)
     lanes = lanes_of(channels, outlets, shops, retry_scale=settings.retry_scale)
-    deliveries = DeliveryLoop(runtime.database, lanes, shops, settings)
+    deliveries = DeliveryLoop(
+        runtime.database,
+        lanes,
+        shops,
+        settings,
+        restored=RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier"),
+    )
     ring_relay = runtime.relay("relay")
     runtime.job("deliveries", deliveries)
     runtime.job("clock", Clock(runtime.database, alerts))

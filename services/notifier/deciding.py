@@ -23,13 +23,14 @@ from services.notifier.domain import (
     new_case,
     strictest,
 )
+from services.notifier.domain.ids import id_of
 from services.notifier.news import News
 from services.notifier.outcomes import Written
 from services.notifier.store import answers
 from services.notifier.store.answers import AnswerKey
 from services.notifier.store.cases import Link
 from services.notifier.store.customers import Customer, Ref
-from shared.events import Event, Received, new_id
+from shared.events import Event, Received
 from shared.events.responses import ResponseAmended, ResponseSubmitted
 from shared.feedback.metrics import scale_for
 
@@ -113,7 +114,7 @@ class Judge:
         return new_case(
             answer,
             rule,
-            case_id=new_id(),
+            case_id=id_of(answer.body.received_at, store, answer.response_id),
             store=store,
             tier=customer.tier,
             config_version=self._config_version,

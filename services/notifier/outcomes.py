@@ -9,10 +9,10 @@ from datetime import datetime
 import structlog
 
 from services.notifier.domain import NO_POLICY, Case, Change, Clock, Fact, Policy, with_next_step
+from services.notifier.domain.ids import id_of
 from services.notifier.facts import fact_of
 from services.notifier.store import cases, deliveries, trail
 from shared.db import Outbox, Session
-from shared.events import new_id
 from shared.ops import metrics
 from shared.ops.logs import log
 
@@ -118,7 +118,7 @@ class Ledger:
             wanted = tuple(name for name in wanted if name in alert.channels)
         return [
             deliveries.New(
-                delivery_id=new_id(),
+                delivery_id=id_of(alert.received_at, case.case_id, alert.reason, channel),
                 store=case.store,
                 case_id=case.case_id,
                 reason=alert.reason,

@@ -2,13 +2,14 @@
 
 Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `applying` (one batch,
 one transaction, bisected when it fails), `breaker` (when to stop instead), `progress` (lag),
-`producer`, `publishing`; `brokers` (addresses and sign-in) is what all of them start from.
+`producer`, `publishing`, `hints`; `brokers` (addresses and sign-in) is what all of them start from.
 """
 
 from shared.kafka.applying import Applier, Handler, Outcomes, each
 from shared.kafka.breaker import Breaker
 from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
+from shared.kafka.hints import told
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
 
@@ -26,4 +27,5 @@ __all__ = [
     "StatePublisher",
     "StateSource",
     "each",
+    "told",
 ]

@@ -90,6 +90,11 @@ class Runtime:
             }
         )
 
+    @property
+    def brokers(self) -> Brokers:
+        """Where Kafka is, for what a service asks it itself."""
+        return self._bootstrap
+
     def consume(
         self,
         topics: tuple[Topic, ...],

@@ -95,7 +95,7 @@ class Desk:
             return [dict(row._mapping) for row in found]
 
     async def cases(self) -> list[dict[str, Any]]:
-        return await self.rows("SELECT * FROM notifier.cases WHERE store = :store ORDER BY case_id")
+        return await self.rows("SELECT * FROM notifier.cases WHERE store = :store ORDER BY number")
 
     async def case(self) -> dict[str, Any]:
         [case] = await self.cases()
