@@ -102,6 +102,14 @@ class Stage:
     def engine_pids(self) -> dict[str, int]:
         return {"kafka": self._stack.kafka.pid or 0, "postgres": self._stack.postgres.pid or 0}
 
+    def topic_bytes(self) -> dict[str, int]:
+        """What the log segments of each topic hold."""
+        found: dict[str, int] = {}
+        for segment in self._folder.glob("kafka/log/*-*/*.log"):
+            topic = segment.parent.name.rpartition("-")[0]
+            found[topic] = found.get(topic, 0) + segment.stat().st_size
+        return found
+
     def empty_database(self, name: str) -> str:
         """The address of a new database."""
         asyncio.run(self._execute(f"CREATE DATABASE {name}"))

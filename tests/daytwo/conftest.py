@@ -1,0 +1,37 @@
+"""A copy of the product for each journey that takes it apart."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from e2e.conftest import CONFIG, SIGNING_SECRET
+from e2e.product import Product
+from e2e.receiver import Receiver
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture
+async def product(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Product]:
+    """Running and ready."""
+    product = Product(
+        tmp_path / "home",
+        config=CONFIG,
+        CLOSELOOP_ALERTS_URL=receiver.url("/alerts"),
+        CLOSELOOP_ALERTS_SECRET=SIGNING_SECRET,
+        CLOSELOOP_SLACK_URL="",
+        SCORER_PUBLISH_INTERVAL_SECONDS="0.2",
+        SEGMENTER_PUBLISH_INTERVAL_SECONDS="0.2",
+        NOTIFIER_RETRY_SCALE="0.2",
+    )
+    async with AsyncExitStack() as stack:
+        stack.callback(product.kill)
+        await product.start()
+        yield product
+        if product.is_up():
+            await product.stop()

@@ -1,0 +1,92 @@
+"""Two releases of the product on the same engines: this tree, and the one before its newest migration."""
+
+import asyncio
+import io
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import httpx
+from e2e.product import ROOT, free_row
+
+from deploy.local.process import ChildProcess
+
+SERVICES = ("collector", "scorer", "segmenter", "notifier")
+
+
+def unpack_previous(into: Path) -> Path | None:
+    """The tree of the commit before the one that brought the newest migration; None without that history."""
+    newest = _git("log", "-1", "--diff-filter=A", "--format=%H", "--", "services/*/migrations/0*.py")
+    packed = newest and _git("archive", f"{newest.decode().strip()}~1")
+    if not packed:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(into, filter="data")
+    return into
+
+
+def _git(*arguments: str) -> bytes:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else b""
+
+
+class Release:
+    """The commands and the four services of one tree."""
+
+    def __init__(self, name: str, tree: Path, home: Path, environment: dict[str, str]) -> None:
+        self.name = name
+        self.tree = tree
+        first = free_row()
+        ports = {service: first + place for place, service in enumerate(SERVICES)}
+        self.urls = {service: f"http://127.0.0.1:{port}" for service, port in ports.items()}
+        own = {f"{service.upper()}_PORT": str(port) for service, port in ports.items()}
+        self._environment = environment | own
+        self.logs = {service: home / f"{name}-{service}.log" for service in SERVICES}
+        self.processes = {
+            service: ChildProcess(service, log=log, pid_file=log.with_suffix(".pid"))
+            for service, log in self.logs.items()
+        }
+
+    def needs_more_than(self, other: "Release") -> list[str]:
+        """The services with a migration that the other release does not have."""
+        return [service for service in SERVICES if self._migrations(service) - other._migrations(service)]
+
+    def _migrations(self, service: str) -> set[str]:
+        return {file.name for file in (self.tree / "services" / service / "migrations").glob("0*.py")}
+
+    async def command(self, *arguments: str) -> tuple[int, str]:
+        """`closeloop ARGUMENTS` of this release: exit code and output."""
+        running = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "cli.main",
+            *arguments,
+            cwd=self.tree,
+            env=self._environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await asyncio.wait_for(running.communicate(), 120)
+        return running.returncode or 0, output.decode()
+
+    def start(self, *services: str) -> None:
+        for service in services or SERVICES:
+            command = [sys.executable, "-m", f"services.{service}", "serve"]
+            self.processes[service].spawn(command, env=self._environment, cwd=self.tree)
+
+    def stop(self, service: str) -> None:
+        """SIGTERM, as a rolling restart does."""
+        self.processes[service].stop(12)
+
+    def kill(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+
+    async def ready(self, *services: str) -> bool:
+        async with httpx.AsyncClient(timeout=3, trust_env=False, verify=False) as client:
+            try:
+                said = [await client.get(f"{self.urls[s]}/readyz") for s in services or SERVICES]
+            except httpx.TransportError:
+                return False
+        return all(answer.status_code == 200 for answer in said)
