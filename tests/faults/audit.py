@@ -16,11 +16,14 @@ from .books import WINDOWS, Books
 
 RESPONSES, ORDERS = "feedback.responses.v1", "commerce.orders.v1"
 CUSTOMERS, CASES = "loyalty.customers.v1", "feedback.cases.v1"
+SCORES, ERASURES = "feedback.scores.v1", "feedback.erasures.v1"
 READERS = {
     RESPONSES: ("scorer", "segmenter", "notifier"),
     ORDERS: ("segmenter",),
     CUSTOMERS: ("scorer", "notifier"),
     CASES: ("segmenter",),
+    SCORES: ("notifier",),
+    ERASURES: ("scorer", "segmenter", "notifier"),
 }
 GROUPS = ("scorer", "segmenter", "notifier")
 

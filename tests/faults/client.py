@@ -21,6 +21,8 @@ class Client:
     def __init__(self, collectors: list[str], key: str, ledger: Ledger, traffic: Traffic) -> None:
         self.outcomes: Counter[str] = Counter()
         self.refused: list[str] = []
+        self.put_off = 0
+        """How often it was told to try again."""
         self._collectors = collectors
         self._ledger = ledger
         self.traffic = traffic
@@ -92,6 +94,7 @@ class Client:
                 if said.status_code != 503:  # not even while it stops: only 503 says what to do next
                     self.refused.append(f"{step.kind} {step.about}: {said.status_code} {said.text[:300]}")
                     return "no", attempt
+                self.put_off += 1
                 _check_503(step, said.json())
                 pause = max(pause, float(said.headers["retry-after"]))
             if attempt == step.patience:

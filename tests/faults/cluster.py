@@ -1,6 +1,7 @@
 """Two engines, two collectors, and two replicas of each consumer, started again when they die."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from random import randint
+from typing import Any
 
 import httpx
 from e2e.eventually import eventually
@@ -73,11 +75,20 @@ class Replica:
 
 
 class Cluster:
-    """`say` is told what is worth a line."""
+    """`say` is told what is worth a line. `stack`: the engines, by default one of each."""
 
-    def __init__(self, home: Path, *, alerts_url: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        *,
+        alerts_url: str,
+        say: Callable[[str], None],
+        stack: Any = None,
+        copies: int = 1,
+    ) -> None:
         self.home = home
-        self.stack = LocalStack(home / "stack")
+        self.stack = stack or LocalStack(home / "stack")
+        self._copies = copies
         self.unasked = 0
         """How often a process ended though nobody told it to."""
         self._say = say
@@ -126,8 +137,18 @@ class Cluster:
 
     async def prepare(self) -> str:
         """Topics, schemas, and a key that may do everything."""
-        await asyncio.gather(self.command("topics", "--create", "--partitions", "6"), self.command("migrate"))
+        topics = ("topics", "--create", "--partitions", "6", "--replication", str(self._copies))
+        await asyncio.gather(self.command(*topics), self.command("migrate"))
         return (await self.command("keys", "create", "--store", "demo", "--scope", "admin")).strip()
+
+    async def let_alerts_go(self) -> None:
+        """To the notifier the lie of `Auditor.lie_to_kafka` is a restored database: it holds all alerts."""
+
+        async def held() -> bool:
+            return json.loads(await self.command("deliveries", "status", "--json"))["held"] == ["restored"]
+
+        await eventually(held, within_seconds=60)
+        await self.command("deliveries", "release")
 
     async def command(self, *arguments: str) -> str:
         """`closeloop ARGUMENTS`; its output. Fails if it fails."""

@@ -65,6 +65,7 @@ class Round:
     settled_seconds: float
     fenced: int
     unasked: int
+    put_off: int
 
     @property
     def line(self) -> str:
@@ -74,7 +75,7 @@ class Round:
             f"restarts {done['restart']}, accepted {found.accepted}, counted {found.counted}, "
             f"lost {len(found.lost)}, doubled {len(found.doubled)}, wrong {len(found.wrong)}, "
             f"alerts {found.alerts} and {found.repeated_alerts} repeats, "
-            f"batches fenced off {self.fenced}, ended unasked {self.unasked}, "
+            f"batches fenced off {self.fenced}, told to retry {self.put_off}, ended unasked {self.unasked}, "
             f"settled in {self.settled_seconds:.0f} s"
         )
 
@@ -114,8 +115,8 @@ class Journey:
             await client.drained(60)
         await self.auditor.lie_to_kafka(CONSUMERS)
 
-    async def round(self, seed: str, seconds: float) -> Round:
-        nemesis = Nemesis(self.cluster, seed, say)
+    async def round(self, seed: str, seconds: float, evil: type[Nemesis] = Nemesis) -> Round:
+        nemesis = evil(self.cluster, seed, say)
         async with self._client(seed) as client:
             posting = asyncio.create_task(client.run(RATE))
             throwing = asyncio.create_task(garbage.throw(self.cluster.stack.kafka.bootstrap, seed, seconds))
@@ -134,7 +135,8 @@ class Journey:
             findings.wrong += [f"refused: {text}" for text in client.refused]
         findings.wrong += [f"{name} did not end in time" for name in nemesis.ungraceful]
         fenced = self.cluster.logged("consumer.partition_moved")
-        return Round(seed, nemesis, findings, histories, settled - healed, fenced, self.cluster.unasked)
+        unasked, took = self.cluster.unasked, settled - healed
+        return Round(seed, nemesis, findings, histories, took, fenced, unasked, client.put_off)
 
     def _client(self, seed: str) -> Client:
         urls = [replica.url for replica in self.cluster.collectors]
@@ -178,11 +180,11 @@ def _histories(findings: Findings, books: Books, log: list[Any]) -> list[str]:
 
 
 @asynccontextmanager
-async def running(home: Path, seed: str) -> AsyncIterator[Journey]:
-    """A cluster that is ready, with some answers in it."""
+async def running(home: Path, seed: str, stack: Any = None, copies: int = 1) -> AsyncIterator[Journey]:
+    """A cluster that is ready, with some answers in it. `stack`: its engines, by default one of each."""
     moody = Moody(seed)
     async with Receiver(answer=moody) as receiver:
-        cluster = Cluster(home, alerts_url=receiver.url("/alerts"), say=say)
+        cluster = Cluster(home, alerts_url=receiver.url("/alerts"), say=say, stack=stack, copies=copies)
         ledger = Ledger(home / "ledger.jsonl")
         keeping: asyncio.Task[None] | None = None
         with cluster.engines():
@@ -194,6 +196,7 @@ async def running(home: Path, seed: str) -> AsyncIterator[Journey]:
                 await cluster.start(cluster.collectors)
                 await journey.first_answers(seed)
                 await cluster.start(cluster.consumers)
+                await cluster.let_alerts_go()
                 say(f"Ready: {len(cluster.replicas)} processes")
                 yield journey
             finally:

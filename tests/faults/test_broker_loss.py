@@ -1,0 +1,30 @@
+"""Three brokers: any one may die, and no acknowledged answer with it; without two nobody is told 202."""
+
+from pathlib import Path
+
+import pytest
+
+from .brokers import COPIES, BrokerNemesis, ReplicatedStack
+from .conftest import SUMMARIES
+from .test_fault_journey import RATE, running, say
+
+SECONDS = 60.0
+
+
+@pytest.mark.faults
+class TestBrokersAreLost:
+    async def test_and_nothing_is_lost_and_nothing_is_doubled(
+        self, tmp_path: Path, seed: int, pytestconfig: pytest.Config
+    ) -> None:
+        if not pytestconfig.getoption("--long"):
+            pytest.skip("three brokers take minutes: part of `make faults`")
+        summaries = pytestconfig.stash.setdefault(SUMMARIES, [])
+        stack = ReplicatedStack(tmp_path / "engines")
+        async with running(tmp_path, str(seed), stack, COPIES) as journey:
+            say(f"Three brokers, seed {seed}, {RATE:.0f} requests a second")
+            done = await journey.round(str(seed), SECONDS, BrokerNemesis)
+            summaries.append(f"three brokers, {done.line}")
+            say(done.line)
+            if not done.findings.clean:
+                pytest.fail(done.report, pytrace=False)
+            assert done.put_off, "two of three brokers were gone, and nobody was told to come again"
