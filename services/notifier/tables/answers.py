@@ -16,6 +16,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.notifier.tables.schema import MOMENT, metadata
 
+_REFS = "jsonb_path_query_array(revisions, '$.*.body.customer.ref')"
+
 # A customer's row is locked before any of the customer's cases changes by an answer.
 customers = Table(
     "customers",
@@ -52,4 +54,13 @@ answers = Table(
     PrimaryKeyConstraint("store", "response_id"),
     Index("answers_by_customer", "store", "customer_ref", "answered_at", "response_id"),
     Index("answers_by_arrival", "store", "received_at", "response_id"),
+    # Several customers under one id: an erasure finds them all.
+    Index(
+        "answers_of_several",
+        text(f"({_REFS})"),
+        postgresql_using="gin",
+        postgresql_where=text(f"jsonb_array_length({_REFS}) > 1"),
+    ),
+    # Changes whose original never came age out.
+    Index("answers_of_nobody", "first_seen_at", postgresql_where=text("customer_ref IS NULL")),
 )

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from services.notifier.tables import SCHEMA, metadata
 from shared.db.database import async_url
 
-EVERYBODYS = {"progress", "dead_letters", "leases", "outbox", "migrations"}
+EVERYBODYS = {"erasures", "progress", "dead_letters", "leases", "outbox", "migrations"}
 
 
 def difference(connection: Connection) -> list[object]:
