@@ -11,7 +11,7 @@ from services.segmenter.tables import metadata
 from shared.db.database import async_url
 
 OURS = set(metadata.tables)
-_PLUMBING = {"progress", "dead_letters", "leases", "outbox", "migrations"}
+_PLUMBING = {"erasures", "progress", "dead_letters", "leases", "outbox", "migrations"}
 
 
 def differences(connection: Connection) -> list[Any]:

@@ -140,6 +140,8 @@ async def changes(bootstrap: str, store: str, ref: str, tier: str) -> list[dict[
     try:
         async with asyncio.timeout(30):
             async for record in consumer:
+                if record.value is None:
+                    continue  # the end of a key: others erased somebody here
                 body = json.loads(record.value)
                 if (body["store"], body["customer_ref"]) == (store, ref):
                     found.append(body)
