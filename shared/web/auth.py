@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 
-from shared.access import Key, Keyring, KeysUnavailable, Scope
+from shared.access import AccessUnavailable, Key, Keyring, Scope
 from shared.web.problems import Problem
 
 
@@ -20,7 +20,7 @@ async def authenticate(keyring: Keyring, authorization: str) -> Key:
     """Raises Problem: 401 for no, an unknown or a revoked key; 503 while nobody can know."""
     try:
         key = await keyring.find(bearer(authorization))
-    except KeysUnavailable:
+    except AccessUnavailable:
         raise Problem(
             503,
             "keys-unavailable",

@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from fastapi import Depends, Request
 
-from shared.access import Person, Role
+from shared.access import AccessUnavailable, Person, Role
 from shared.access.roles import reaches
-from shared.access.roster import PeopleUnavailable, Roster
+from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.db import Database
 from shared.web.cookies import STORE, Cookies
@@ -44,7 +44,7 @@ class People:
             return None
         try:
             return await self.roster.find(token)
-        except PeopleUnavailable:
+        except AccessUnavailable:
             raise unavailable("It cannot be checked right now who you are. Try again.") from None
 
     def csrf(self, request: Request) -> str:

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.access import Keyring, KeysUnavailable, keys
+from shared.access import AccessUnavailable, Keyring, keys
 from shared.db import Database
 
 PEPPER = b"p" * 32
@@ -56,7 +56,7 @@ class TestAKeyring:
         token = f"sec_{'a' * 12}_{'b' * 43}"
         assert keys.parse(token)
         results = await asyncio.gather(*(ring.find(token) for _ in range(50)), return_exceptions=True)
-        assert {type(result) for result in results} == {KeysUnavailable}
-        with pytest.raises(KeysUnavailable):
+        assert {type(result) for result in results} == {AccessUnavailable}
+        with pytest.raises(AccessUnavailable):
             await ring.find(token)
         assert reads < 5

@@ -8,8 +8,8 @@ import pytest
 from reception import Reception
 from sqlalchemy import text
 
-from shared.access import Member, sessions
-from shared.access.roster import PeopleUnavailable, Roster
+from shared.access import AccessUnavailable, Member, sessions
+from shared.access.roster import Roster
 from shared.db import Database, Session
 from shared.ops.health import NotReady
 
@@ -55,11 +55,30 @@ async def test_who_is_known_stays_known_and_nobody_is_signed_out_by_an_outage(
     person = await roster.find(known)
     assert person is not None
     assert (person.email, person.initials, person.stores) == (email, "IM", {reception.here: "agent"})
-    with pytest.raises(PeopleUnavailable):
+    with pytest.raises(AccessUnavailable):
         await roster.find(later)
     leaving.away = False
     assert await roster.find(later) is not None
     assert await roster.find("never begun") is None
+
+
+async def test_signs_out_also_when_it_cannot_write_down_uses(
+    reception: Reception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = await begun(reception, await reception.hire())
+    roster = Roster(reception.database)
+    await roster.refresh()
+    assert roster.known(secret)
+
+    async def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(sessions, "note_use", full)
+    async with reception.database.transaction() as session:
+        await sessions.end(session, sessions.digest(secret))
+    await roster.refresh()
+    assert roster.known(secret) is None
+    assert roster._used  # for when it can
 
 
 async def test_members_are_those_of_one_store_by_name(reception: Reception) -> None:
