@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from open_case import CASE, NOW
 
 from services.notifier import domain
 from services.notifier.domain import (
@@ -16,28 +17,8 @@ from services.notifier.domain import (
     Change,
     Illegal,
     Outcome,
-    Priority,
     Status,
     Unexplained,
-)
-
-NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-CASE = Case(
-    case_id="1",
-    store="s",
-    customer_ref="c",
-    response_id="r",
-    status=Status.OPEN,
-    priority=Priority.NORMAL,
-    rule="default",
-    config_version="v",
-    verified=True,
-    opened_at=NOW,
-    first_contact_due_at=NOW + timedelta(hours=24),
-    resolve_due_at=NOW + timedelta(hours=72),
-    resolve_hours=72,
-    standing=frozenset({"r"}),
 )
 
 ACT: dict[Action, Callable[[Case, datetime], Change]] = {

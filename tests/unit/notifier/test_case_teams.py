@@ -1,27 +1,19 @@
 """Whose turn it is in a team, and what happens to a case that waits too long."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+import open_case
 import pytest
+from open_case import NOW
 
 from services.notifier import domain
 from services.notifier.domain import ELAPSED, Assign, Case, Priority, Status, Step, Team, escalate, next_owner
 from services.notifier.domain.escalation import When, planned, with_next_step
 
-NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 TEAM = Team("care", ("ann", "bob", "cem"))
-CASE = Case(
-    case_id="1",
-    store="s",
-    customer_ref="c",
-    response_id="r",
-    status=Status.OPEN,
-    priority=Priority.NORMAL,
-    rule="default",
-    config_version="v",
-    verified=True,
-    opened_at=NOW,
+CASE = replace(
+    open_case.CASE,
     first_contact_due_at=NOW + timedelta(hours=4),
     resolve_due_at=NOW + timedelta(hours=24),
     resolve_hours=24,
