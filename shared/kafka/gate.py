@@ -65,8 +65,8 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
     async def open(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Open the closed partitions whose leader answers, and return their stored offsets.
 
-        Raises LogMismatch, or an error of the database's, or of the broker's when no leader answers: then
-        they stay closed.
+        Raises LogMismatch, or an error of the database's, or of the broker's when no leader answers and none
+        is open: then they stay closed.
         """
         leaders = self._waiting(consumer)
         if not leaders:
@@ -106,7 +106,9 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         question: Callable[[set[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
         leaders: Iterable[set[TopicPartition]],
     ) -> dict[TopicPartition, int]:
-        """What the leaders answer; who does not is asked again later. Raises when nobody does."""
+        """What the leaders answer; who does not is asked again later. Raises when nobody does and none is open:
+        as long as one is, its records must not wait for a broker that stands still.
+        """
 
         async def ask(tps: set[TopicPartition]) -> dict[TopicPartition, int]:
             async with asyncio.timeout(_ASK_SECONDS):
@@ -124,7 +126,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
             errors.append(answer)
             self._not_before.update(dict.fromkeys(tps, later))
             _log.warning("gate.leader_does_not_answer", partitions=len(tps), exc_info=answer)
-        if errors and not found:
+        if errors and not found and not self._next:
             self._not_before.clear()
             raise errors[0]
         return found

@@ -105,15 +105,17 @@ class TestAPartitionWithoutALeader:
     async def test_nor_does_one_whose_leader_does_not_answer(
         self, ten: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Its broker stands still: the metadata still name it."""
+        """Its broker stands still: the metadata still name it, and it is asked again and again."""
         await ten.produce([ten.record("other")], partition=1)
         monkeypatch.setattr(gate, "_ASK_SECONDS", 0.5)
         monkeypatch.setattr(gate, "_ASK_AGAIN_SECONDS", 1.0)
         away = {TopicPartition(ten.topic, 1)}
         find, ask = ClusterMetadata.leader_for_partition, AIOKafkaConsumer.beginning_offsets
+        unanswered: list[set[TopicPartition]] = []
 
         async def silent(consumer: AIOKafkaConsumer, tps: set[TopicPartition]) -> dict[TopicPartition, int]:
             if away & set(tps):
+                unanswered.append(tps)
                 await asyncio.Event().wait()
             return dict(await ask(consumer, tps))
 
@@ -125,6 +127,9 @@ class TestAPartitionWithoutALeader:
         monkeypatch.setattr(AIOKafkaConsumer, "beginning_offsets", silent)
         async with ten.member():
             await eventually(lambda: at(ten, 10), within_seconds=15)
+            await eventually(lambda: len(unanswered) >= 3, within_seconds=15)
+            await ten.produce([ten.record("meanwhile")], partition=0)
+            await eventually(lambda: at(ten, 11), within_seconds=15)
             away.clear()
             await eventually(lambda: at(ten, 1, partition=1), within_seconds=15)
 
