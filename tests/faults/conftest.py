@@ -23,6 +23,10 @@ def seconds_of(config: pytest.Config) -> float:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--long", default=False):
+        dropped = [item for item in items if item.get_closest_marker("long")]
+        items[:] = [item for item in items if item not in dropped]
+        config.hook.pytest_deselected(items=dropped)
     seconds = seconds_of(config)
     rounds = 1 + seconds // ROUND_SECONDS
     for item in items:

@@ -12,12 +12,11 @@ SECONDS = 60.0
 
 
 @pytest.mark.faults
+@pytest.mark.long
 class TestBrokersAreLost:
     async def test_and_nothing_is_lost_and_nothing_is_doubled(
         self, tmp_path: Path, seed: int, pytestconfig: pytest.Config
     ) -> None:
-        if not pytestconfig.getoption("--long"):
-            pytest.skip("three brokers take minutes: part of `make faults`")
         summaries = pytestconfig.stash.setdefault(SUMMARIES, [])
         stack = ReplicatedStack(tmp_path / "engines")
         async with running(tmp_path, str(seed), stack, COPIES) as journey:
