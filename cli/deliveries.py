@@ -10,7 +10,7 @@ from rich.table import Table
 from cli import CommandError, product
 from cli.printing import print_table
 from services.notifier.store import holding
-from services.notifier.store.holding import Waiting, Why
+from services.notifier.store.holding import Hold, Waiting, Why
 
 app = typer.Typer(
     help="Hold all alerts back, as the notifier does by itself after a restore, and let them go.",
@@ -35,11 +35,13 @@ def hold(as_json: bool = _json) -> None:
 @app.command()
 def status(as_json: bool = _json) -> None:
     """Whether alerts are held, and what waits on each channel."""
-    why, waiting = product.run(_status())
+    holds, waiting = product.run(_status())
     if as_json:
-        typer.echo(json.dumps({"held": why, "waiting": [_as_json(one) for one in waiting]}, indent=2))
+        held = {"held": [one.why for one in holds], "since": [one.since.isoformat() for one in holds]}
+        typer.echo(json.dumps(held | {"waiting": [_as_json(one) for one in waiting]}, indent=2))
         return
-    typer.echo("; ".join(f"Held: {REASONS[one]}" for one in why) or "Not held.")
+    told = [f"Held since {one.since:%F %T %Z}: {REASONS[one.why]}" for one in holds]
+    typer.echo("; ".join(told) or "Not held.")
     table = Table("store", "channel", "waiting", "of answers from", "to", box=None)
     for one in waiting:
         table.add_row(
@@ -85,9 +87,9 @@ async def _hold() -> None:
         await holding.hold(session, Why.OPERATOR)
 
 
-async def _status() -> tuple[list[Why], list[Waiting]]:
+async def _status() -> tuple[list[Hold], list[Waiting]]:
     async with product.database() as database, database.transaction() as session:
-        return await holding.held(session), await holding.waiting(session)
+        return await holding.holds(session), await holding.waiting(session)
 
 
 async def _release(sent_before: datetime | None) -> tuple[int, int]:

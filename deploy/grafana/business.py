@@ -155,6 +155,14 @@ def business() -> Dashboard:
         )
         .with_panel(
             lines(
+                "Alerts held back",
+                "1: nothing is sent on any channel, until somebody types `closeloop deliveries release`.",
+                "short",
+                Query("max by (reason) (closeloop_deliveries_held)", "{{reason}}"),
+            )
+        )
+        .with_panel(
+            lines(
                 "Values shown as `other`",
                 "A dimension has more values than are shown.",
                 "short",

@@ -144,6 +144,11 @@ CHANNELS = Gauge(
     "Channels by kind; state: healthy, failing, paused (the breaker is open)",
     ["channel", "state"],
 )
+DELIVERIES_HELD = Gauge(
+    "closeloop_deliveries_held",
+    "1 while no alert is sent on any channel, from the replica that counts; reason: restored, operator",
+    ["reason"],
+)
 DB_POOL = Gauge("closeloop_db_pool_connections", "Connections; state: in_use, idle", ["state"])
 JOB_LAST_SUCCESS = Gauge(
     "closeloop_job_last_success_timestamp_seconds", "When a job last ended well", ["task"]

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from services.notifier.store import figures
+from services.notifier.store import figures, holding
+from services.notifier.store.holding import Why
 from shared.db import Database
 from shared.ops import metrics
 from shared.ops.leased import Leased
@@ -14,7 +15,7 @@ _BREACHES_AT_ONCE = 5000
 
 
 class CaseFigures(Leased):
-    """Counts open cases, clocks that ran out, first contacts, closings and reopenings.
+    """Counts open cases, clocks that ran out, first contacts, closings and reopenings; shows what is held.
 
     `teams`: those of the configuration; any other is `other`, so that labels stay few. Totals are those of
     the rows, so a restart or another replica goes on from where the last one was.
@@ -37,6 +38,9 @@ class CaseFigures(Leased):
         async with self._database.transaction() as session:
             breaches = await figures.count_breaches(session, _BREACHES_AT_ONCE)
             moments = await figures.moments(session, lag_seconds=self._lag)
+            held = await holding.held(session)
+        for why in Why:
+            metrics.DELIVERIES_HELD.labels(why.value).set(why in held)
         for clock, total in breaches.items():
             metrics.CASE_BREACHES.labels(clock).inc(self._more(f"breach:{clock}", total))
         metrics.CASES_REOPENED.inc(self._more("reopened", moments.reopened))
@@ -51,6 +55,7 @@ class CaseFigures(Leased):
     def idle(self) -> None:
         """Another replica shows them; nothing must be counted in two places."""
         metrics.CASES_OPEN.clear()
+        metrics.DELIVERIES_HELD.clear()
         metrics.CASE_BREACHES.clear()
         metrics.CASES_REOPENED.reset()
         self._shown.clear()

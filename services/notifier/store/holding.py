@@ -19,6 +19,14 @@ class Why(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """One reason, and when it began."""
+
+    why: Why
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """What a channel has to send."""
 
@@ -51,10 +59,15 @@ async def hold(session: Session, why: Why) -> None:
 
 async def held(session: Session) -> list[Why]:
     """Why nothing is sent; empty when nothing holds it back."""
+    return [one.why for one in await holds(session)]
+
+
+async def holds(session: Session) -> list[Hold]:
+    """The same, each with its beginning."""
     rows = await session.execute(
-        text("SELECT channel FROM notifier.channel_pauses WHERE store = '' ORDER BY channel")
+        text("SELECT channel, made_at FROM notifier.channel_pauses WHERE store = '' ORDER BY channel")
     )
-    return [Why(row.channel) for row in rows]
+    return [Hold(Why(row.channel), row.made_at) for row in rows]
 
 
 async def release(session: Session) -> None:

@@ -68,6 +68,7 @@ channel_pauses = Table(
     Column("store", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("paused_until", MOMENT, nullable=False),
+    Column("made_at", MOMENT, nullable=False),
     PrimaryKeyConstraint("store", "channel"),
 )
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.notifier import reading
 from services.notifier.domain import Priority
-from services.notifier.store import inbox, listing, views
+from services.notifier.store import holding, inbox, listing, views
 from services.notifier.store.views import SavedView
 from services.notifier.web.asking import EVERY, NOBODY, PAGE, VIEWS, Asked, asked_of, place_text
 from services.notifier.web.names import Names
@@ -49,6 +49,8 @@ class _Found:
     next: str
     as_of: datetime
     ended: tuple[str, datetime] | None
+    held_since: datetime | None
+    """Since when no alert is sent; None while they are."""
 
 
 def routes(office: Office) -> APIRouter:
@@ -150,7 +152,8 @@ class _List:
             following = f"/inbox?{office.query(at, asked, **after)}"
         fixed, saved = await self._views(session, at, asked)
         ended = await inbox.last_end(session, at.store) if not rows else None
-        return _Found(rows, fixed, saved, following, await inbox.clock(session), ended)
+        held = min((one.since for one in await holding.holds(session)), default=None)
+        return _Found(rows, fixed, saved, following, await inbox.clock(session), ended, held)
 
     async def _views(self, session: Session, at: At, asked: Asked) -> tuple[list[ViewShown], list[ViewShown]]:
         office = self._office

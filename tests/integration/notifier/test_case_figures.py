@@ -10,6 +10,8 @@ from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from services.notifier.jobs.figures import CaseFigures
+from services.notifier.store import holding
+from services.notifier.store.holding import Why
 from shared.db import Database
 
 
@@ -142,3 +144,26 @@ class TestMoments:
         assert [shown(name, priority="urgent") for name in names] == [before[0] + 1, before[1] + 1]
         assert shown("closeloop_case_reopened_total") == reopened + 1
         assert shown("closeloop_case_close_seconds_bucket", priority="urgent", le="7200.0") >= 1
+
+
+class TestAHold:
+    async def test_is_shown_by_its_reason_until_it_ends(
+        self, database: Database, figures: CaseFigures
+    ) -> None:
+        async with database.transaction() as session:
+            await holding.hold(session, Why.OPERATOR)
+        try:
+            await figures.work()
+            assert held() == {"operator": 1.0, "restored": 0.0}
+        finally:
+            async with database.transaction() as session:
+                await holding.release(session)
+        await figures.work()
+        assert held() == {"operator": 0.0, "restored": 0.0}
+        figures.idle()
+        assert held() == {}
+
+
+def held() -> dict[str, float]:
+    [family] = [one for one in REGISTRY.collect() if one.name == "closeloop_deliveries_held"]
+    return {sample.labels["reason"]: sample.value for sample in family.samples}

@@ -60,6 +60,14 @@ class TestAHold:
             await hold(desk.database, why)
         assert await why_held(desk.database) == [Why.OPERATOR, Why.RESTORED]
 
+    async def test_twice_goes_on_since_the_first_time(self, database: Database) -> None:
+        await hold(database)
+        async with database.transaction() as session:
+            [first] = await holding.holds(session)
+        await hold(database)
+        async with database.transaction() as session:
+            assert await holding.holds(session) == [first]
+
     async def test_shows_what_waits_on_each_channel(self, desk: Desk) -> None:
         desk.alerts = webhooks(alerts="http://127.0.0.1:1/", second="http://127.0.0.1:1/")
         await desk.apply(desk.submitted(2))

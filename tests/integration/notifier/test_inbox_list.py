@@ -1,7 +1,6 @@
 """The list of cases, as a browser gets it."""
 
 import re
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
@@ -9,6 +8,8 @@ import pytest
 from notifier_office import Agent, Branch
 from sqlalchemy import text
 
+from services.notifier.store import holding
+from services.notifier.store.holding import Why
 from services.notifier.web.asking import Asked, asked_of, place_of
 from shared.db import Database
 
@@ -26,26 +27,6 @@ def counts(page: httpx.Response) -> dict[str, str]:
     return dict(_COUNT.findall(page.text.split("<main")[1]))
 
 
-@pytest.fixture
-def branch(database: Database) -> Branch:
-    return Branch(database, given={"teams": {"care": {"members": ["kim@shop.example"]}}})
-
-
-@pytest.fixture
-async def client(branch: Branch) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(branch.application())
-    async with httpx.AsyncClient(transport=transport, base_url="http://notifier.example") as client:
-        yield client
-
-
-@pytest.fixture
-async def noor(branch: Branch, client: httpx.AsyncClient) -> Agent:
-    """An agent who is signed in."""
-    agent = Agent(client)
-    await agent.sign_in(await branch.hire("Noor Bakker"))
-    return agent
-
-
 class TestTheList:
     async def test_has_the_clock_that_runs_out_first_on_top(self, branch: Branch, noor: Agent) -> None:
         for name, hours in (("Late", 3), ("Over", -1), ("Soon", 0.5)):
@@ -59,6 +40,22 @@ class TestTheList:
         assert "clock-soon" in page.text
         assert counts(page) | {"All open": "3", "Overdue": "1", "Unassigned": "3"} == counts(page)
         assert "<title>Inbox, 1 overdue" in page.text
+
+    async def test_says_at_its_top_that_alerts_are_held_back(
+        self, branch: Branch, noor: Agent, database: Database
+    ) -> None:
+        assert "Alerts are held back" not in (await noor.get("/inbox")).text
+        async with database.transaction() as session:
+            await holding.hold(session, Why.OPERATOR)
+        try:
+            page = await noor.get("/inbox")
+        finally:
+            async with database.transaction() as session:
+                await holding.release(session)
+
+        (told,) = re.findall(r'<div class="notice notice-warn".*?</div>\s*</div>', page.text, re.DOTALL)
+        assert "Alerts are held back" in told
+        assert re.search(r"Since <time datetime=\"20.+</time> nobody is told", told)
 
     async def test_the_views_narrow_it(self, branch: Branch, noor: Agent) -> None:
         mine, snoozed, done = [await branch.open(name) for name in ("Mine", "Snoozed", "Resolved")]
