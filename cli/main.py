@@ -92,7 +92,8 @@ def _load(name: str) -> Any:
             raise
         raise CommandError(
             f"`closeloop {name}` needs the package {error.name}, which is not installed",
-            remedy="The embedded stack is in requirements/local.txt; production does without it.",
+            remedy="It is about the copy of `make run`, whose parts are in requirements/local.txt. "
+            "`closeloop doctor` works without them.",
         ) from error
 
 
