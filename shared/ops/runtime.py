@@ -209,7 +209,8 @@ class Runtime:
             try:
                 async with asyncio.timeout(20):
                     await attempt()
-            except migrations.SchemaBehind:
+            except migrations.SchemaBehind as error:
+                _log.critical("schema.behind", reason=str(error))
                 raise
             except Exception as error:  # away: it may come
                 _log.warning("boot.waiting", reason=part, exc_info=error)

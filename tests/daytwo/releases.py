@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 import subprocess
 import sys
 import tarfile
@@ -69,6 +70,11 @@ class Release:
         )
         output, _ = await asyncio.wait_for(running.communicate(), 120)
         return running.returncode or 0, output.decode()
+
+    def told(self, service: str, event: str) -> list[dict[str, str]]:
+        """The lines of its log about one event."""
+        lines = (json.loads(line) for line in self.logs[service].read_text().splitlines() if line[0] == "{")
+        return [line for line in lines if line["event"] == event]
 
     def start(self, *services: str) -> None:
         for service in services or SERVICES:

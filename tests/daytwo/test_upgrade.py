@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -18,6 +19,7 @@ from deploy.local.stack import LocalStack
 from .releases import SERVICES, Release, unpack_previous
 
 READY_SECONDS = 90
+REMEDY = r"schema {} is at \d+, this code needs \d+: run `closeloop migrate`"
 APPLIED_SECONDS = 90
 
 
@@ -97,7 +99,8 @@ async def test_old_and_new_run_side_by_side(releases: tuple[Release, Release]) -
         new.start(service)
         assert await asyncio.to_thread(new.processes[service].wait, READY_SECONDS), f"{service} goes on"
         assert new.processes[service].exit_code
-        assert "SchemaBehind" in new.logs[service].read_text()
+        (told,) = new.told(service, "schema.behind")
+        assert re.fullmatch(REMEDY.format(service), told["reason"])
 
     for arguments in (("topics", "--create"), ("migrate",)):
         code, said = await new.command(*arguments)

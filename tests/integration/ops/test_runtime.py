@@ -1,5 +1,6 @@
 """A service starts in any order, says what it waits for, and ends in time whatever is broken."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
 from deploy.local import ports
 from deploy.local.process import wait_until
 from deploy.local.stack import LocalStack
+from shared.db import migrations
 
 PROJECT = Path(__file__).parents[3]
 PROGRAM = Path(__file__).with_name("toy_service.py")
@@ -24,11 +27,13 @@ PROGRAM = Path(__file__).with_name("toy_service.py")
 class Service:
     """The toy service in a process of its own."""
 
-    def __init__(self, stack: LocalStack, output: Path, *arguments: str) -> None:
+    def __init__(
+        self, stack: LocalStack, output: Path, *arguments: str, database_url: str | None = None
+    ) -> None:
         self.port = ports.choose()
         self._output = output
         environment = os.environ | {
-            "DATABASE_URL": stack.postgres.url,
+            "DATABASE_URL": database_url or stack.postgres.url,
             "KAFKA_BOOTSTRAP_SERVERS": stack.kafka.bootstrap,
             "CLOSELOOP_SECRET": "0" * 32,
             "CLOSELOOP_CONFIG": str(PROJECT / "closeloop.yaml"),
@@ -119,6 +124,24 @@ class TestStarting:
         ended = next(line for line in service.lines if line["event"] == "loop.ended")
         assert (ended["task"], ended["error_type"]) == ("failing", "KeyError")
         assert "somebody" not in output.read_text()
+
+    async def test_ends_with_1_and_the_remedy_when_nobody_has_migrated(
+        self, stack: LocalStack, bootstrap: str, output: Path
+    ) -> None:
+        connection = await asyncpg.connect(stack.postgres.url)
+        try:
+            await connection.execute("CREATE DATABASE of_nobody_yet")
+        finally:
+            await connection.close()
+        empty = stack.postgres.url.rpartition("/")[0] + "/of_nobody_yet"
+        service = Service(stack, output, database_url=empty)
+        assert await asyncio.to_thread(service.process.wait, 60) == 1
+
+        (told,) = [line for line in service.lines if line["event"] == "schema.behind"]
+        needed = migrations.revisions("shared.access")[-1]
+        assert told["reason"] == (
+            f"schema access is at nothing, this code needs {needed}: run `closeloop migrate`"
+        )
 
 
 class TestStopping:
