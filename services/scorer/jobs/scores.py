@@ -8,13 +8,14 @@ from itertools import groupby
 from services.scorer.counting import Counting, StoreRules
 from services.scorer.figures import shown
 from services.scorer.store import published, scores
-from services.scorer.store.published import Due, Promised, Score
+from services.scorer.store.published import Due, Id, Promised, Score
 from services.scorer.store.scores import Connection, Counted
 from shared.db import Session, driver
 from shared.events.scores import Figure, ScoreChanged
 from shared.feedback.metrics import Metric
 from shared.feedback.windows import parse_window, split, start_of_day
 from shared.kafka import State
+from shared.ops import metrics
 
 _AT_ONCE = 500
 
@@ -54,6 +55,8 @@ class PublishedScores:
         self._busy_share = busy_share
         self._clock = clock
         self._rest_until = 0.0
+        self._tried: dict[Id, datetime] = {}
+        """Since when each score is to be sent that was not acknowledged yet."""
         self._promised = [
             Promised(name, rules.config.policy, tuple(dict.fromkeys(rules.config.windows)))
             for name, rules in counting.stores.items()
@@ -99,7 +102,9 @@ class PublishedScores:
         await published.keep(db, computed)
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
-        found = await published.unpublished(await driver(session), self._interval, limit)
+        db = await driver(session)
+        found = await published.unpublished(db, self._interval, limit)
+        self._measure(await published.waiting(db), [one.id for one in found])
         return [
             State(
                 id=one.id,
@@ -120,8 +125,17 @@ class PublishedScores:
             for one in found
         ]
 
+    def _measure(self, waiting: int, due: Sequence[Id]) -> None:
+        """What is due is sent in this round; what is due again was not acknowledged, and ages."""
+        now = self._clock()
+        self._tried = {one: self._tried.get(one, now) for one in due}
+        metrics.OUTBOX_PENDING.set(waiting)
+        metrics.OUTBOX_AGE.set((now - min(self._tried.values(), default=now)).total_seconds())
+
     async def published(self, session: Session, states: Sequence[State]) -> None:
         await published.mark_published(await driver(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
+        sent = {state.id for state in states}
+        self._tried = {one: since for one, since in self._tried.items() if one not in sent}
 
     async def unpublish(self, session: Session, states: Sequence[State]) -> None:
         await published.publish_again(await driver(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]

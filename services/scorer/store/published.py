@@ -145,6 +145,14 @@ async def unpublished(db: Connection, interval_seconds: float, limit: int) -> li
     ]
 
 
+async def waiting(db: Connection) -> int:
+    """How many scores the topic does not have yet; counted to 10,000."""
+    found = await db.fetchval(
+        "SELECT count(*) FROM (SELECT FROM scorer.scores WHERE seq > published_seq LIMIT 10000) AS waiting"
+    )
+    return int(found)
+
+
 async def mark_published(db: Connection, published: Sequence[tuple[Id, int]]) -> None:
     """These scores are on the topic up to this `seq`."""
     await _set(
