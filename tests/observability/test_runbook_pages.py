@@ -33,6 +33,9 @@ class TestAPage:
         assert parts[1::2] == SECTIONS
         assert all(len(text.strip()) > 20 for text in parts[2::2])
 
+    def test_leads_to_the_shell_in_which_they_work(self, alert: str) -> None:
+        assert "(../operators-shell.md)" in PAGES[alert].partition("## ")[0]
+
     def test_tells_commands_that_start_with_a_known_tool(self, alert: str) -> None:
         told = commands(PAGES[alert])
         assert told
