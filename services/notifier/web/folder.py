@@ -11,7 +11,7 @@ from services.notifier.domain.escalation import When
 from services.notifier.reading import Shown
 from services.notifier.web.clocks import ClockBar, bars, day_and_time
 from services.notifier.web.office import Office
-from services.notifier.web.phrases import hours_text
+from services.notifier.web.phrases import amount, hours_text
 from services.notifier.web.rows import Badge, ScoreShown, badges_of, name_of, rank_of, score_of, status_of
 from services.notifier.web.sent import DeliveryShown, delivery_shown
 from services.notifier.web.telling import Teller, Told
@@ -172,7 +172,7 @@ class Folder:
         if person.id:
             found.append(("Customer", person.id, ""))
         if body.order_id:
-            worth = f", {body.order_value:,} {body.currency or ''}".rstrip() if body.order_value else ""
+            worth = f", {amount(body.order_value)} {body.currency or ''}".rstrip() if body.order_value else ""
             found.append(("Order", f"{body.order_id}{worth}", ""))
         return found + [(name.replace("_", " ").capitalize(), value, "") for name, value in body.segments]
 

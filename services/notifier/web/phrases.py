@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 
 from services.notifier.channel_settings import Channel, Kind
 from shared.web.wording import span
@@ -25,6 +26,14 @@ def hours_text(hours: float, *, business: bool) -> str:
         return f"{round(hours * 60)} {kind}minutes"
     number = f"{hours:g}"
     return f"{number} {kind}{'hour' if number == '1' else 'hours'}"
+
+
+def amount(value: Decimal) -> str:
+    """`1,200`, `59.90`; as many decimals as it came with where two are too few."""
+    if value == value.to_integral_value():
+        return f"{value:,.0f}"
+    places = max(2, -int(value.normalize().as_tuple().exponent))
+    return f"{value:,.{places}f}"
 
 
 def seconds(took: float) -> str:
