@@ -56,16 +56,20 @@ async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> lis
         "several": sorted({ref for _, ref in erased}),
         "in_stores": sorted({store for store, _ in erased}),
     }
+    # Two questions, each with an index of its own: put together by OR they would read every answer there is.
     rows = await session.execute(
-        text(f"""SELECT a.store, a.response_id, a.customer_ref, CAST(a.revisions AS text)
-                 FROM notifier.answers a
-                 WHERE EXISTS (
-                           SELECT 1 FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]),
-                                                CAST(:at AS timestamptz[])) AS k(store, ref, erased_at)
-                           WHERE a.store = k.store AND a.customer_ref = k.ref
-                                 AND (a.received_at IS NULL OR a.received_at <= k.erased_at))
-                    OR (a.store = ANY(CAST(:in_stores AS text[])) AND jsonb_array_length({_REFS}) > 1
-                        AND {_REFS} ?| CAST(:several AS text[]))
+        text(f"""WITH theirs AS (
+                     SELECT o.store, o.response_id
+                     FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:at AS timestamptz[]))
+                          AS k(store, ref, erased_at)
+                     JOIN notifier.answers o ON o.store = k.store AND o.customer_ref = k.ref
+                     WHERE o.received_at IS NULL OR o.received_at <= k.erased_at
+                     UNION
+                     SELECT a.store, a.response_id FROM notifier.answers a
+                     WHERE a.store = ANY(CAST(:in_stores AS text[])) AND jsonb_array_length({_REFS}) > 1
+                           AND {_REFS} ?| CAST(:several AS text[]))
+                 SELECT a.store, a.response_id, a.customer_ref, CAST(a.revisions AS text)
+                 FROM notifier.answers a JOIN theirs USING (store, response_id)
                  ORDER BY a.store, a.response_id FOR UPDATE OF a"""),
         given,
     )

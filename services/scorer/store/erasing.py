@@ -37,13 +37,17 @@ async def answers_until(db: Connection, erased: Mapping[Key, datetime]) -> list[
 async def rivals_until(db: Connection, erased: Mapping[Key, datetime], answers: Sequence[Key]) -> list[Rival]:
     """Their bodies that lost, and those without a name that lost to these answers; locked in sorted order."""
     rows = await db.fetch(
-        f"""SELECT c.store, c.response_id, c.fingerprint, c.body, coalesce(c.respondent, '')
-            FROM scorer.conflicts c
-            WHERE EXISTS (SELECT 1 FROM {_GIVEN} WHERE k.store = c.store AND k.respondent = c.respondent
-                          AND (c.body::json ->> 'received_at')::timestamptz <= k.erased_at)
-               OR (c.respondent IS NULL AND EXISTS (
-                   SELECT 1 FROM unnest($4::text[], $5::text[]) AS a(store, response_id)
-                   WHERE a.store = c.store AND a.response_id = c.response_id))
+        # Two questions, each with an index of its own: put together by OR they would read every conflict.
+        f"""WITH theirs AS (
+                SELECT c.store, c.response_id, c.fingerprint
+                FROM {_GIVEN} JOIN scorer.conflicts c USING (store, respondent)
+                WHERE (c.body::json ->> 'received_at')::timestamptz <= k.erased_at
+                UNION
+                SELECT c.store, c.response_id, c.fingerprint
+                FROM unnest($4::text[], $5::text[]) AS a(store, response_id)
+                JOIN scorer.conflicts c USING (store, response_id) WHERE c.respondent IS NULL)
+            SELECT c.store, c.response_id, c.fingerprint, c.body, coalesce(c.respondent, '')
+            FROM scorer.conflicts c JOIN theirs USING (store, response_id, fingerprint)
             ORDER BY c.store, c.response_id, c.fingerprint FOR UPDATE OF c""",
         *_columns(erased),
         [store for store, _ in answers],

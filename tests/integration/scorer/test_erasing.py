@@ -4,7 +4,8 @@ from datetime import timedelta
 from itertools import permutations
 
 from services.scorer import audit
-from shared.db import Inbox
+from services.scorer.store import erasing
+from shared.db import Inbox, driver
 from shared.db.inbox import DeadLetter
 from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
@@ -21,6 +22,13 @@ SAID = {
     "segments": {"country": "NL", "undeclared": "canary"},
     "order": {"id": "order-canary", "value": "9.50", "currency": "EUR"},
 }
+
+
+MANY_CONFLICTS = """INSERT INTO scorer.conflicts (store, response_id, fingerprint, ce_id, body, respondent)
+    SELECT $1, 'of-' || n, 'f', 'c', '{"received_at": "2020-01-01T00:00:00Z"}', 'other-' || n
+    FROM generate_series(1, 20000) n"""
+READ_BY_SCANS = """SELECT seq_tup_read FROM pg_stat_xact_user_tables
+    WHERE relid = 'scorer.conflicts'::regclass"""
 
 
 def erase(*refs: str, when: object = NOON + 5 * DAY) -> Sent:
@@ -63,6 +71,22 @@ class TestAnErasure:
         await shop.send(erase("person-1"))
         assert await traces(shop) == []
         assert (await shop.send(canary(ce_id="b"))) == {"duplicate": 1}
+
+    async def test_reads_no_other_bodies_however_many_lost(self, shop: Shop) -> None:
+        await shop.send(answer("r-1", 9, who="bob", ce_id="a"), canary(ce_id="b"))
+        await shop.send(canary("r-2"), answer("r-2", 1, comment="canary", ce_id="z", fingerprint="rival"))
+        until = {(shop.name, "person-1"): NOON + 5 * DAY}
+        async with shop.database.transaction() as session:
+            db = await driver(session)
+            await db.execute(MANY_CONFLICTS, shop.name)
+            await db.execute("ANALYZE scorer.conflicts")
+            before = await db.fetchval(READ_BY_SCANS)
+
+            rivals = await erasing.rivals_until(db, until, [(shop.name, "r-2")])
+
+            assert await db.fetchval(READ_BY_SCANS) == before
+            await session.rollback()
+        assert [(one.response_id, one.respondent) for one in rivals] == [("r-1", "person-1"), ("r-2", "")]
 
     async def test_takes_several_names_of_one_person(self, shop: Shop) -> None:
         await shop.send(canary("by-id"), answer("by-mail", 9, who="person-mail", comment="canary"))
