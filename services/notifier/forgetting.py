@@ -116,12 +116,12 @@ async def without_the_erased(
 
 
 def unwritten(told: Sequence[Received], before: Mapping[AnswerKey, Known]) -> list[Received]:
-    """Without later words for answers of the erased."""
+    """Without later words for answers of the erased, and without the same answer sent once more."""
     return [
         received
         for received in told
         if not (
-            isinstance(event := received.event, ResponseAmended)
+            isinstance(event := received.event, ResponseAmended | ResponseSubmitted)
             and (known := before.get((event.store, event.response_id)))
             and is_erased(known.customer_ref)
         )

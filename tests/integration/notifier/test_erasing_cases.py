@@ -6,9 +6,11 @@ from itertools import permutations
 from typing import Any
 
 from notifier_desk import Desk, received
+from sqlalchemy import text
 
 from services.notifier.casework import Casework
 from services.notifier.domain import note
+from services.notifier.store import erasing
 from shared.db import Database
 from shared.events import Received
 from shared.events.customers import CustomerChanged
@@ -107,8 +109,39 @@ class TestAnErasure:
             await one.one_by_one([_of(one, event) for event in order])
             assert await traces(one) == []
 
+    async def test_reads_no_other_answers_however_many_there_are(self, desk: Desk) -> None:
+        await desk.apply(
+            desk.submitted(2, customer="other"), canary(desk, 1), canary(desk, response_id="r-2")
+        )
+        until = {(desk.store, REF): desk.now + timedelta(minutes=5)}
+        async with desk.database.transaction() as session:
+            await session.execute(text(MANY_ANSWERS), {"store": desk.store})
+            await session.execute(text("ANALYZE notifier.answers"))
+            before = (await session.execute(text(READ_BY_SCANS))).scalar_one()
+
+            said = await erasing.answers_until(session, until)
+
+            assert (await session.execute(text(READ_BY_SCANS))).scalar_one() == before
+            await session.rollback()
+        assert [one.key[1] for one in said] == ["r-1", "r-2"]
+
+
+MANY_ANSWERS = """INSERT INTO notifier.answers (store, response_id, customer_ref, revisions, received_at)
+    SELECT :store, 'of-' || n, 'other-' || n, '{}', now() FROM generate_series(1, 20000) n"""
+READ_BY_SCANS = """SELECT seq_tup_read FROM pg_stat_xact_user_tables
+    WHERE relid = 'notifier.answers'::regclass"""
+
 
 class TestWhatComesAfterIt:
+    async def test_the_same_answer_sent_once_more_brings_nobody_back(self, desk: Desk) -> None:
+        for order in permutations((canary(desk), erase(desk))):
+            one = Desk(desk.database, now=desk.now)
+            await one.one_by_one([_of(one, event) for event in order])
+            one.now = desk.now + timedelta(minutes=9)
+            await one.apply(canary(one))
+            assert await traces(one) == []
+            assert await one.live() == []
+
     async def test_a_new_low_answer_is_a_new_case_of_somebody_new(self, desk: Desk) -> None:
         later = desk.now + timedelta(minutes=9)
         await desk.apply(canary(desk), erase(desk))
