@@ -28,7 +28,7 @@ from shared.events import Event, Received
 from shared.events.cases import CaseClosed, CaseOpened
 from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
 from shared.events.responses import ResponseSubmitted
-from shared.feedback.identity import is_erased, order_ref, surrogate
+from shared.feedback.identity import is_erased, length_prefixed, order_ref, surrogate
 
 LEDGER = Erasures("segmenter")
 """People by their references, and orders of theirs by the HMAC of the id: what is told of these later would
@@ -70,7 +70,9 @@ async def erase(
             alive[key] = replace(alive[key], customer_id=rows[key].contact.customer_id)
     named = alive | {CustomerKey(key.store, one): Contact() for key, one in surrogates.items() if key in rows}
     await refold(session, named, book=book, now=now, stale=named)
-    await LEDGER.blank_letters(session, erased, [])
+    said = [one.key for one in owned if one.key.kind is Kind.ANSWER]
+    keys = [length_prefixed(key.store, key.id).encode() for key in said]
+    await LEDGER.blank_letters(session, erased, keys)
     return news
 
 
