@@ -12,7 +12,7 @@ START: Place = ("", "")
 _TELL_AGAIN = text("""
     WITH held AS (
         SELECT store, ref FROM segmenter.customers
-        WHERE (store, ref) > (:after_store, :after_ref) AND known
+        WHERE (store, ref) > (:after_store, :after_ref) AND known AND NOT erased
               AND (CAST(:store AS text) IS NULL OR store = :store)
         ORDER BY store, ref LIMIT :limit FOR UPDATE)
     UPDATE segmenter.customers c
@@ -22,11 +22,15 @@ _TELL_AGAIN = text("""
 
 _WAITING = text("""
     SELECT count(*) FROM segmenter.customers
-    WHERE seq > published_seq AND known AND (CAST(:store AS text) IS NULL OR store = :store)""")
+    WHERE seq > published_seq AND known AND NOT erased
+          AND (CAST(:store AS text) IS NULL OR store = :store)""")
 
 
 async def tell_again(session: Session, store: str | None, after: Place, limit: int) -> list[Place]:
-    """Have the publisher send the next customers again, under the `seq` they have; returns which they are."""
+    """Have the publisher send the next customers again, under the `seq` they have; returns which they are.
+
+    Nobody hears of those who stand for the erased.
+    """
     rows = await session.execute(
         _TELL_AGAIN, {"after_store": after[0], "after_ref": after[1], "store": store, "limit": limit}
     )

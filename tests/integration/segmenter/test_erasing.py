@@ -6,10 +6,12 @@ from itertools import permutations
 from uuid import uuid4
 from zlib import crc32
 
+from services.segmenter import republishing
 from services.segmenter.domain.records import OverrideRecord
 from services.segmenter.handlers import override
 from services.segmenter.jobs import CustomerSource, verify
 from services.segmenter.store.facts import CustomerKey
+from shared.db import DeadLetter, Inbox
 from shared.events.erasures import CustomerErased
 from shared.events.responses import Customer
 from shared.feedback.identity import is_erased
@@ -92,6 +94,21 @@ class TestAnErasure:
             await shop.send(event)
         assert await shop.rows() == rows
 
+    async def test_takes_dead_letters_about_an_answer(self, shop: Shop) -> None:
+        said = shop.mine(answer(name="r-1", score=2, ref=REF))
+        amended = DeadLetter(
+            "t", 0, crc32(shop.store.encode()), "x", "x", said.event.key(), b"canary", (), ""
+        )
+        async with shop.database.transaction() as session:
+            await Inbox("segmenter", "closeloop-segmenter").bury(session, [amended])
+        await shop.send(said)
+        await shop.send(erase(REF))
+        [letter] = await shop.query(
+            """SELECT key, value FROM segmenter.dead_letters WHERE "offset" = :offset AND :store <> ''""",
+            offset=amended.offset,
+        )
+        assert letter == {"key": None, "value": None}
+
     async def test_of_a_case_that_is_told_under_another_surrogate(self, shop: Shop) -> None:
         await shop.send(*STORY)
         await shop.send(erase(REF))
@@ -131,3 +148,9 @@ class TestWhatOthersAreTold:
             told += [(s.event.erased, s.ends, s.event.customer_ref == REF, s.seq) for s in states]  # type: ignore[attr-defined]
         assert [row[:3] for row in told] == [(True, True, True), (False, False, True)]
         assert told[0][3] < told[1][3]
+
+    async def test_once_more_is_nothing_about_whoever_was_erased(self, shop: Shop) -> None:
+        await shop.send(bought())
+        await shop.send(erase(REF))
+        assert await republishing.republish(shop.database, shop.store) == 0
+        assert await republishing.waiting(shop.database, shop.store) == 0
