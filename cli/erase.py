@@ -149,9 +149,10 @@ async def _proved(
         if not proof.waits:
             for name in SCHEMAS:
                 async with database.transaction() as session:
-                    proof.left += await search(session, name, words)
+                    proof.left += await search(session, name, words, store=person.store)
                     for one in person.ids:
-                        proof.left += await search(session, name, [], columns={"customer_id": one})
+                        by_id = {"customer_id": one}
+                        proof.left += await search(session, name, [], store=person.store, columns=by_id)
         if proof.complete or time.monotonic() > deadline:
             return proof
         await asyncio.sleep(_LOOK_SECONDS)

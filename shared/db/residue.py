@@ -21,10 +21,16 @@ class Found:
 
 
 async def search(
-    session: Session, schema: str, words: Sequence[str], *, columns: dict[str, str] | None = None
+    session: Session,
+    schema: str,
+    words: Sequence[str],
+    *,
+    store: str | None = None,
+    columns: dict[str, str] | None = None,
 ) -> list[Found]:
     """Rows that hold one of these words, in any case, anywhere but in the ledger of the erased.
 
+    `store`: not in rows that say that they are of another one, whose customers may have the same ids.
     `columns`: by name of a column, a value that it may not have. Reads every row: minutes where there are
     millions.
     """
@@ -43,19 +49,27 @@ async def search(
         counts = ", ".join(f"count(*) FILTER (WHERE {_holds(*column)})" for column in shown)
         row = (
             await session.execute(
-                text(f'SELECT {counts} FROM {schema}."{table}" t'),
-                {"words": [word.casefold() for word in words]},
+                text(f'SELECT {counts} FROM {schema}."{table}" t WHERE {_of_store(shown)}'),
+                {"words": [word.casefold() for word in words], "store": store},
             )
         ).one()
         found += [Found(schema, table, name, n) for (name, _), n in zip(shown, row, strict=True) if n]
     for name, value in (columns or {}).items():
-        for table in [table for table, shown in tables.items() if name in dict(shown)]:
+        for table, shown in [(table, shown) for table, shown in tables.items() if name in dict(shown)]:
             count = await session.scalar(
-                text(f'SELECT count(*) FROM {schema}."{table}" t WHERE t."{name}" = :value'), {"value": value}
+                text(f"""SELECT count(*) FROM {schema}."{table}" t
+                         WHERE t."{name}" = :value AND {_of_store(shown)}"""),
+                {"value": value, "store": store},
             )
             if count:
                 found.append(Found(schema, table, name, int(count)))
     return found
+
+
+def _of_store(columns: Sequence[tuple[str, str]]) -> str:
+    """Whether a row may be of the store that was asked for; most tables say it."""
+    named = "t.store = :store" if "store" in dict(columns) else "true"
+    return f"(CAST(:store AS text) IS NULL OR {named})"
 
 
 def _holds(column: str, kind: str) -> str:
