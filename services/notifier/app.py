@@ -89,13 +89,10 @@ def build(
     }
     outlets = Outlets(channels, settings, config.path.parent)
     lanes = lanes_of(channels, outlets, shops, retry_scale=settings.retry_scale)
-    deliveries = DeliveryLoop(
-        runtime.database,
-        lanes,
-        shops,
-        settings,
-        restored=RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier"),
-    )
+    deliveries = DeliveryLoop(runtime.database, lanes, shops, settings)
+    # Before the consumer tells Kafka where it is now: that is what it would be compared with.
+    restored = RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier")
+    runtime.look_first("the look for a restore", restored.look)
     ring_relay = runtime.relay("relay")
     runtime.job("deliveries", deliveries)
     runtime.job("clock", Clock(runtime.database, alerts))

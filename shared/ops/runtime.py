@@ -79,6 +79,7 @@ class Runtime:
         self.producer = (TracedProducer if tracing.started() else Producer)(self._bootstrap)
         self._consumers: list[Consumer] = []
         self._jobs: dict[str, Job] = {}
+        self._looks: dict[str, Callable[[], Awaitable[object]]] = {}
         self._roster: Roster | None = None
         self._booted = "starting"
         self.health = Health(
@@ -152,6 +153,14 @@ class Runtime:
         if self.only != "api":
             self._jobs[name] = job
 
+    def look_first(self, name: str, look: Callable[[], Awaitable[object]]) -> None:
+        """Do this before the first record is read and the first job runs; they wait until it did not raise.
+
+        Not in a process that serves only the API.
+        """
+        if self.only != "api":
+            self._looks[name] = look
+
     def _lease(self, name: str) -> Lease:
         return Lease(self.database, self.service, name)
 
@@ -192,6 +201,8 @@ class Runtime:
             await self._await("people", self._roster.refresh)
             self.loops.start("people", self._roster.keep_fresh())
         await self._await("topics", lambda: self.producer.start(tuple(topic.name for topic in TOPICS)))
+        for name, look in self._looks.items():
+            await self._await(name, look)
         for index, consumer in enumerate(self._consumers):
             self.loops.start(f"consumer-{index}", consumer.run())
         for name, job in self._jobs.items():

@@ -13,7 +13,6 @@ import structlog
 from services.notifier.channels import Attempt, Message, Shop
 from services.notifier.jobs.composing import compose
 from services.notifier.jobs.lanes import Lanes
-from services.notifier.jobs.restoring import RestoreCheck
 from services.notifier.jobs.traced import traced_attempt
 from services.notifier.settings import NotifierSettings
 from services.notifier.store import channels, claims, digests, holding
@@ -44,14 +43,11 @@ class DeliveryLoop:
         lanes: Lanes,
         shops: Mapping[str, Shop],
         settings: NotifierSettings,
-        *,
-        restored: RestoreCheck | None = None,
     ) -> None:
         self._database = database
         self._lanes = lanes
         self._shops = shops
         self._settings = settings
-        self._restored = restored
         self._singles = {target: lane.singles for target, lane in lanes.items() if lane.singles}
         self._bell = asyncio.Event()
         self._stopping = False
@@ -73,7 +69,6 @@ class DeliveryLoop:
         while not self._stopping:
             self._bell.clear()
             try:
-                await self._look_back()
                 wait = await self._round()
                 failures = 0
                 metrics.JOB_LAST_SUCCESS.labels("deliveries").set_to_current_time()
@@ -85,12 +80,6 @@ class DeliveryLoop:
             if not self._stopping:
                 await self._wait(wait)
         await self._drain()
-
-    async def _look_back(self) -> None:
-        """Once, before the first round: whatever a restored database has to say waits for a person."""
-        if self._restored is not None:
-            await self._restored.look()
-            self._restored = None
 
     async def _wait(self, seconds: float) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Notice that the database went back in time, before anything is sent from it."""
+"""Notice that the database went back in time, before anything is read or sent."""
 
 import asyncio
 
@@ -17,7 +17,8 @@ class RestoreCheck:
     """Holds all deliveries when the stored offsets are behind what the group told Kafka.
 
     Only a database that was restored (or emptied) can be: offsets are told to Kafka after they are committed.
-    What it then sends was mostly sent before, so a person decides.
+    What it then sends was mostly sent before, so a person decides. Look before the group reads anything: five
+    seconds later it has told Kafka the older offsets, and nothing remembers.
     """
 
     def __init__(self, database: Database, brokers: Brokers, group: str) -> None:

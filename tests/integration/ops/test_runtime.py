@@ -115,6 +115,21 @@ class TestStarting:
         assert code == 0
         assert all({"event", "level", "service", "time"} <= set(line) for line in service.lines)
 
+    def test_reads_nothing_before_it_has_looked(
+        self, stack: LocalStack, bootstrap: str, database_url: str, output: Path, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "there"
+        service = Service(stack, output, f"look={file}")
+        try:
+            assert wait_until(lambda: service.says("boot", "waiting for a look"), timeout_seconds=60)
+            time.sleep(5)  # that nothing is read cannot be awaited otherwise; joining takes 3 s
+            assert service.says("consumer", "joining")
+            file.write_text("")
+            assert wait_until(service.is_ready, timeout_seconds=60), service.probe("readyz")
+        finally:
+            service.process.kill()
+            service.process.wait()
+
     def test_ends_with_1_when_a_loop_fails(
         self, stack: LocalStack, bootstrap: str, database_url: str, output: Path
     ) -> None:

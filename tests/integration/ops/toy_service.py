@@ -1,9 +1,10 @@
-"""A service of nothing but the runtime: `toy_service.py <port> [fail]`."""
+"""A service of nothing but the runtime: `toy_service.py <port> [fail] [look=<file that must be there>]`."""
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -31,6 +32,13 @@ async def ignore(session: Session, batch: Sequence[Received]) -> None:
     """A handler with nothing to do."""
 
 
+def _look_at(file: Path) -> Callable[[], Awaitable[str]]:
+    async def look() -> str:
+        return file.read_text()
+
+    return look
+
+
 def build(loops: Loops) -> FastAPI:
     platform, listen = PlatformSettings(), ListenSettings(port=int(sys.argv[1]))
     config = configuration.load(platform.closeloop_config)
@@ -39,6 +47,10 @@ def build(loops: Loops) -> FastAPI:
     runtime.relay("toy-relay")
     if "fail" in sys.argv:
         runtime.job("failing", Failing())
+
+    for argument in sys.argv:
+        if argument.startswith("look="):
+            runtime.look_first("a look", _look_at(Path(argument.removeprefix("look="))))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
