@@ -1,7 +1,6 @@
 """Keys in memory while PostgreSQL cannot read, or cannot write."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from uuid import uuid4
 
 import pytest
@@ -10,13 +9,6 @@ from shared.access import AccessUnavailable, Keyring, keys
 from shared.db import Database
 
 PEPPER = b"p" * 32
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool_size=2)
-    yield database
-    await database.close()
 
 
 async def made(database: Database) -> str:

@@ -1,9 +1,7 @@
 """Dead letters are emptied when the log lets go of their records, and dropped later."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from shared.db import Database, DeadLetter, Inbox
@@ -13,13 +11,6 @@ from shared.db.residue import search
 
 PLACE = 7_000_000
 COUNT = 3
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool_size=2)
-    yield database
-    await database.close()
 
 
 async def letters(database: Database, days: int) -> list[Any]:

@@ -1,18 +1,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 from notifier_desk import Desk
+from notifier_office import Agent, Branch
 from notifier_shop import Shop, opened_shop
 
 from shared.db import Database
-
-
-@pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool_size=8)
-    yield database
-    await database.close()
 
 
 @pytest.fixture
@@ -25,3 +20,24 @@ def desk(database: Database) -> Desk:
 async def shop(database: Database, database_url: str, bootstrap: str, tmp_path: Path) -> AsyncIterator[Shop]:
     async with opened_shop(database, database_url, bootstrap, tmp_path) as shop:
         yield shop
+
+
+@pytest.fixture
+def branch(database: Database) -> Branch:
+    return Branch(database, given={"teams": {"care": {"members": ["kim@shop.example"]}}})
+
+
+@pytest.fixture
+async def client(branch: Branch) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser that opens the pages of `branch`."""
+    transport = httpx.ASGITransport(branch.application())
+    async with httpx.AsyncClient(transport=transport, base_url="http://notifier.example") as client:
+        yield client
+
+
+@pytest.fixture
+async def noor(branch: Branch, client: httpx.AsyncClient) -> Agent:
+    """An agent who is signed in."""
+    agent = Agent(client)
+    await agent.sign_in(await branch.hire("Noor Bakker"))
+    return agent

@@ -1,6 +1,5 @@
 """The page of a case and its forms, as a browser gets them."""
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import httpx
@@ -8,27 +7,7 @@ import pytest
 from notifier_office import PAGE, Agent, Branch, version_of
 from sqlalchemy import text
 
-from shared.db import Database
 from shared.events.responses import AboutOrder
-
-
-@pytest.fixture
-def branch(database: Database) -> Branch:
-    return Branch(database, given={"teams": {"care": {"members": ["kim@shop.example"]}}})
-
-
-@pytest.fixture
-async def client(branch: Branch) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(branch.application())
-    async with httpx.AsyncClient(transport=transport, base_url="http://notifier.example") as client:
-        yield client
-
-
-@pytest.fixture
-async def noor(branch: Branch, client: httpx.AsyncClient) -> Agent:
-    agent = Agent(client)
-    await agent.sign_in(await branch.hire("Noor Bakker"))
-    return agent
 
 
 @pytest.fixture

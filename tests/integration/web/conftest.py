@@ -10,13 +10,6 @@ from shared.db import Database
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, pool_size=8)
-    yield database
-    await database.close()
-
-
-@pytest.fixture
 def reception(database: Database) -> Reception:
     return Reception(database)
 
