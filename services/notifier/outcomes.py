@@ -11,8 +11,9 @@ import structlog
 from services.notifier.domain import NO_POLICY, Case, Change, Clock, Fact, Policy, with_next_step
 from services.notifier.domain.ids import id_of
 from services.notifier.facts import fact_of
-from services.notifier.store import cases, deliveries, trail
+from services.notifier.store import adding, cases, deliveries, trail
 from shared.db import Outbox, Session
+from shared.events.envelope import trace_id
 from shared.ops import metrics
 from shared.ops.logs import log
 
@@ -60,32 +61,37 @@ class Ledger:
         """
         last = {w.change.case.case_id: self._planned(w.change.case) for w in written}
         words = words or {}
-        await cases.insert_new(session, [case for key, case in last.items() if key in new], words)
+        await self._add(session, written, [case for key, case in last.items() if key in new], words, now)
         await cases.save(session, [last[key] for key in sorted(last) if key not in new])
         await cases.add_words(session, {key: said for key, said in words.items() if key not in new})
-        await self._write_answers(session, written, now)
-        await trail.add_history(
-            session,
-            [
-                trail.HistoryRow(w.change.case.case_id, now, w.who, entry, w.change.case.version)
-                for w in written
-                for entry in w.change.entries
-            ],
+        await cases.mark_retracted(
+            session, [(w.change.case.store, w.response_id) for w in written if w.change.retracts]
         )
         await trail.add_steps(
             session, [(w.change.case.case_id, w.change.step, now) for w in written if w.change.step]
         )
-        await self._write_alerts(session, written)
+        await deliveries.release(
+            session, [(w.change.case.case_id, w.response_id) for w in written if w.change.releases_alert]
+        )
+        await deliveries.cancel(session, [w.change.case.case_id for w in written if w.change.cancels_alerts])
         facts = [(fact_of(w.change, w.response_id, now), w.traceparent) for w in written]
         await self._outbox.put_all(session, facts)
         for w in written:
             _tell(w)
         return last
 
-    async def _write_answers(self, session: Session, written: Sequence[Written], now: datetime) -> None:
-        await cases.add_answers(
-            session,
-            [
+    async def _add(
+        self,
+        session: Session,
+        written: Sequence[Written],
+        opened: Sequence[Case],
+        words: Mapping[str, str],
+        now: datetime,
+    ) -> None:
+        added = adding.Added(
+            opened,
+            words,
+            answers=[
                 (
                     (w.change.case.store, w.response_id),
                     cases.Link(w.change.case.case_id, w.change.part),
@@ -94,17 +100,14 @@ class Ledger:
                 for w in written
                 if w.change.part is not None
             ],
+            history=[
+                trail.HistoryRow(w.change.case.case_id, now, w.who, entry, w.change.case.version)
+                for w in written
+                for entry in w.change.entries
+            ],
+            deliveries=[new for w in written for new in self._deliveries(w)],
         )
-        await cases.mark_retracted(
-            session, [(w.change.case.store, w.response_id) for w in written if w.change.retracts]
-        )
-
-    async def _write_alerts(self, session: Session, written: Sequence[Written]) -> None:
-        await deliveries.add(session, [new for w in written for new in self._deliveries(w)])
-        await deliveries.release(
-            session, [(w.change.case.case_id, w.response_id) for w in written if w.change.releases_alert]
-        )
-        await deliveries.cancel(session, [w.change.case.case_id for w in written if w.change.cancels_alerts])
+        await adding.add(session, added)
 
     def _planned(self, case: Case) -> Case:
         return with_next_step(case, self.policy(case.store).steps, self.clock_of(case))
@@ -136,7 +139,7 @@ def _tell(written: Written) -> None:
     change, case = written.change, written.change.case
     if change.fact in (Fact.OPENED, Fact.REOPENED):
         metrics.CASES_OPENED.labels(case.priority).inc()
-    with structlog.contextvars.bound_contextvars(correlation_id=_correlation(written.traceparent)):
+    with structlog.contextvars.bound_contextvars(correlation_id=trace_id(written.traceparent)):
         _log.info(
             f"case.{change.fact}",
             case_id=case.case_id,
@@ -145,8 +148,3 @@ def _tell(written: Written) -> None:
             store=case.store,
             reason=change.entries[0].what,
         )
-
-
-def _correlation(traceparent: str) -> str:
-    parts = traceparent.split("-")
-    return parts[1] if len(parts) == 4 else ""

@@ -33,6 +33,12 @@ def new_traceparent() -> str:
     return f"00-{text[:32]}-{text[32:]}-01"
 
 
+def trace_id(traceparent: str) -> str:
+    """One word from the POST to the alert; empty if there is none in it."""
+    parts = traceparent.split("-")
+    return parts[1] if len(parts) == 4 else ""
+
+
 class Envelope(NamedTuple):
     """Who says what, when, and within which trace."""
 
@@ -50,9 +56,8 @@ class Envelope(NamedTuple):
 
     @property
     def correlation_id(self) -> str:
-        """The trace id: one word from the POST to the alert."""
-        parts = self.traceparent.split("-")
-        return parts[1] if len(parts) == 4 else self.id
+        """The trace id, or what stands in for it."""
+        return trace_id(self.traceparent) or self.id
 
     def headers(self) -> Headers:
         return [
