@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.segmenter.api import routes
-from services.segmenter.handlers import bound
-from services.segmenter.jobs import CustomerSource, TierClock, TierGauges, utc_now
+from services.segmenter.handlers import bound, utc_now
+from services.segmenter.jobs import CustomerSource, TierClock, TierGauges
 from services.segmenter.settings import SegmenterSettings, rulebook
 from shared import config as configuration
 from shared.config import Config

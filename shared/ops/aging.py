@@ -1,24 +1,22 @@
 """What ages out by itself, no later than the log lets go of what it is a copy of."""
 
-import asyncio
-import contextlib
-import random
 from collections.abc import Awaitable, Callable
 
 from shared.db import Database, Session
 from shared.events.topics import ERASURES
 from shared.ops import metrics
 from shared.ops.logs import log
+from shared.ops.rounds import Rounds
 
 _log = log("ops")
 
 _EVERY_SECONDS = 3600.0
 
 
-class Aging:
+class Aging(Rounds):
     """Takes away what is old, every hour. Harmless in every replica at once.
 
-    `work` does it in one transaction and says of how many rows; `name` is that of the job in the metrics.
+    `work` does it in one transaction and says of how many rows.
     """
 
     def __init__(
@@ -29,29 +27,17 @@ class Aging:
         *,
         every_seconds: float = _EVERY_SECONDS,
     ) -> None:
+        super().__init__(name, every_seconds=every_seconds)
         self._database = database
         self._work = work
-        self._name = name
-        self._every = every_seconds
-        self._stopping = asyncio.Event()
 
-    async def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self) -> None:
-        """Until `stop`; a database that is away makes it wait."""
-        while not self._stopping.is_set():
-            try:
-                async with self._database.transaction() as session:
-                    gone = await self._work(session)
-                if gone:
-                    _log.info("rows.aged_out", job=self._name, count=gone)
-                metrics.JOB_LAST_SUCCESS.labels(self._name).set_to_current_time()
-            except Exception as error:  # the next round does it
-                _log.warning("rows.not_aged_out", job=self._name, exc_info=error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._every * random.uniform(0.9, 1.1)):
-                    await self._stopping.wait()
+    async def round(self) -> float:
+        async with self._database.transaction() as session:
+            gone = await self._work(session)
+        if gone:
+            _log.info("rows.aged_out", job=self.name, count=gone)
+        self.succeeded()
+        return self.pause()
 
 
 def oldest_erasure_seconds() -> float:

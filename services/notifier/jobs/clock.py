@@ -1,8 +1,6 @@
 """What becomes due without anybody doing anything."""
 
-import asyncio
 import hashlib
-import random
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -11,8 +9,9 @@ from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
 from services.notifier.store import deliveries, due
 from shared.db import Database
-from shared.ops import metrics, tracing
+from shared.ops import tracing
 from shared.ops.logs import log
+from shared.ops.rounds import Rounds
 
 _log = log("notifier")
 
@@ -21,7 +20,7 @@ _AT_ONCE = 500
 _PLANNED_AT_ONCE = 2000
 
 
-class Clock:
+class Clock(Rounds):
     """Wakes cases whose snooze is over, takes escalation steps, gives up deliveries whose channel is gone.
 
     Any number of replicas may run it: a row that another one holds is skipped, and a step that is taken
@@ -31,35 +30,23 @@ class Clock:
     def __init__(
         self, database: Database, alerts: Mapping[str, Alerts], *, every_seconds: float = 10
     ) -> None:
+        super().__init__("clock", every_seconds=every_seconds)
         self._database = database
         self._targets = [(store, name) for store, section in alerts.items() for name in section.targets]
         self._policies = {store: section.policy for store, section in alerts.items()}
         self._ledger = Ledger(self._policies)
-        self._every = every_seconds
-        self._stopping = asyncio.Event()
 
-    async def stop(self) -> None:
-        self._stopping.set()
-
-    async def run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self.tick()
-                metrics.JOB_LAST_SUCCESS.labels("clock").set_to_current_time()
-            except Exception as error:  # the next tick tries again
-                _log.warning("clock.failed", exc_info=error)
-            try:
-                async with asyncio.timeout(self._every * random.uniform(0.8, 1.2)):
-                    await self._stopping.wait()
-            except TimeoutError:
-                pass
+    async def round(self) -> float:
+        await self.tick()
+        self.succeeded()
+        return self.pause()
 
     async def tick(self) -> int:
         """Returns how many cases woke or were escalated."""
         done = await self._wake()
         await self._plan()
         escalated = _AT_ONCE
-        while escalated == _AT_ONCE and not self._stopping.is_set():
+        while escalated == _AT_ONCE and not self._stopping:
             escalated = await self._escalate()
             done += escalated
         async with self._database.transaction() as session:

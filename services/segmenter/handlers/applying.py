@@ -5,7 +5,7 @@ Locks are taken in the order fact, customer, each sorted.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from services.segmenter.domain.contact import Contact
 from services.segmenter.domain.records import EMPTY, Kind, Outcome, Record
@@ -25,6 +25,10 @@ from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
 
 Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 def bound(book: Rulebook, clock: Clock, secret: bytes) -> Mapping[type[Event], Handler]:
