@@ -1,7 +1,7 @@
 """Why a case is not to be changed so, as problems."""
 
 from services.notifier.api.access import not_found
-from services.notifier.api.shapes import history_out
+from services.notifier.api.views import history_out
 from services.notifier.casework import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
 from services.notifier.domain import Illegal, Unexplained, Unfit
 from shared.web import Problem

@@ -14,9 +14,8 @@ from services.notifier.api.report_shapes import (
     ReportOut,
     TellAsked,
     ToldOut,
-    report_out,
-    to_tell_out,
 )
+from services.notifier.api.report_views import report_out, to_tell_out
 from services.notifier.report import Asked, Report, build, download
 from services.notifier.report.asking import NotAPeriod, period_of
 from services.notifier.store import answers, told
