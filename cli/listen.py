@@ -2,11 +2,10 @@
 
 import json
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,9 +13,9 @@ import typer
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from cli import CommandError
+from cli.receiving import Receiver, serving
 from deploy.local.home import DEMO_ALERTS_SECRET, Home
 
-BODY_LIMIT_BYTES = 1024 * 1024
 LONGEST_LINE = 300
 Print = Callable[[str], None]
 
@@ -53,13 +52,8 @@ def receiving(print_line: Print) -> Iterator[str]:
             f"Alerts cannot be received on {url}: {error.strerror}",
             remedy="Another `closeloop listen` or `make demo` may have the port; it prints the alerts.",
         ) from error
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="alerts", daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield url
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def line_of(alert: Any) -> str:
@@ -105,46 +99,29 @@ def _webhook(secret: str) -> Webhook:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
     def __init__(self, address: tuple[str, int], path: str, webhook: Webhook, print_line: Print) -> None:
         self.path = path
         self.webhook = webhook
         self.print_line = print_line
         self.seen: set[str] = set()
-        super().__init__(address, _Handler)
+        super().__init__(address, _Alerts)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Alerts(Receiver):
+    """200 for an alert whose signature is right, also for one that came before."""
+
     server: _Server
-    timeout = 10
 
-    def do_POST(self) -> None:
-        """200 for an alert whose signature is right, also for one that came before."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
-            self._answer(413)
-            return
-        body = self.rfile.read(int(length))
+    def take(self, body: bytes) -> int:
         if self.path.partition("?")[0] != self.server.path:
-            self._answer(404)
-            return
+            return 404
         try:
             alert = self.server.webhook.verify(body, dict(self.headers))
         except (WebhookVerificationError, ValueError) as error:
             self.server.print_line(f"refused: an alert whose signature is wrong ({error})")
-            self._answer(401)
-            return
+            return 401
         webhook_id = self.headers.get("webhook-id", "")
         again = " (again)" if webhook_id in self.server.seen else ""
         self.server.seen.add(webhook_id)
         self.server.print_line(f"{time.strftime('%H:%M:%S')} {line_of(alert)}{again}")
-        self._answer(200)
-
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """The lines that matter are printed above."""
+        return 200

@@ -7,18 +7,18 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
 
 import typer
 
 from cli import CommandError
 from cli.product import demo
+from cli.receiving import Receiver, serving
 from deploy.local.home import PROJECT, Home
 from deploy.local.observing import Observers
 from deploy.local.ports import LOOPBACK
 
-BODY_LIMIT_BYTES = 4 * 1024 * 1024
 # In production minutes, so that one message tells all; here somebody waits in front of it.
 TOLD_WITHIN_SECONDS = 10
 DASHBOARDS = PROJECT / "deploy" / "grafana" / "dashboards"
@@ -80,38 +80,19 @@ def lines_of(message: Any) -> list[str]:
 @contextmanager
 def _receiving() -> Iterator[str]:
     """Take Alertmanager's webhooks on a port of the kernel's choice; the address."""
-    server = ThreadingHTTPServer((LOOPBACK, 0), _Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, args=(0.05,), name="alerts", daemon=True).start()
-    try:
+    server = ThreadingHTTPServer((LOOPBACK, 0), _Alerts)
+    with serving(server):
         yield f"http://{LOOPBACK}:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
-class _Handler(BaseHTTPRequestHandler):
-    timeout = 10
+class _Alerts(Receiver):
+    """Prints the alerts of each message."""
 
-    def do_POST(self) -> None:
-        """Print the alerts of a message."""
-        length = self.headers.get("Content-Length", "")
-        if not length.isdecimal() or int(length) > BODY_LIMIT_BYTES:
-            self._answer(413)
-            return
+    def take(self, body: bytes) -> int:
         try:
-            message = json.loads(self.rfile.read(int(length)))
+            message = json.loads(body)
         except ValueError:
-            self._answer(400)
-            return
+            return 400
         for line in lines_of(message):
             typer.echo(line)
-        self._answer(200)
-
-    def _answer(self, status: int) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """The alerts are printed above."""
+        return 200
