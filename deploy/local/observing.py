@@ -18,6 +18,9 @@ TOOLS = ("prometheus", "prometheus-alertmanager")  # named as their Debian packa
 RULES = PROJECT / "deploy" / "prometheus" / "rules"
 ALERTMANAGER = PROJECT / "deploy" / "prometheus" / "alertmanager.yml"
 STOP_SECONDS = 10
+# Those of the runbook's commands.
+PROMETHEUS_PORT = 9090
+ALERTMANAGER_PORT = 9093
 
 
 class Observers:
@@ -49,12 +52,15 @@ class Observers:
         self._interval = interval_seconds
         self._group_wait = group_wait_seconds
         self._services = services
-        self.prometheus_url = f"http://{ports.LOOPBACK}:{ports.kept(self._folder / 'prometheus.port')}"
-        self.alertmanager_url = f"http://{ports.LOOPBACK}:{ports.kept(self._folder / 'alertmanager.port')}"
+        self.prometheus_url = self._address("prometheus", PROMETHEUS_PORT)
+        self.alertmanager_url = self._address("alertmanager", ALERTMANAGER_PORT)
         self._processes = {
             name: ChildProcess(name, log=home.log(name), pid_file=home.pid_file(name))
             for name in ("alertmanager", "prometheus")
         }
+
+    def _address(self, name: str, port: int) -> str:
+        return f"http://{ports.LOOPBACK}:{ports.kept(self._folder / f'{name}.port', rather=port)}"
 
     def start(self) -> None:
         """Start both and wait until they are ready. LocalStackError, with the log, if they are not."""

@@ -49,11 +49,14 @@ def choose() -> int:
     )
 
 
-def kept(path: Path) -> int:
-    """The port remembered in `path`, chosen on first use, so that a restart has the same address."""
+def kept(path: Path, *, rather: int | None = None) -> int:
+    """The port remembered in `path`, so that a restart has the same address.
+
+    Chosen on first use: the one that everybody would look at, if it is free.
+    """
     if path.exists():
         return int(path.read_text(encoding="ascii"))
-    port = choose()
+    port = rather if rather and is_free(rather) else choose()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"{port}\n", encoding="ascii")
     return port

@@ -1,0 +1,28 @@
+"""The port of a part: the one that everybody would look at, and after that always the same."""
+
+import socket
+from pathlib import Path
+
+from deploy.local import ports
+
+
+def listening() -> socket.socket:
+    server = socket.create_server((ports.LOOPBACK, ports.choose()))
+    server.listen()
+    return server
+
+
+def test_is_the_wanted_one_while_it_is_free(tmp_path: Path) -> None:
+    wanted = ports.choose()
+    assert ports.kept(tmp_path / "port", rather=wanted) == wanted
+
+
+def test_is_another_one_where_somebody_listens_there(tmp_path: Path) -> None:
+    with listening() as server:
+        taken = server.getsockname()[1]
+        assert ports.kept(tmp_path / "port", rather=taken) != taken
+
+
+def test_stays_what_it_was(tmp_path: Path) -> None:
+    first = ports.kept(tmp_path / "port")
+    assert ports.kept(tmp_path / "port", rather=first + 1) == first
