@@ -2,19 +2,8 @@
 
 from typing import Literal
 
-from shared.access.scopes import Scope
-
 Role = Literal["agent", "manager", "admin"]
 ROLES: tuple[Role, ...] = ("agent", "manager", "admin")
-
-_READ = frozenset({Scope.CASES_READ, Scope.CUSTOMERS_READ, Scope.SCORES_READ})
-
-SCOPES: dict[Role, frozenset[Scope]] = {
-    "agent": _READ | {Scope.CASES_WRITE},
-    "manager": _READ | {Scope.CASES_WRITE, Scope.RESPONSES_WRITE},
-    "admin": frozenset(Scope),
-}
-"""The scopes that a key would need for what the role does in the pages."""
 
 
 def role_of(word: str) -> Role:

@@ -13,6 +13,8 @@ State = Literal["dead", "replayed", "discarded"]
 
 _COLUMNS = """id, consumer, topic, partition, "offset", reason, detail, key, value, headers,
               correlation_id, dead_at, state, settled_at"""
+_KEPT_DAYS = 21
+_PLACE_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class DeadLetters:
         row = rows.one_or_none()
         return _buried(row) if row else None
 
-    async def age_out(self, session: Session, *, kept_days: int = 21, place_days: int = 30) -> int:
+    async def age_out(self, session: Session) -> int:
         """Empty letters as old as the log keeps what it holds, and drop those whose record is long gone.
 
         The place of an emptied one stays a while, so that `closeloop verify` still knows what became of the
@@ -80,7 +82,7 @@ class DeadLetters:
         """
         await session.execute(
             text(f"DELETE FROM {self._table} WHERE dead_at < now() - make_interval(days => :days)"),
-            {"days": place_days},
+            {"days": _PLACE_DAYS},
         )
         done = await session.execute(
             text(f"""UPDATE {self._table} SET key = NULL, value = NULL, headers = '[]', detail = '',
@@ -88,7 +90,7 @@ class DeadLetters:
                          settled_at = coalesce(settled_at, now())
                      WHERE dead_at < now() - make_interval(days => :days)
                        AND (key IS NOT NULL OR value IS NOT NULL)"""),
-            {"days": kept_days},
+            {"days": _KEPT_DAYS},
         )
         return int(done.rowcount)
 

@@ -49,7 +49,7 @@ class Difference:
 
 
 def difference(
-    a: Counts, b: Counts, *, metric: Metric = Metric.NPS, adjusted: bool = True, z95: float = Z95
+    a: Counts, b: Counts, *, metric: Metric = Metric.NPS, adjusted: bool = True
 ) -> Difference | None:
     """How far b lies above a, signed; None if either has no answers.
 
@@ -69,7 +69,7 @@ def difference(
         se=se,
         z=z,
         p=None if z is None else erfc(abs(z) / sqrt(2)),
-        ci95=Interval(max(-edge, centre - z95 * se), min(edge, centre + z95 * se)),
+        ci95=Interval(max(-edge, centre - Z95 * se), min(edge, centre + Z95 * se)),
         smaller_n=min(a.n, b.n),
     )
 

@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable, Container
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, Request
-from pydantic import AfterValidator, StringConstraints, TypeAdapter, ValidationError
+from fastapi import Request
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from shared.web.problems import Problem, invalid
 
@@ -19,9 +19,6 @@ def _no_nul(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_no_nul)]
 """Text that PostgreSQL can store: everything but U+0000."""
-
-ShortText = Annotated[str, StringConstraints(min_length=1, max_length=128), AfterValidator(_no_nul)]
-"""An id or a name: 1 to 128 characters."""
 
 
 def check_json_type(content_type: str) -> None:
@@ -88,16 +85,3 @@ def _inlined(schema: Any, definitions: dict[str, Any]) -> Any:
     if isinstance(schema, list):
         return [_inlined(value, definitions) for value in schema]
     return schema
-
-
-__all__ = [
-    "Depends",
-    "ShortText",
-    "Text",
-    "check_json_type",
-    "json_body",
-    "json_problem",
-    "parse_json",
-    "read_json",
-    "request_body",
-]

@@ -21,8 +21,6 @@ from shared.config.stores import Store
 from shared.db import Session
 from shared.feedback.comparison import Verdict
 
-NO_CAUSE = ""
-
 
 @dataclass(frozen=True, slots=True)
 class Asked:
