@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from cli import CommandError, product
+from cli.demo.journeys import Step
 from cli.demo.sending import Sender
-from cli.demo.shop import Shop, Step
+from cli.demo.shop import Shop
 from cli.demo.world import World
 from cli.listen import receiving
 from deploy.local.home import Home

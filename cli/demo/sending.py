@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from cli import CommandError
 from cli.demo.connection import Answer, Broken, Connection
-from cli.demo.shop import Step
+from cli.demo.journeys import Step
 
 ATTEMPTS = 8
 TIMEOUT_SECONDS = 10

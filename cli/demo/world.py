@@ -4,7 +4,7 @@ import json
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from cli.demo.shop import Step
+from cli.demo.journeys import Step
 from deploy.local.files import write_atomically
 
 

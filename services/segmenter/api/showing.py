@@ -16,7 +16,8 @@ from services.segmenter.api.shapes import (
     TiersOut,
 )
 from services.segmenter.domain import Standing, Transition, sentence
-from services.segmenter.domain.records import AnswerRecord, OrderRecord
+from services.segmenter.domain.order_record import OrderRecord
+from services.segmenter.domain.records import AnswerRecord
 from services.segmenter.domain.ruling import Records, Rules, counts, group_of_answer, judge
 from services.segmenter.store.customers import Customer, Listed
 

@@ -11,11 +11,13 @@ event and how the event ended. The rules are those of the product's contract:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from enum import StrEnum
-from typing import Protocol, Self, TypeVar
+from typing import Self
+
+from services.segmenter.domain.order_record import OrderRecord
+from services.segmenter.domain.originals import Outcome, first_of
 
 
 class Kind(StrEnum):
@@ -24,32 +26,6 @@ class Kind(StrEnum):
     ENGAGEMENT = "engagement"
     CASE = "case"
     OVERRIDE = "override"
-
-
-class Outcome(StrEnum):
-    OK = "ok"
-    DUPLICATE = "duplicate"
-    CONFLICT = "conflict"
-
-
-class _Original(Protocol):
-    @property
-    def ce_id(self) -> str: ...
-
-    @property
-    def content(self) -> object:
-        """What two deliveries of the same thing have in common."""
-
-
-_O = TypeVar("_O", bound=_Original)
-
-
-def _first(known: _O | None, said: _O) -> tuple[_O, Outcome]:
-    """The original that counts, and what the newcomer is beside the known one."""
-    if known is None:
-        return said, Outcome.OK
-    outcome = Outcome.DUPLICATE if known.content == said.content else Outcome.CONFLICT
-    return (said if said.ce_id < known.ce_id else known), outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +74,7 @@ class AnswerRecord:
         return self.rescored.score if self.rescored else self.said.score
 
     def submitted(self, said: Submitted) -> tuple[Self, Outcome]:
-        first, outcome = _first(self.said, said)
+        first, outcome = first_of(self.said, said)
         return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
 
     def amended(self, change: Rescored | None) -> tuple[Self, Outcome]:
@@ -112,70 +88,6 @@ class AnswerRecord:
 
     def retract(self) -> tuple[Self, Outcome]:
         return replace(self, retracted=True), Outcome.DUPLICATE if self.retracted else Outcome.OK
-
-
-@dataclass(frozen=True, slots=True)
-class Placed:
-    ce_id: str
-    ref: str
-    at: datetime
-    value: Decimal
-    currency: str
-
-    @property
-    def content(self) -> object:
-        return self.ref, self.at, self.value, self.currency
-
-
-@dataclass(frozen=True, slots=True)
-class Delivered:
-    ce_id: str
-    at: datetime
-
-    @property
-    def content(self) -> object:
-        return self.at
-
-
-@dataclass(frozen=True, slots=True)
-class Refunded:
-    ce_id: str
-    at: datetime
-    amount: Decimal
-    currency: str
-
-    @property
-    def content(self) -> object:
-        return self.at, self.amount, self.currency
-
-
-@dataclass(frozen=True, slots=True)
-class OrderRecord:
-    """An order with its delivery and its refunds, by refund id. Without `placed` the rest is parked."""
-
-    placed: Placed | None = None
-    delivered: Delivered | None = None
-    refunds: Mapping[str, Refunded] = field(default_factory=dict)
-    conflict: bool = False
-
-    @property
-    def ref(self) -> str | None:
-        return self.placed.ref if self.placed else None
-
-    def place(self, placed: Placed) -> tuple[Self, Outcome]:
-        first, outcome = _first(self.placed, placed)
-        return replace(self, placed=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
-
-    def deliver(self, delivered: Delivered) -> tuple[Self, Outcome]:
-        first, outcome = _first(self.delivered, delivered)
-        return replace(self, delivered=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
-
-    def refund(self, refund_id: str, refunded: Refunded) -> tuple[Self, Outcome]:
-        """A refund id names one refund of this order; another order may use the same id."""
-        first, outcome = _first(self.refunds.get(refund_id), refunded)
-        refunds = dict(sorted({**self.refunds, refund_id: first}.items()))
-        conflict = self.conflict or outcome is Outcome.CONFLICT
-        return replace(self, refunds=refunds, conflict=conflict), outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +114,7 @@ class EngagementRecord:
         return self.said.ref if self.said else None
 
     def record(self, said: Engaged) -> tuple[Self, Outcome]:
-        first, outcome = _first(self.said, said)
+        first, outcome = first_of(self.said, said)
         return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
 
 

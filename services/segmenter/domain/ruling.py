@@ -10,13 +10,13 @@ from typing import Final
 
 from services.segmenter.domain.facts import Answer, Case, Engagement, Fact, Order, Override, Refund
 from services.segmenter.domain.loyalty import fold
+from services.segmenter.domain.order_record import OrderRecord
 from services.segmenter.domain.programme import EngagementKind, Programme
 from services.segmenter.domain.records import (
     AnswerRecord,
     CaseRecord,
     EngagementRecord,
     Kind,
-    OrderRecord,
     OverrideRecord,
     Record,
 )

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from services.segmenter.domain.contact import Contact
-from services.segmenter.domain.records import EMPTY, Kind, Outcome, Record
+from services.segmenter.domain.originals import Outcome
+from services.segmenter.domain.records import EMPTY, Kind, Record
 from services.segmenter.domain.ruling import Rulebook
 from services.segmenter.handlers.erasing import LEDGER, erase, named_at, of_nobody, of_the_erased
 from services.segmenter.handlers.events import HANDLERS, contact_in, utc

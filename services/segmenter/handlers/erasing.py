@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import NamedTuple
 
 from services.segmenter.domain.contact import Contact
+from services.segmenter.domain.order_record import OrderRecord
 from services.segmenter.domain.records import (
     AnswerRecord,
     CaseRecord,
     EngagementRecord,
     Kind,
-    OrderRecord,
     Record,
     anonymous,
 )

@@ -6,18 +6,15 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from services.segmenter.domain.contact import Contact
+from services.segmenter.domain.order_record import Delivered, OrderRecord, Placed, Refunded
+from services.segmenter.domain.originals import Outcome
 from services.segmenter.domain.records import (
     AnswerRecord,
     CaseRecord,
-    Delivered,
     Engaged,
     EngagementRecord,
     Kind,
-    OrderRecord,
-    Outcome,
-    Placed,
     Record,
-    Refunded,
     Rescored,
     Submitted,
 )

@@ -8,12 +8,12 @@ import orjson
 from pydantic import TypeAdapter
 from sqlalchemy import text
 
+from services.segmenter.domain.order_record import OrderRecord
 from services.segmenter.domain.records import (
     AnswerRecord,
     CaseRecord,
     EngagementRecord,
     Kind,
-    OrderRecord,
     OverrideRecord,
     Record,
 )

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from cli.demo.comments import Mood, Theme, comment
+from cli.demo.journeys import Step
 from cli.demo.people import people
-from cli.demo.shop import Shop, Step
+from cli.demo.shop import Shop
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 TODAY = NOW.date()

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from cli.demo.shop import Step
+from cli.demo.journeys import Step
 from cli.demo.world import World
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

@@ -10,16 +10,14 @@ import pytest
 
 from services.segmenter.domain import Case, Engagement, Programme, Refund
 from services.segmenter.domain.contact import Contact
+from services.segmenter.domain.order_record import OrderRecord, Placed, Refunded
+from services.segmenter.domain.originals import Outcome
 from services.segmenter.domain.records import (
     AnswerRecord,
     CaseRecord,
     Engaged,
     EngagementRecord,
     Kind,
-    OrderRecord,
-    Outcome,
-    Placed,
-    Refunded,
     Rescored,
     Submitted,
 )
