@@ -10,6 +10,7 @@ from pathlib import Path
 from deploy.local import jars, ports
 from deploy.local.errors import LocalStackError
 from deploy.local.kafka_probe import alive_brokers
+from deploy.local.part import ChildPart
 from deploy.local.process import ChildProcess, wait_until
 
 LOG4J2 = Path(__file__).with_name("log4j2.yaml")
@@ -38,11 +39,11 @@ NODE_SETTINGS = {
 }
 
 
-class KafkaNode:
+class KafkaNode(ChildPart):
     """One broker and controller. Blocking verbs; call them from one thread at a time.
 
-    `data` holds everything: the log, the settings, the kept ports. For a cluster give each node its
-    `node_id`, the same `cluster_id`, and `voters` (node id to controller port); see `cluster()`.
+    `data` holds everything: the log (INFO in `server.log`), the settings, the kept ports. For a cluster give
+    each node `node_id`, the same `cluster_id`, and `voters` (node id to controller port); see `cluster()`.
     """
 
     name = "kafka"
@@ -75,25 +76,6 @@ class KafkaNode:
     def bootstrap(self) -> str:
         """`host:port` for clients; the same after every restart."""
         return f"{ports.LOOPBACK}:{self.port}"
-
-    @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """The code it ended with; None while it runs."""
-        return self._process.exit_code
-
-    @property
-    def log(self) -> Path:
-        """The file with its output (warnings and worse); INFO is in `server.log` in the data folder."""
-        return self._process.log
-
-    def end_leftover(self) -> None:
-        """End the process of an earlier supervisor, if it still runs."""
-        self._process.end_leftover()
 
     def start(self) -> None:
         """Fetch the jars and format the storage if need be, then start; returns before it is ready."""

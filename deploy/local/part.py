@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Protocol
 
+from deploy.local.process import ChildProcess
+
 
 class Part(Protocol):
     """One process of the product. The verbs block and are called from one thread at a time."""
@@ -36,3 +38,28 @@ class Part(Protocol):
 
     def kill(self) -> None:
         """SIGKILL."""
+
+
+class ChildPart:
+    """A part that is one child process."""
+
+    _process: ChildProcess
+
+    @property
+    def pid(self) -> int | None:
+        """The process id while it runs."""
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """The code it ended with; None while it runs."""
+        return self._process.exit_code
+
+    @property
+    def log(self) -> Path:
+        """The file with its output."""
+        return self._process.log
+
+    def end_leftover(self) -> None:
+        """End the process of an earlier supervisor, if it still runs."""
+        self._process.end_leftover()

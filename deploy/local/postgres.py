@@ -16,6 +16,7 @@ import psutil
 from deploy.local import ports
 from deploy.local.errors import LocalStackError
 from deploy.local.files import write_atomically
+from deploy.local.part import ChildPart
 from deploy.local.process import LEASH, ChildProcess, end, wait_until
 
 USER = DATABASE = "closeloop"
@@ -39,7 +40,7 @@ SERVER_SETTINGS = {
 }
 
 
-class PostgresServer:
+class PostgresServer(ChildPart):
     """One server with the database `closeloop`. Blocking verbs; call them from one thread at a time."""
 
     name = "postgres"
@@ -63,25 +64,6 @@ class PostgresServer:
     def url(self) -> str:
         """`postgresql://user:password@host:port/database`; the same after every restart."""
         return f"postgresql://{USER}:{self._password}@{ports.LOOPBACK}:{self.port}/{DATABASE}"
-
-    @property
-    def pid(self) -> int | None:
-        """The postmaster's process id while it runs."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """The code it ended with; None while it runs."""
-        return self._process.exit_code
-
-    @property
-    def log(self) -> Path:
-        """The file with its output."""
-        return self._process.log
-
-    def end_leftover(self) -> None:
-        """End the process of an earlier supervisor, if it still runs."""
-        self._process.end_leftover()
 
     def start(self) -> None:
         """Create the cluster if need be, then start; returns before it is ready."""

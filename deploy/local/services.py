@@ -10,13 +10,14 @@ import httpx
 from deploy.local import ports
 from deploy.local.errors import LocalStackError
 from deploy.local.home import DEMO_ALERTS_SECRET, PROJECT, SERVICES, Home
+from deploy.local.part import ChildPart
 from deploy.local.process import ChildProcess, wait_until
 
 STOP_GRACE_SECONDS = 12
 PORT_REMEDY = "Stop that process, or set CLOSELOOP_PORT to another first port."
 
 
-class ServiceProcess:
+class ServiceProcess(ChildPart):
     """One service, ready when its `/readyz` says so."""
 
     def __init__(
@@ -28,25 +29,6 @@ class ServiceProcess:
         self._environment = environment
         self._command = command or (sys.executable, "-m", f"services.{name}", "serve")
         self._process = ChildProcess(name, log=home.log(name), pid_file=home.pid_file(name))
-
-    @property
-    def pid(self) -> int | None:
-        """The process id while it runs."""
-        return self._process.pid
-
-    @property
-    def exit_code(self) -> int | None:
-        """The code it ended with; None while it runs."""
-        return self._process.exit_code
-
-    @property
-    def log(self) -> Path:
-        """The file with its output."""
-        return self._process.log
-
-    def end_leftover(self) -> None:
-        """End the process of an earlier supervisor, if it still runs."""
-        self._process.end_leftover()
 
     def start(self) -> None:
         """Start it; LocalStackError if somebody else has its port."""
