@@ -73,7 +73,7 @@ class TierClock(Rounds):
         return min(self._sleep, max(0.05, (due - self._clock()).total_seconds()))
 
     def failed(self, failures: int) -> float:
-        return min(5.0, 0.2 * 2 ** min(failures, 5)) * random.uniform(0.8, 1.2)
+        return min(5.0, 0.2 * 2.0 ** min(failures, 5)) * random.uniform(0.8, 1.2)
 
     async def end(self) -> None:
         with contextlib.suppress(Exception):  # it runs out by itself
