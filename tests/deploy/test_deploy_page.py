@@ -25,12 +25,15 @@ def blocks(language: str = "") -> list[str]:
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory: pytest.TempPathFactory) -> list[Object]:
     """What the overlay of the page renders to, in a folder beside a checkout."""
-    folder = tmp_path_factory.mktemp("beside")
+    return rendered(tmp_path_factory.mktemp("beside"))
+
+
+def rendered(folder: Path, more: str = "") -> list[Object]:
     shutil.copytree(K8S, folder / "closeloop/deploy/k8s")
     mine = folder / "our-closeloop"
     mine.mkdir()
     (overlay,) = (block for block in blocks("yaml") if "kind: Kustomization" in block)
-    (mine / "kustomization.yaml").write_text(overlay.replace("DIGEST", "a" * 64), encoding="utf-8")
+    (mine / "kustomization.yaml").write_text(overlay.replace("DIGEST", "a" * 64) + more, encoding="utf-8")
     stores = (K8S / "base/closeloop.yaml").read_text(encoding="utf-8")
     (mine / "closeloop.yaml").write_text(stores.replace("name: Shop", "name: Our shop"), encoding="utf-8")
     done = subprocess.run(
@@ -79,6 +82,22 @@ class TestTheOverlayOfThePage:
         assert "NOTIFIER_SMTP_PASSWORD" in [entry["secretKey"] for entry in data]
         egress = one(ours, "NetworkPolicy", "alerts-out")["spec"]["egress"]
         assert {"protocol": "TCP", "port": 465} in egress[-1]["ports"]
+
+
+def test_a_restore_reads_one_archive_and_writes_another(tmp_path: Path) -> None:
+    (patch,) = (block for block in blocks("yaml") if "recovery:" in block)
+    database = one(rendered(tmp_path, patch), "Cluster", "closeloop-db")["spec"]
+    recovery, (before,) = database["bootstrap"]["recovery"], database["externalClusters"]
+    made = one(render("prod"), "Cluster", "closeloop-db")["spec"]["bootstrap"]["initdb"]
+
+    assert recovery.items() >= {key: made[key] for key in ("database", "owner", "secret")}.items()
+    assert recovery["source"] == before["name"]
+    assert "initdb" not in database["bootstrap"]
+    (archive,) = database["plugins"]
+    read, written = before["plugin"]["parameters"], archive["parameters"]
+    assert before["plugin"]["name"] == archive["name"]
+    assert read["barmanObjectName"] == written["barmanObjectName"]
+    assert read["serverName"] == "closeloop-db" != written["serverName"]
 
 
 def test_names_each_key_of_the_secret_store() -> None:
