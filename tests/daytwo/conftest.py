@@ -1,7 +1,7 @@
 """A copy of the product for each journey that takes it apart."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,15 @@ async def receiver() -> AsyncIterator[Receiver]:
 @pytest.fixture
 async def product(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Product]:
     """Running and ready."""
+    async with running(tmp_path / "home", receiver) as product:
+        yield product
+
+
+@asynccontextmanager
+async def running(home: Path, receiver: Receiver) -> AsyncIterator[Product]:
+    """The product in this home, ready; stopped at the end."""
     product = Product(
-        tmp_path / "home",
+        home,
         config=CONFIG,
         CLOSELOOP_ALERTS_URL=receiver.url("/alerts"),
         CLOSELOOP_ALERTS_SECRET=SIGNING_SECRET,
