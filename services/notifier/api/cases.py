@@ -116,10 +116,7 @@ def _place(cursor: str | None) -> Place | None:
     place = place_of(cursor, 2)
     if place is None:
         return None
-    due, case_id = place
-    if due != "infinity":
-        try:
-            due = datetime.fromisoformat(due).isoformat()  # it reads more than PostgreSQL does
-        except ValueError:
-            raise bad_cursor() from None
-    return Place(due, case_id)
+    try:
+        return Place.read(*place)
+    except ValueError:
+        raise bad_cursor() from None

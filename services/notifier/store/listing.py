@@ -2,8 +2,8 @@
 
 import re
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Self
 
 from sqlalchemy import text
 
@@ -50,6 +50,22 @@ class Place:
 
     due: str
     case_id: str
+
+    @classmethod
+    def read(cls, due: str, case_id: str) -> Self:
+        """A place that somebody sent, in words that PostgreSQL reads: those are fewer than Python's.
+
+        Raises ValueError.
+        """
+        if due == "infinity":
+            return cls(due, case_id)
+        moment = datetime.fromisoformat(due)
+        if moment.tzinfo is None:
+            raise ValueError("a moment without its offset")
+        try:
+            return cls(moment.astimezone(UTC).isoformat(), case_id)
+        except OverflowError as error:
+            raise ValueError("a moment before all years") from error
 
 
 async def page(

@@ -115,10 +115,9 @@ def place_of(text: str) -> Place | None:
     if not _CASE.fullmatch(case_id):
         return None
     try:
-        known = due == "infinity" or datetime.fromisoformat(due).tzinfo is not None
+        return Place.read(due, case_id)
     except ValueError:
         return None
-    return Place(due, case_id) if known else None
 
 
 def day_ends(now: datetime, zone: ZoneInfo) -> datetime:

@@ -10,6 +10,7 @@ from notifier_agent import Agent, key, served
 from notifier_desk import Desk
 from sqlalchemy import text
 
+from services.notifier.api.paging import cursor_of
 from services.notifier.jobs import Clock
 from shared.access import Scope
 from shared.db import Database
@@ -223,6 +224,19 @@ class TestTheList:
         assert await found(overdue="true") == ["c-0"]
         assert await found(overdue="false", status="live") == ["c-1"]
         assert await found(priority="urgent") == []
+
+    @pytest.mark.parametrize(
+        ("due", "status"),
+        [
+            ("2026-W01-1T00:00:00+00:00", 200),
+            ("2026-01-01T00:00:00+01:00:00.000001", 200),
+            ("0001-01-01T00:00+23:59", 422),
+        ],
+    )
+    async def test_from_a_place_that_postgresql_would_not_read(
+        self, agent: Agent, due: str, status: int
+    ) -> None:
+        assert (await agent.get("/v1/cases", cursor=cursor_of(due, "a"))).status_code == status
 
     @pytest.mark.parametrize(
         "query",

@@ -2,6 +2,7 @@
 
 import re
 from datetime import timedelta
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -289,6 +290,12 @@ class TestAddresses:
 
     def test_what_means_nothing_is_left_out(self) -> None:
         assert asked_of({"view": "x", "priority": "x", "after": "x", "first": "-1", "q": "\0"}) == Asked()
+
+    @pytest.mark.parametrize(
+        "due", ["2026-W01-1T00:00:00+00:00", "2026-01-01T00:00:00+01:00:00.000001", "0001-01-01T00:00+23:59"]
+    )
+    async def test_of_a_place_that_postgresql_would_not_read(self, noor: Agent, due: str) -> None:
+        assert (await noor.get(f"/inbox?{urlencode({'after': due + '~a'})}")).status_code == 200
 
     @pytest.mark.parametrize("text", ["", "~", "2026-99-99 10:00:00+00~a", "now()~a", "infinity~'"])
     def test_a_place_that_is_none(self, text: str) -> None:
