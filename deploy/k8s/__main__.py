@@ -4,12 +4,12 @@ Kustomize reads no file outside of its folder, so the same rules stand there a s
 """
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import yaml
 
-PROJECT = Path(__file__).parents[2]
+from deploy.generated import PROJECT, write_or_check
+
 RULES = PROJECT / "deploy/prometheus/rules"
 WRITTEN = PROJECT / "deploy/k8s/components/prometheus/rules.yaml"
 
@@ -30,13 +30,7 @@ def text() -> str:
 
 def main(arguments: list[str]) -> int:
     """0, or 1 when it is stale."""
-    wanted = text()
-    if arguments != ["--check"]:
-        WRITTEN.write_text(wanted, encoding="utf-8")
-    elif not WRITTEN.exists() or WRITTEN.read_text(encoding="utf-8") != wanted:
-        sys.stderr.write(f"{WRITTEN.relative_to(PROJECT)} is stale: run `python -m deploy.k8s`\n")
-        return 1
-    return 0
+    return write_or_check({WRITTEN: text()}, "python -m deploy.k8s", arguments)
 
 
 if __name__ == "__main__":
