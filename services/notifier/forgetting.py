@@ -94,13 +94,18 @@ class Forgetting:
 
 
 async def without_the_erased(
-    session: Session, batch: Sequence[Received], outcomes: Counter[tuple[str, str]]
-) -> list[Received]:
-    """The batch without what was received before its customer was erased; that is buried, never stored."""
-    erased = await LEDGER.of(session, {ref for received in batch if (ref := _customer(received.event))})
+    session: Session,
+    batch: Sequence[Received],
+    erased: Mapping[Ref, datetime],
+    outcomes: Counter[tuple[str, str]],
+) -> Sequence[Received]:
+    """The batch without what was received before its customer was erased; that is buried, never stored.
+
+    `erased`: who of the batch's customers was, and until when.
+    """
     kept, gone, ends = list[Received](), set[AnswerKey](), dict[Ref, int]()
     for received in batch:
-        event, ref = received.event, _customer(received.event)
+        event, ref = received.event, customer_of(received.event)
         if ref is not None and isinstance(event, CustomerChanged) and event.erased:
             ends[ref] = max(event.seq, ends.get(ref, 0))
         elif ref is None or ref not in erased or not _is_old(event, erased[ref]):
@@ -109,10 +114,11 @@ async def without_the_erased(
         elif isinstance(event, ResponseSubmitted):
             gone.add((event.store, event.response_id))
         outcomes[received.topic, "skipped"] += 1
-    kept = [r for r in kept if not _is_ended(r.event, ends)]
+    if len(kept) == len(batch):
+        return batch
     await erasing.bury(session, gone)
     await erasing.end_customers(session, ends)
-    return kept
+    return [r for r in kept if not _is_ended(r.event, ends)]
 
 
 def unwritten(told: Sequence[Received], before: Mapping[AnswerKey, Known]) -> list[Received]:
@@ -141,7 +147,8 @@ def _is_ended(event: Event, ends: Mapping[Ref, int]) -> bool:
     return isinstance(event, CustomerChanged) and event.seq < ends.get((event.store, event.customer_ref), 0)
 
 
-def _customer(event: Event) -> Ref | None:
+def customer_of(event: Event) -> Ref | None:
+    """Whom the event names."""
     if isinstance(event, ResponseSubmitted):
         return (event.store, event.customer.ref) if event.customer else None
     return (event.store, event.customer_ref) if isinstance(event, CustomerChanged) else None

@@ -9,11 +9,12 @@ from services.notifier import assigning, news
 from services.notifier.counting import count_arrivals
 from services.notifier.deciding import Judge, Known, found_by
 from services.notifier.domain import Answer, groups_beyond_low
-from services.notifier.forgetting import LEDGER, Forgetting, unwritten, without_the_erased
+from services.notifier.forgetting import LEDGER, Forgetting, customer_of, unwritten, without_the_erased
 from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
-from services.notifier.store import answers, cases, customers, past
+from services.notifier.store import answers, before, cases, customers, past
 from services.notifier.store.answers import AnswerKey
+from services.notifier.store.before import Before
 from services.notifier.store.customers import Customer, Ref
 from shared.db import Session
 from shared.db.erasures import outcomes as ended
@@ -60,40 +61,47 @@ class Handlers:
         """All events of a batch, so that the customers of all of them are locked once and in order."""
         outcomes: Counter[tuple[str, str]] = Counter()
         batch = await self._after_erasures(session, batch, outcomes)
+        known = await self._look(session, batch)
+        kept = await without_the_erased(session, batch, known.erased, outcomes)
+        if len(kept) < len(batch):  # what was buried is known in another way now
+            batch, known = kept, await self._look(session, kept)
         loyalty = [r.event for r in batch if isinstance(r.event, CustomerChanged)]
         standings = [_standing(event) for event in loyalty]
         told = [r for r in batch if not isinstance(r.event, CustomerChanged)]
         of_answers = news.relevant(told, self._policies, outcomes)
-        before = await answers.known(session, of_answers) if of_answers else {}
-        if any(is_erased(known.customer_ref) for known in before.values()):
-            of_answers = news.relevant(unwritten(told, before), self._policies, Counter())
-        touched = news.people(of_answers, before, self._beyond)
-        others = news.customers(of_answers) - touched
-        touched |= await cases.with_recent_cases(session, others, days=WATCHED_DAYS)
+        seen = known.answers
+        if any(is_erased(answer.customer_ref) for answer in seen.values()):
+            of_answers = news.relevant(unwritten(told, seen), self._policies, Counter())
+        touched = news.people(of_answers, seen, self._beyond)
+        touched |= news.customers(of_answers) & known.with_cases
         people = await customers.lock(session, [*(s.ref for s in standings), *touched])
         learnt = await customers.learn(session, standings)
         outcomes[CUSTOMERS.name, "ok"] += len(learnt)
         outcomes[CUSTOMERS.name, "duplicate"] += len(standings) - len(learnt)
-        fresh = news.unseen(of_answers, before, outcomes)
+        fresh = news.unseen(of_answers, seen, outcomes)
         if fresh:
-            await self._answers_changed(session, fresh, before.keys(), people | learnt)
+            await self._answers_changed(session, fresh, seen.keys(), people | learnt)
         await count_arrivals(session, batch, self._policies)
         return outcomes
+
+    async def _look(self, session: Session, batch: Sequence[Received]) -> Before:
+        people = {ref for received in batch if (ref := customer_of(received.event))}
+        keys = news.relevant(batch, self._policies, Counter())
+        return await before.look(session, people, keys, days=WATCHED_DAYS)
 
     async def _after_erasures(
         self, session: Session, batch: Sequence[Received], outcomes: Counter[tuple[str, str]]
     ) -> Sequence[Received]:
         """Erasures first, so that they take their lock before any row is locked; then what is left to do."""
         erasures = [r for r in batch if isinstance(r.event, CustomerErased)]
-        if erasures:
-            await LEDGER.hold(session)
-            erased = until(r.event for r in erasures)
-            outcomes.update(ended(erasures, await self._forgetting.erase(session, erased, now=self._now())))
-            self._wrote = True
-            batch = [r for r in batch if not isinstance(r.event, CustomerErased)]
-        else:
+        if not erasures:
             await LEDGER.share(session)
-        return await without_the_erased(session, batch, outcomes)
+            return batch
+        await LEDGER.hold(session)
+        erased = until(r.event for r in erasures)
+        outcomes.update(ended(erasures, await self._forgetting.erase(session, erased, now=self._now())))
+        self._wrote = True
+        return [r for r in batch if not isinstance(r.event, CustomerErased)]
 
     async def _answers_changed(
         self,
@@ -116,9 +124,9 @@ class Handlers:
             return
         refs = {(key[0], answer.body.person.ref) for key, answer in judged.items()}
         held = await cases.lock(session, refs, [links[key].case_id for key in judged if key in links])
-        before = await past.of_customers(session, refs)
+        answered = await past.of_customers(session, refs)
         now = self._now()
-        written, new = self._judge.decide(judged, Known(fresh, links, held, people, before), now)
+        written, new = self._judge.decide(judged, Known(fresh, links, held, people, answered), now)
         if written:
             self._wrote = True
             handed_out = await assigning.hand_out(session, written, self._policies)

@@ -9,7 +9,7 @@ from weakref import WeakSet
 import asyncpg
 import orjson
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, InterfaceError
+from sqlalchemy.exc import DBAPIError, DisconnectionError, InterfaceError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
@@ -47,7 +47,6 @@ class Database:
             max_overflow=0,
             json_deserializer=orjson.loads,
             pool_timeout=5,
-            pool_pre_ping=True,
             pool_recycle=1800,
             connect_args={
                 "timeout": 5,
@@ -65,6 +64,7 @@ class Database:
 
         self._connections: WeakSet[asyncpg.Connection[Any]] = WeakSet()
         event.listen(self._engine.sync_engine, "connect", self._connected)
+        event.listen(self._engine.sync_engine, "checkout", _not_closed)
 
     @asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Session]:
@@ -107,6 +107,15 @@ class Database:
 
     def _connected(self, connection: Any, _: object) -> None:
         self._connections.add(connection.driver_connection)
+
+
+def _not_closed(connection: Any, _: object, __: object) -> None:
+    """The pool takes a fresh connection instead of one that the server ended; no round trip is needed.
+
+    A ping before each transaction (`pool_pre_ping`) is three, and a fifth of a small transaction's time.
+    """
+    if connection.driver_connection.is_closed():
+        raise DisconnectionError("the server ended it")
 
 
 def async_url(url: str) -> str:

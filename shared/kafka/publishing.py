@@ -6,6 +6,7 @@ a state with a lower `seq`, and a fact whose id they know.
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,6 +20,10 @@ from shared.ops import metrics
 from shared.ops.logs import log
 
 _log = log("publishing")
+
+_APART_SECONDS = 0.25
+"""From the start of one round to the next: under load every batch rings, and whoever reads what is sent would
+get a little of it with every batch of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class _Leased:
         failures = 0
         while not self._stopping:
             self._bell.clear()
+            not_before = time.monotonic() + _APART_SECONDS
             try:
                 more = False
                 if await self._lease.hold():
@@ -88,6 +94,8 @@ class _Leased:
                 _log.warning("publishing.failed", job=self._lease.name, attempt=failures, exc_info=error)
             if not more and not self._stopping:
                 await self._wait(self._idle if not failures else min(5.0, 0.2 * 2 ** min(failures, 5)))
+                if not self._stopping:
+                    await asyncio.sleep(not_before - time.monotonic())
         self._not_ours()
         try:
             await self._lease.release()

@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from services.notifier.channels import CaseMessage, Item, Message, NoticeMessage, Shop, absolute
 from services.notifier.channels.wording import case_line, who
-from services.notifier.store import answers, cases, customers, digests, notices
+from services.notifier.store import answers, cases, digests, notices, subjects
 from services.notifier.store.claims import Claimed
-from services.notifier.store.customers import Customer
 from shared.db import Session
 
 
@@ -27,22 +26,19 @@ async def compose(
 async def _of_cases(
     session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
 ) -> dict[str, Message]:
-    held = await cases.by_ids(session, [d.case_id for d in claimed if d.case_id])
-    told = await answers.read(session, {(d.store, d.response_id) for d in claimed if d.response_id})
-    known = await customers.known(session, {(c.store, c.customer_ref) for c in held.values()})
     composed: dict[str, Message] = {}
+    told = await subjects.of(session, claimed)
     for delivery in claimed:
-        case = held[delivery.case_id or ""]
-        customer = known.get((case.store, case.customer_ref), Customer())
+        subject = told[delivery.delivery_id]
         composed[delivery.delivery_id] = CaseMessage(
             id=delivery.delivery_id,
             reason=delivery.reason,
             created_at=delivery.created_at,
             shop=shops[delivery.store],
-            case=case,
-            answer=told.get((delivery.store, delivery.response_id or "")),
-            tier=customer.tier,
-            tags=customer.tags,
+            case=subject.case,
+            answer=subject.answer,
+            tier=subject.tier,
+            tags=subject.tags,
             traceparent=delivery.traceparent,
         )
     return composed

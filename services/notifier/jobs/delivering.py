@@ -3,7 +3,6 @@
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -15,16 +14,20 @@ from services.notifier.jobs.composing import compose
 from services.notifier.jobs.lanes import Lanes
 from services.notifier.jobs.traced import traced_attempt
 from services.notifier.settings import NotifierSettings
-from services.notifier.store import channels, claims, digests, holding
+from services.notifier.store import channels, claims, digests
 from services.notifier.store.claims import Claimed, Result
 from services.notifier.store.deliveries import State, Target
 from shared.db import Database, Session
+from shared.events.envelope import trace_id
 from shared.ops import metrics
 from shared.ops.logs import log
 
 _log = log("notifier")
 
 _IDLE_SECONDS = 1.0
+_SENDING_SECONDS = 0.2
+_APART_SECONDS = 0.025
+"""From the start of one round to the next: results and new alerts gather, and each round is a commit."""
 _DRAIN_SECONDS = 2.5
 _DIGEST_TITLE = "more alerts in ten minutes"
 
@@ -68,6 +71,7 @@ class DeliveryLoop:
         failures = 0
         while not self._stopping:
             self._bell.clear()
+            not_before = time.monotonic() + _APART_SECONDS
             try:
                 wait = await self._round()
                 failures = 0
@@ -79,6 +83,7 @@ class DeliveryLoop:
                 await asyncio.sleep(random.uniform(0.1, 0.2))
             if not self._stopping:
                 await self._wait(wait)
+                await asyncio.sleep(not_before - time.monotonic())
         await self._drain()
 
     async def _wait(self, seconds: float) -> None:
@@ -96,12 +101,11 @@ class DeliveryLoop:
         pauses, self._pauses = self._pauses, {}
         try:
             async with self._database.transaction() as session:
-                await claims.do_not_wait_for_disk(session)
+                if await claims.begin(session):
+                    free = {}
                 await claims.record(session, results)
                 await channels.pause(session, pauses)
                 await digests.put_off(session, self._lanes.quiet())
-                if await holding.held(session):
-                    free = {}
                 free, crowded = await self._gather(session, free)
                 claimed = await claims.claim(
                     session,
@@ -111,8 +115,7 @@ class DeliveryLoop:
                     crowded=crowded,
                 )
                 messages = await compose(session, claimed, self._shops)
-                left = self._left(free, claimed)
-                wait = await claims.seconds_to_next(session, left) if left else None
+                wait = await self._next_due(session, free, claimed)
         except BaseException:
             self._results = results + self._results
             self._pauses = pauses | self._pauses
@@ -140,10 +143,16 @@ class DeliveryLoop:
                 _log.info("alerts.digested", store=target[0], channel=target[1], count=joined)
         return bears, crowded
 
-    def _left(self, free: Mapping[Target, int], claimed: Collection[Claimed]) -> set[Target]:
-        """Who would bear more than it was given."""
-        taken = Counter((delivery.store, delivery.channel) for delivery in claimed)
-        return {target for target, count in free.items() if count > taken[target]}
+    async def _next_due(
+        self, session: Session, free: Mapping[Target, int], claimed: Collection[Claimed]
+    ) -> float | None:
+        """Seconds until there is something to send for channels that bear it.
+
+        Whatever was claimed now rings the bell when it is sent: the round after that asks the database.
+        """
+        if claimed:
+            return _SENDING_SECONDS
+        return await claims.seconds_to_next(session, free) if free else None
 
     def _pause(self, now: float, next_due: float | None) -> float:
         waits = (_IDLE_SECONDS, self._lanes.soonest_opening(now), next_due)
@@ -218,8 +227,7 @@ def _tell(delivery: Claimed, kind: str, attempt: Attempt, state: State) -> None:
             metrics.PIPELINE_LATENCY.labels("notified").observe(max(0.0, age))
         elif delivery.reason == "digest":
             metrics.DIGESTS.labels(kind).inc()
-    parts = delivery.traceparent.split("-")
-    with structlog.contextvars.bound_contextvars(correlation_id=parts[1] if len(parts) == 4 else ""):
+    with structlog.contextvars.bound_contextvars(correlation_id=trace_id(delivery.traceparent)):
         say = _log.info if attempt.accepted else _log.warning
         say(
             f"alert.{outcome}",

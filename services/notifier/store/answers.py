@@ -86,19 +86,6 @@ def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
     )
 
 
-async def known(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Known]:
-    """Which of these answers have a row."""
-    wanted = list(keys)
-    rows = await session.execute(
-        text("""SELECT store, response_id, customer_ref,
-                       ARRAY(SELECT jsonb_object_keys(revisions)) AS events
-                FROM notifier.answers WHERE (store, response_id) IN
-                     (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[])))"""),
-        {"stores": [store for store, _ in wanted], "ids": [response for _, response in wanted]},
-    )
-    return {(r.store, r.response_id): Known(r.customer_ref, frozenset(r.events)) for r in rows}
-
-
 async def add(session: Session, news: Mapping[AnswerKey, Events]) -> dict[AnswerKey, Answer | None]:
     """Add events to their answers; returns the answers as they are now, None where the original lacks.
 
@@ -172,16 +159,17 @@ async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, A
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[])))"""),
         {"stores": [store for store, _ in wanted], "ids": [response for _, response in wanted]},
     )
-    found: dict[AnswerKey, Answer] = {}
-    for row in rows:
-        try:
-            answer = _folded(row.response_id, _read(row.revisions))
-        except ValueError as error:  # one that this code cannot read must not hide the others
-            _log.error("answer.unreadable", response_id=row.response_id, exc_info=error)
-        else:
-            if answer:
-                found[row.store, row.response_id] = answer
-    return found
+    found = {(r.store, r.response_id): readable(r.response_id, r.revisions) for r in rows}
+    return {key: answer for key, answer in found.items() if answer}
+
+
+def readable(response_id: str, revisions: str) -> Answer | None:
+    """The answer of a row; None when its original is unknown, or when this code cannot read it."""
+    try:
+        return _folded(response_id, _read(revisions))
+    except ValueError as error:  # it must not hide the others
+        _log.error("answer.unreadable", response_id=response_id, exc_info=error)
+        return None
 
 
 async def since(

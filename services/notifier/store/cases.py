@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, text, update
+from sqlalchemy import bindparam, func, text, update
 
 from services.notifier import tables
 from services.notifier.domain import Case, ClockKind, Outcome, Part, Priority, Status
@@ -14,7 +13,7 @@ from services.notifier.store.customers import Ref
 from shared.db import Session
 
 # Written and read as they are, in this order; `_read` knows the enums and sets among them.
-_STORED = (
+STORED = (
     "case_id", "store", "customer_ref", "response_id", "status", "priority", "rule", "config_version",
     "verified", "tier", "owner", "opened_at", "first_contact_due_at", "first_contact_at", "resolve_due_at",
     "resolve_hours", "resolved_at", "closed_at", "snoozed_at", "snoozed_until", "before_snooze",
@@ -27,7 +26,7 @@ _STORED = (
 # PostgreSQL refuses a tsvector over 1 MiB; a customer who answers for ever must not stop the consumer.
 _MOST_WORDS_BYTES = 100_000
 
-COLUMNS = f"""{", ".join(f"c.{name}" for name in _STORED)}, c.number, c.changed_at,
+COLUMNS = f"""{", ".join(f"c.{name}" for name in STORED)}, c.number, c.changed_at,
     ARRAY(SELECT a.response_id FROM notifier.case_answers a
           WHERE a.case_id = c.case_id AND NOT a.retracted) AS standing,
     ARRAY(SELECT s.step FROM notifier.case_steps s WHERE s.case_id = c.case_id) AS steps"""
@@ -54,22 +53,6 @@ async def links(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, 
         {"stores": [store for store, _ in wanted], "ids": [response for _, response in wanted]},
     )
     return {(r.store, r.response_id): Link(r.case_id, Part(r.part)) for r in rows}
-
-
-async def with_recent_cases(session: Session, refs: Iterable[Ref], *, days: int) -> set[Ref]:
-    """Which of these customers have a case in work, or one that ended within these days."""
-    wanted = sorted(set(refs))
-    if not wanted:
-        return set()
-    rows = await session.execute(
-        text("""SELECT DISTINCT w.store, w.ref FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
-                     AS w(store, ref)
-                JOIN notifier.cases c ON c.store = w.store AND c.customer_ref = w.ref
-                WHERE c.status <> 'dismissed'
-                      AND (c.closed_at IS NULL OR c.closed_at > now() - make_interval(days => :days))"""),
-        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "days": days},
-    )
-    return {(row.store, row.ref) for row in rows}
 
 
 async def lock(session: Session, refs: Iterable[Ref], case_ids: Iterable[str]) -> list[Case]:
@@ -132,20 +115,11 @@ async def of_customer(session: Session, ref: Ref, *, but: str, most: int = 10) -
     return [case_of(row) for row in rows]
 
 
-async def insert_new(session: Session, cases: Sequence[Case], words: Mapping[str, str] | None = None) -> None:
-    """`words`: by case, the text by which it can be found."""
-    if cases:
-        await session.execute(
-            insert(tables.cases).values(words=func.to_tsvector("simple", bindparam("found_by"))),
-            [{**_row(case), "found_by": (words or {}).get(case.case_id, "")} for case in cases],
-        )
-
-
 async def save(session: Session, cases: Sequence[Case]) -> None:
     """Write cases back that this transaction has locked."""
     if not cases:
         return
-    changing = [name for name in _STORED if name != "case_id"]
+    changing = [name for name in STORED if name != "case_id"]
     statement = (
         update(tables.cases)
         .where(tables.cases.c.case_id == bindparam("key_case_id"))
@@ -153,7 +127,7 @@ async def save(session: Session, cases: Sequence[Case]) -> None:
             {name: bindparam(f"new_{name}") for name in changing} | {"changed_at": func.clock_timestamp()}
         )
     )
-    rows = [_row(case) for case in cases]
+    rows = [row_of(case) for case in cases]
     await session.execute(
         statement,
         [{"key_case_id": row["case_id"]} | {f"new_{name}": row[name] for name in changing} for row in rows],
@@ -173,25 +147,6 @@ async def add_words(session: Session, words: Mapping[str, str]) -> None:
                 "words": [words[case_id] for case_id in sorted(words)],
             },
         )
-
-
-async def add_answers(session: Session, added: Sequence[tuple[AnswerKey, Link, datetime]]) -> None:
-    """Raises IntegrityError when an answer has a case already."""
-    if not added:
-        return
-    await session.execute(
-        insert(tables.case_answers),
-        [
-            {
-                "store": store,
-                "response_id": response_id,
-                "case_id": link.case_id,
-                "part": link.part,
-                "added_at": at,
-            }
-            for (store, response_id), link, at in sorted(added, key=lambda item: item[0])
-        ],
-    )
 
 
 async def mark_retracted(session: Session, keys: Sequence[AnswerKey]) -> None:
@@ -219,7 +174,7 @@ async def parts(session: Session, case_ids: Iterable[str]) -> dict[str, list[tup
 
 def case_of(row: Any) -> Case:
     """The case of a row that has `COLUMNS`."""
-    stored = {name: getattr(row, name) for name in (*_STORED, "number", "changed_at")}
+    stored = {name: getattr(row, name) for name in (*STORED, "number", "changed_at")}
     return Case(
         **stored
         | {
@@ -234,7 +189,8 @@ def case_of(row: Any) -> Case:
     )
 
 
-def _row(case: Case) -> dict[str, Any]:
-    row = {name: getattr(case, name) for name in _STORED}
+def row_of(case: Case) -> dict[str, Any]:
+    """The case by the names in `STORED`."""
+    row = {name: getattr(case, name) for name in STORED}
     enums = ("status", "priority", "clock", "before_snooze", "outcome")
     return row | {name: row[name].value for name in enums if row[name] is not None}

@@ -47,13 +47,18 @@ class Result:
     error: str
 
 
-async def do_not_wait_for_disk(session: Session) -> None:
-    """Commit before the disk has it: for what may be done twice, never for what must not be lost.
+async def begin(session: Session) -> bool:
+    """Begin a round; returns whether a hold stops all sending.
 
-    A PostgreSQL that crashes may forget the last moments of claims and results: the same deliveries are
-    then sent again under the same id, as after any crash between sending and recording.
+    The round commits before the disk has it, which is for what may be done twice, never for what must not be
+    lost: a PostgreSQL that crashes may forget the last moments of claims and results. The same deliveries
+    are then sent again under the same id, as after any crash between sending and recording.
     """
-    await session.execute(text("SET LOCAL synchronous_commit TO off"))
+    found = await session.execute(
+        text("""SELECT set_config('synchronous_commit', 'off', true),
+                       EXISTS (SELECT FROM notifier.channel_pauses WHERE store = '')""")
+    )
+    return bool(found.one()[1])
 
 
 async def claim(

@@ -45,23 +45,24 @@ _COLUMNS = "store, customer_ref, tier, tags, risk, action, reasons"
 async def lock(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
     """Make this transaction the only one that changes these customers' answers and cases."""
     wanted = sorted(set(refs))
-    if not wanted:
-        return {}
-    given = {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted]}
-    await session.execute(
-        text("""INSERT INTO notifier.customers (store, customer_ref)
-                SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) ORDER BY 1, 2
-                ON CONFLICT DO NOTHING"""),
-        given,
-    )
-    rows = await session.execute(
-        text(f"""SELECT {_COLUMNS} FROM notifier.customers
-                WHERE (store, customer_ref) IN
-                      (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))
-                ORDER BY store, customer_ref FOR UPDATE"""),
-        given,
-    )
-    return {(r.store, r.customer_ref): _customer(r) for r in rows}
+    found: dict[Ref, Customer] = {}
+    # Who becomes a customer while this waits is not in its snapshot, and is found by the next look.
+    while missing := [ref for ref in wanted if ref not in found]:
+        rows = await session.execute(
+            text(f"""WITH wanted AS (
+                         SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))),
+                     made AS (
+                         INSERT INTO notifier.customers (store, customer_ref)
+                         SELECT * FROM wanted ORDER BY 1, 2 ON CONFLICT DO NOTHING RETURNING {_COLUMNS}),
+                     held AS (
+                         SELECT {_COLUMNS} FROM notifier.customers
+                         WHERE (store, customer_ref) IN (SELECT * FROM wanted)
+                         ORDER BY store, customer_ref FOR UPDATE)
+                     SELECT * FROM made UNION ALL SELECT * FROM held"""),
+            {"stores": [store for store, _ in missing], "refs": [ref for _, ref in missing]},
+        )
+        found |= {(r.store, r.customer_ref): _customer(r) for r in rows}
+    return found
 
 
 async def known(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:

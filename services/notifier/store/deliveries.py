@@ -7,9 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import bindparam, text
-from sqlalchemy.dialects.postgresql import insert
 
-from services.notifier import tables
 from shared.db import Session
 
 Target = tuple[str, str]
@@ -60,29 +58,6 @@ class Delivery:
     last_milliseconds: int | None
     last_reply: str | None
     last_error: str | None
-
-
-async def add(session: Session, deliveries: Sequence[New]) -> None:
-    """Make deliveries; one that is there under (case, reason, channel) stays as it is."""
-    if not deliveries:
-        return
-    await session.execute(
-        insert(tables.deliveries).on_conflict_do_nothing(constraint="deliveries_once"),
-        [
-            {
-                "delivery_id": new.delivery_id,
-                "store": new.store,
-                "case_id": new.case_id,
-                "reason": new.reason,
-                "channel": new.channel,
-                "response_id": new.response_id,
-                "received_at": new.received_at,
-                "next_at": new.not_before,
-                "traceparent": new.traceparent,
-            }
-            for new in deliveries
-        ],
-    )
 
 
 async def release(session: Session, answers: Sequence[tuple[str, str]]) -> None:
