@@ -97,10 +97,10 @@ def _leftovers(home: Home) -> Finding:
 
 
 def _service_ports(home: Home) -> Finding:
-    if home.holder() is not None:
-        return Finding("ports", True, "in use by this copy")
-    problems = []
+    running, problems = home.holder() is not None, []
     for service in SERVICES:
+        if running and not _is_a_strangers(home, service):
+            continue
         try:
             ports.require_free(home.port(service), service, remedy="")
         except LocalStackError as error:
@@ -109,9 +109,15 @@ def _service_ports(home: Home) -> Finding:
     return Finding(
         "ports",
         not problems,
-        "; ".join(problems) or f"{first} to {last} are free",
+        "; ".join(problems) or ("in use by this copy" if running else f"{first} to {last} are free"),
         "Stop that process, or set CLOSELOOP_PORT to another first port.",
     )
+
+
+def _is_a_strangers(home: Home, service: str) -> bool:
+    """Whether somebody else took the port of a service that died, so that it cannot be started again."""
+    holder, own = ports.holder(home.port(service)), recorded_process(home.pid_file(service))
+    return holder is not None and (own is None or holder.pid != own.pid)
 
 
 async def _engines(home: Home) -> list[Finding]:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from deploy.local import ports
-from deploy.local.home import PROJECT
+from deploy.local.home import PROJECT, Home
 
 
 def closeloop(
@@ -73,6 +75,29 @@ class TestDoctor:
         assert f"Port {port}" in finding["found"]
         assert str(os.getpid()) in finding["found"]
         assert "CLOSELOOP_PORT" in finding["remedy"]
+
+    def test_names_who_took_the_port_of_a_service_of_the_running_copy(self, tmp_path: Path) -> None:
+        """It died and cannot come back: the supervisor tries again and again."""
+        import socket
+
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            home = Home(tmp_path, port)
+            with home.locked():
+                by_a_stranger = closeloop("doctor", "--json", home=tmp_path, port=port)
+                us = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+                home.pid_file("collector").parent.mkdir()
+                home.pid_file("collector").write_text(json.dumps(us))
+                by_the_service = closeloop("doctor", "--json", home=tmp_path, port=port)
+
+        found = [
+            next(one for one in json.loads(done.stdout) if one["check"] == "ports")
+            for done in (by_a_stranger, by_the_service)
+        ]
+        assert not found[0]["ok"]
+        assert f"Port {port}" in found[0]["found"]
+        assert str(os.getpid()) in found[0]["found"]
+        assert (found[1]["ok"], found[1]["found"]) == (True, "in use by this copy")
 
     def test_finds_a_broker_and_a_database_gone(self, tmp_path: Path) -> None:
         done = closeloop(
