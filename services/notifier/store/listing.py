@@ -1,6 +1,8 @@
 """The list of cases, the clock that runs out first on top: a page of it reads only what it shows."""
 
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Self
@@ -73,8 +75,10 @@ async def page(
 ) -> list[tuple[Case, Place]]:
     """Cases by the clock that runs out first; those without a clock come last."""
     if wanted.q is not None and wanted.found is None:
-        near = await _near(session, store, wanted, after=after, limit=limit)
-        wanted = await resolved(session, store, wanted) if near is None else replace(wanted, found=near)
+        shown = await _near(session, store, wanted, after=after, limit=limit)
+        if shown is None:
+            shown = await _among_few(session, store, wanted, after=after, limit=limit)
+        wanted = replace(wanted, found=shown)
     where, given = _conditions_after(wanted, after)
     rows = await session.execute(
         text(f"""SELECT {COLUMNS}, CAST(c.due_at AS text) AS due FROM ({picked(wanted, where)}) c
@@ -103,6 +107,46 @@ async def _near(
     return hits if len(hits) == limit or row.walked < MOST_WALKED else None
 
 
+async def _among_few(
+    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
+) -> tuple[str, ...] | None:
+    """The first so many cases with the words, when few have them; each is looked at once."""
+    where, given = _conditions_after(replace(wanted, q=None), after)
+    if "statuses" in given:
+        where.append("c.status = ANY(CAST(:statuses AS text[]))")
+    async with _by_words(session):
+        rows = await session.execute(
+            text(f"""WITH few AS MATERIALIZED (
+                         SELECT c.case_id, c.due_at, c.status, c.owner, c.priority, c.team, c.tier,
+                                c.wants_contact
+                         FROM notifier.cases c WHERE c.store = :store AND {_found(wanted.q or "", given)}
+                         LIMIT :most)
+                     SELECT (SELECT count(*) FROM few) AS count,
+                            ARRAY(SELECT c.case_id FROM few c WHERE {" AND ".join(where) or "true"}
+                                  ORDER BY c.due_at, c.case_id LIMIT :limit) AS shown"""),
+            given | {"store": store, "most": MOST_FOUND + 1, "limit": limit},
+        )
+        row = rows.one()
+    return tuple(row.shown) if row.count <= MOST_FOUND else None
+
+
+@asynccontextmanager
+async def _by_words(session: Session) -> AsyncIterator[None]:
+    """Cases are looked up by their words and in no other way, by a plan that is made for these words.
+
+    PostgreSQL takes the beginning of a word for a common one, and would walk the whole list for a rare one.
+    """
+    await session.execute(
+        text("""SELECT set_config('plan_cache_mode', 'force_custom_plan', true),
+                       set_config('enable_seqscan', 'off', true),
+                       set_config('enable_indexscan', 'off', true)""")
+    )
+    yield
+    await session.execute(
+        text("SELECT set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'on', true)")
+    )
+
+
 def _conditions_after(wanted: Filter, after: Place | None) -> tuple[list[str], dict[str, Any]]:
     where, given = conditions(wanted)
     if after is None:
@@ -112,25 +156,17 @@ def _conditions_after(wanted: Filter, after: Place | None) -> tuple[list[str], d
 
 
 async def resolved(session: Session, store: str, wanted: Filter) -> Filter:
-    """The filter with the cases of its words looked up, when they are few; read in the same transaction.
-
-    PostgreSQL takes the beginning of a word for a common one, and would walk the whole list for a rare one.
-    """
+    """The filter with the cases of its words looked up, when they are few; read in the same transaction."""
     if wanted.q is None or wanted.found is not None:
         return wanted
-    # How common a word is decides the plan, so it must not be made for any word.
-    await session.execute(text("SET LOCAL plan_cache_mode = force_custom_plan"))
-    await session.execute(text("SET LOCAL enable_seqscan = off"))
-    await session.execute(text("SET LOCAL enable_indexscan = off"))
     given: dict[str, Any] = {"store": store, "most": MOST_FOUND + 1}
-    found = await session.execute(
-        text(f"""SELECT c.case_id FROM notifier.cases c WHERE c.store = :store AND {_found(wanted.q, given)}
-                 LIMIT :most"""),
-        given,
-    )
-    ids = tuple(found.scalars())
-    await session.execute(text("SET LOCAL enable_seqscan = on"))
-    await session.execute(text("SET LOCAL enable_indexscan = on"))
+    async with _by_words(session):
+        found = await session.execute(
+            text(f"""SELECT c.case_id FROM notifier.cases c
+                     WHERE c.store = :store AND {_found(wanted.q, given)} LIMIT :most"""),
+            given,
+        )
+        ids = tuple(found.scalars())
     return wanted if len(ids) > MOST_FOUND else replace(wanted, found=ids)
 
 
