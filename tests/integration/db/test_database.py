@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
@@ -25,6 +26,16 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 async def count(database: Database) -> int:
     async with database.transaction() as session:
         return int((await session.execute(text("SELECT count(*) FROM public.scratch"))).scalar_one())
+
+
+async def sessions(database: Database, application: str) -> int:
+    """How many connections the server has of it."""
+    async with database.transaction() as session:
+        found = await session.execute(
+            text("SELECT count(*) FROM pg_stat_activity WHERE application_name = :name"),
+            {"name": application},
+        )
+    return int(found.scalar_one())
 
 
 class TestTransaction:
@@ -214,6 +225,46 @@ class TestAPoolThatIsUsedUp:
 
         assert is_transient(caught.value)
         assert time.monotonic() - started < 8
+
+
+class TestClosing:
+    async def test_leaves_no_connection_open_that_was_being_opened(
+        self, database: Database, database_url: str
+    ) -> None:
+        name = f"closing-{uuid4().hex}"
+        closing = Database(database_url, application=name)
+
+        async def read() -> None:
+            async with closing.transaction() as session:
+                await session.execute(text("SELECT 1"))
+
+        readers = [asyncio.create_task(read()) for _ in range(8)]
+        await asyncio.sleep(0)
+        await closing.close()
+        ended = await asyncio.gather(*readers, return_exceptions=True)
+
+        assert all(is_transient(error) for error in ended if error)
+        async with asyncio.timeout(5):
+            while await sessions(database, name):
+                await asyncio.sleep(0.02)
+
+
+class TestAConnectionThatTheServerEnded:
+    async def test_is_replaced_before_anything_runs_on_it(
+        self, database: Database, database_url: str
+    ) -> None:
+        used = Database(database_url, pool_size=1)
+        async with used.transaction() as session:
+            pid = (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+        async with database.transaction() as session:
+            await session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
+        [connection] = used._connections
+        async with asyncio.timeout(5):
+            while not connection.is_closed():
+                await asyncio.sleep(0.01)
+        async with used.transaction() as session:
+            assert (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one() != pid
+        await used.close()
 
 
 class TestAFrozenServer:
