@@ -100,6 +100,15 @@ def test_a_restore_reads_one_archive_and_writes_another(tmp_path: Path) -> None:
     assert read["serverName"] == "closeloop-db" != written["serverName"]
 
 
+def test_takes_the_component_for_traces_as_the_page_writes_it(tmp_path: Path) -> None:
+    (written,) = re.findall(r"`(components: \[[^`]+\])`", TEXT)
+    ours = rendered(tmp_path, written + "\n")
+    settings = config_map(ours, "closeloop-env")["data"]
+    assert settings["OTEL_EXPORTER_OTLP_ENDPOINT"].endswith(":4318")
+    assert settings["NOTIFIER_PUBLIC_URL"] == ADDRESS
+    assert len(kinds(ours, "NetworkPolicy")) > len(kinds(render("prod"), "NetworkPolicy"))
+
+
 def test_names_each_key_of_the_secret_store() -> None:
     told = set(re.findall(r"`(closeloop/[\w-]+)`", TEXT))
     wanted = {
