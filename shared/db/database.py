@@ -62,6 +62,7 @@ class Database:
             },
         )
 
+        self._closed = False
         self._connections: WeakSet[asyncpg.Connection[Any]] = WeakSet()
         event.listen(self._engine.sync_engine, "connect", self._connected)
         event.listen(self._engine.sync_engine, "checkout", _not_closed)
@@ -96,7 +97,8 @@ class Database:
         return int(self._engine.pool.checkedin())  # type: ignore[attr-defined]
 
     async def close(self) -> None:
-        """Bounded: a frozen server must not hold up a shutdown."""
+        """For good. Bounded: a frozen server must not hold up a shutdown."""
+        self._closed = True
         try:
             async with asyncio.timeout(1):
                 await self._engine.dispose()
@@ -106,6 +108,8 @@ class Database:
             connection.terminate()
 
     def _connected(self, connection: Any, _: object) -> None:
+        if self._closed:  # it was being opened meanwhile; the pool ends it when we raise
+            raise asyncpg.InterfaceError("the pool is closed")
         self._connections.add(connection.driver_connection)
 
 
