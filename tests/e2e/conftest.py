@@ -33,12 +33,8 @@ async def product(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) 
         SEGMENTER_PUBLISH_INTERVAL_SECONDS="0.2",
         NOTIFIER_RETRY_SCALE="0.2",
     )
-    try:
-        await product.start()
+    async with product.running():
         yield product
-        assert await product.stop() == 0
-    finally:
-        product.kill()
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from random import randint
-from typing import Any
+from typing import Any, Self
 
 import asyncpg
 import httpx
@@ -59,6 +59,16 @@ class Product:
         self._up: subprocess.Popen[bytes] | None = None
 
     # -- its life
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Self]:
+        """Ready for the length of the block, and ended well by Ctrl-C."""
+        try:
+            await self.start()
+            yield self
+            assert await self.stop() == 0
+        finally:
+            self.kill()
 
     async def start(self) -> None:
         """`closeloop up`, until it says that everything is ready."""

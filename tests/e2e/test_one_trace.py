@@ -48,11 +48,8 @@ async def traced(
         OTEL_TRACES_SAMPLER_ARG="1",
         OTEL_BSP_SCHEDULE_DELAY="200",
     )
-    try:
-        await product.start()
+    async with product.running():
         yield product
-    finally:
-        product.kill()
 
 
 @pytest.fixture

@@ -51,12 +51,8 @@ async def product(
         CLOSELOOP_ALERTS_SECRET=SIGNING_SECRET,
         NOTIFIER_RETRY_SCALE="0.1",
     )
-    try:
-        await product.start()
+    async with product.running():
         yield product
-        assert await product.stop() == 0
-    finally:
-        product.kill()
 
 
 @pytest.fixture(scope="session")
