@@ -172,7 +172,8 @@ class Folder:
         if person.id:
             found.append(("Customer", person.id, ""))
         if body.order_id:
-            worth = f", {amount(body.order_value)} {body.currency or ''}".rstrip() if body.order_value else ""
+            price = f"{amount(body.order_value)}\u00a0{body.currency or ''}" if body.order_value else ""
+            worth = f", {price.strip()}" if price else ""
             found.append(("Order", f"{body.order_id}{worth}", ""))
         return found + [(name.replace("_", " ").capitalize(), value, "") for name, value in body.segments]
 

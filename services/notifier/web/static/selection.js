@@ -60,5 +60,6 @@ export class Selection {
     this.all.checked = count > 0 && count === boxes.length;
     this.all.indeterminate = count > 0 && count < boxes.length;
     this.said.textContent = `${count} selected`;
+    this.list.classList.toggle("has-none", count === 0);
   }
 }
