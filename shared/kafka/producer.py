@@ -1,82 +1,36 @@
 """Send records and know when all in-sync replicas have them.
 
 Group commit: records that arrive while a broker works on a wave form the next wave, one batch for each
-partition, so that the load sets the size and a lone record waits for nothing. A request of its own for
-each record, and a murmur2 in Python, would cost more than everything else together.
-Idempotence stays off: aiokafka 0.14 hangs with it when the broker is gone (#1101), and a repeat is
-harmless here, because consumers count by response id.
+partition and one request for all, so that the load sets the size and a lone record waits for nothing. A
+request of its own for each record, and a murmur2 in Python, would cost more than everything else together.
 """
 
 import asyncio
 import contextlib
-import math
 import time
 import zlib
-from collections import deque
 from collections.abc import Awaitable, Coroutine
-from functools import partial
+from functools import cache
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.structs import TopicPartition
 
 from shared.events.envelope import Headers
-from shared.kafka.brokers import Brokers, client_options
-from shared.kafka.stopping import stopped
+from shared.kafka.batches import Batch, Lane, Lines, NotAcknowledged, Wave
+from shared.kafka.brokers import Brokers
+from shared.kafka.connections import Connections
+from shared.kafka.pulse import Pulse
 from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
+__all__ = ["NotAcknowledged", "Producer"]
+
 _log = log("kafka")
 
-_REBUILD_AFTER_SECONDS = 10.0
-_LATELY_SECONDS = 3.0
-
-Lane = tuple[str, int]
-"""Topic and partition."""
-
-
-class NotAcknowledged(Exception):
-    """Kafka did not confirm within the deadline. The record may or may not be in the log."""
-
-
-class _Batch:
-    """Records of one lane. Each has a waiter of its own, so that whoever gives up takes nobody along."""
-
-    __slots__ = ("bytes", "closes_at", "deadline", "lane", "records", "timer", "waiters", "wave")
-
-    def __init__(self, lane: Lane, now: float, deadline_seconds: float) -> None:
-        self.lane = lane
-        self.deadline = now + deadline_seconds
-        self.closes_at = now + deadline_seconds / 2
-        self.timer: asyncio.TimerHandle | None = None
-        self.wave: _Wave | None = None
-        self.records: list[tuple[bytes, bytes | None, Headers]] = []
-        self.waiters: list[asyncio.Future[None]] = []
-        self.bytes = 0
-
-    def acknowledged(self) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                waiter.set_result(None)
-
-    def failed(self, reason: str) -> None:
-        for waiter in self.waiters:
-            if not waiter.done():
-                # One exception each: a shared one would grow a traceback with every waiter.
-                waiter.set_exception(NotAcknowledged(reason))
-                waiter.exception()  # its owner may be gone; that is not worth a warning
-
-
-class _Wave:
-    """Batches on their way to one broker. It takes no further wave before all of them have landed."""
-
-    __slots__ = ("broker", "started", "under_way")
-
-    def __init__(self, broker: int | None, batches: list[_Batch]) -> None:
-        self.broker = broker
-        self.under_way = set(batches)
-        self.started = time.monotonic()
+_TRY_AGAIN_SECONDS = 0.05
+_SEVERAL_RECORDS = 4
+_REST_SECONDS = 0.001
+"""After a wave of several records, so that whom it answered may join the next: half as many requests."""
 
 
 class Producer:
@@ -92,9 +46,9 @@ class Producer:
     ) -> None:
         self._bootstrap = bootstrap
         self._deadline = deadline_seconds
-        self._request_timeout_ms = int(request_timeout_seconds * 1000)
+        self._request_timeout = request_timeout_seconds
         self._batch_bytes = batch_bytes
-        self._waiting: dict[Lane, deque[_Batch]] = {}
+        self._waiting = Lines()
         self._busy: set[Lane] = set()
         self._brokers_at_work: set[int | None] = set()
         self._flush_is_due = False
@@ -102,34 +56,23 @@ class Producer:
         self._loop: asyncio.AbstractEventLoop
         self._partitions: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._client: AIOKafkaProducer | None = None
-        self._failing_since: float | None = None
-        self._failed_at = self._acknowledged_at = -math.inf
+        self._duration = cache(metrics.PRODUCE_DURATION.labels)
+        self._connections: Connections | None = None
+        self._pulse = Pulse()
         self._stopping = False
-
-    def _new_client(self) -> AIOKafkaProducer:
-        return AIOKafkaProducer(
-            **client_options(self._bootstrap),
-            acks="all",
-            enable_idempotence=False,
-            linger_ms=0,
-            max_batch_size=self._batch_bytes,
-            request_timeout_ms=self._request_timeout_ms,
-            retry_backoff_ms=50,
-            metadata_max_age_ms=60_000,
-        )
 
     async def start(self, topics: tuple[str, ...]) -> None:
         """Connect, and learn the partition counts. Raises when a topic does not exist."""
         self._loop = asyncio.get_running_loop()
-        client = self._new_client()
+        self._connections, self._partitions = await self._connected(topics)
+
+    async def _connected(self, topics: tuple[str, ...]) -> tuple[Connections, dict[str, int]]:
+        connections = Connections(self._bootstrap, request_timeout_seconds=self._request_timeout)
         try:
-            await client.start()
-            partitions = {topic: len(await client.partitions_for(topic)) for topic in topics}
+            return connections, await connections.open(topics)
         except BaseException:
-            await stopped(client)
+            await connections.close()
             raise
-        self._client, self._partitions = client, partitions
 
     async def stop(self, within_seconds: float = 3.0) -> None:
         """Let what waits and what is on its way finish, bounded; the rest is not acknowledged."""
@@ -139,15 +82,13 @@ class Producer:
                 async with asyncio.timeout(within_seconds):
                     await self._idle.wait()
         self._stopping = True
-        for line in self._waiting.values():
-            for batch in line:
-                batch.failed("Stopped")
-                if batch.timer is not None:
-                    batch.timer.cancel()
-        self._waiting.clear()
+        for batch in self._waiting.clear():
+            batch.failed("Stopped")
+            if batch.timer is not None:
+                batch.timer.cancel()
         await ended(*self._tasks, within_seconds=1)
-        if self._client is not None:
-            await stopped(self._client, within_seconds=1)
+        if self._connections is not None:
+            await self._connections.close(within_seconds=1)
 
     def send(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> Awaitable[None]:
         """Queue a record at once; await the result for the acknowledgement. No value: the end of a key.
@@ -158,132 +99,125 @@ class Producer:
         if topic not in self._partitions:
             raise NotAcknowledged("not connected yet")
         lane = (topic, zlib.crc32(key) % self._partitions[topic])
-        loop = self._loop  # asking for it is a system call each time
-        line = self._waiting.get(lane)
-        if line is None:
-            line = self._waiting[lane] = deque()
-        size = len(key) + len(value or b"") + 400
-        # Who joins a batch shares its deadline: none that waits for long already.
-        if not line or line[-1].bytes + size > self._batch_bytes or line[-1].closes_at < loop.time():
-            line.append(batch := _Batch(lane, loop.time(), self._deadline))
-            batch.timer = loop.call_at(batch.deadline, self._expired, batch)
-            if not self._flush_is_due:
-                self._flush_is_due = True
-                loop.call_soon(self._flush)
-        batch = line[-1]
-        waiter = loop.create_future()
-        batch.records.append((key, value, headers))
-        batch.waiters.append(waiter)
-        batch.bytes += size
+        batch = self._waiting.last(lane)
+        waiter = batch.add(key, value, headers) if batch is not None else None
+        return waiter or self._begin(lane, key, value, headers)
+
+    def _begin(self, lane: Lane, key: bytes, value: bytes | None, headers: Headers) -> Awaitable[None]:
+        """A new batch, with its first record."""
+        batch = Batch(
+            lane,
+            self._loop,
+            deadline_seconds=self._deadline,
+            retry_seconds=self._request_timeout,
+            most_bytes=self._batch_bytes,
+        )
+        if (waiter := batch.add(key, value, headers)) is None:
+            raise NotAcknowledged("larger than a batch")
+        batch.timer = self._loop.call_at(batch.deadline, self._expired, batch)
+        self._waiting.join(batch)
+        self._flush_soon()
         return waiter
+
+    def _flush_soon(self) -> None:
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         """Send a wave to each broker that waits for work."""
         self._flush_is_due = False
-        waves: dict[int | None, list[_Batch]] = {}
-        for lane in [lane for lane in self._waiting if lane not in self._busy]:
-            broker = self._leader(lane)
-            if broker in self._brokers_at_work:
-                continue
-            line = self._waiting[lane]
-            waves.setdefault(broker, []).append(line.popleft())
-            if not line:
-                del self._waiting[lane]
-        for broker, batches in waves.items():
-            wave = _Wave(broker, batches)
+        connections = self._connections
+        if connections is None:
+            return
+        by_broker: dict[int | None, list[Batch]] = {}
+        for lane in [lane for lane in self._waiting.lanes() if lane not in self._busy]:
+            broker = connections.leader(lane)
+            if broker not in self._brokers_at_work:
+                by_broker.setdefault(broker, []).append(self._waiting.take(lane))
+        for broker, batches in by_broker.items():
+            wave = Wave(broker, batches)
             self._brokers_at_work.add(broker)
             self._busy.update(batch.lane for batch in batches)
-            for batch in batches:
-                batch.wave = wave
-            self._task(self._launch(wave, batches))
+            wave.task = self._task(self._carry(wave, connections))
 
-    def _leader(self, lane: Lane) -> int | None:
-        """The broker that takes the lane's records; None while there is none."""
-        client = self._client
-        leader = client.client.cluster.leader_for_partition(TopicPartition(*lane)) if client else None
-        return leader if isinstance(leader, int) and leader >= 0 else None
-
-    async def _launch(self, wave: _Wave, batches: list[_Batch]) -> None:
-        for number, batch in enumerate(batches):
-            if batch not in wave.under_way:
-                continue  # its time was over before its turn
-            try:
-                async with asyncio.timeout_at(batch.deadline):
-                    landing = await self._write(batch)
-            except (KafkaError, TimeoutError) as error:
+    async def _carry(self, wave: Wave, connections: Connections) -> None:
+        """Take a wave to its broker; what a fault kept that may pass goes back to the head of its line."""
+        kept = []
+        try:
+            verdicts = await connections.produce(wave.broker, wave.batches)
+            for batch in wave.batches:
+                error = verdicts[batch.lane]
+                if error is not None and error.retriable and batch.retry_until > self._loop.time():
+                    kept.append(batch)
+                else:
+                    self._land(wave, batch, error)
+            if kept:
+                await asyncio.sleep(_TRY_AGAIN_SECONDS)
+                for batch in kept:
+                    self._put_back(wave, batch)
+        except BaseException as error:
+            for batch in wave.batches:
                 self._land(wave, batch, error)
-            except BaseException as error:
-                for left in batches[number:]:
-                    self._land(wave, left, error)
-                raise
-            else:
-                landing.add_done_callback(partial(self._landed, wave, batch))
+            raise
 
-    def _expired(self, batch: _Batch) -> None:
+    def _put_back(self, wave: Wave, batch: Batch) -> None:
+        if batch in wave.under_way:  # otherwise its time is over
+            self._waiting.join_first(batch)
+            self._leave(wave, batch)
+
+    def _expired(self, batch: Batch) -> None:
         """Time is over for this batch alone, on its way or still waiting."""
-        if batch.wave is not None:
-            self._land(batch.wave, batch, TimeoutError())
+        if (wave := batch.wave) is not None:
+            self._land(wave, batch, TimeoutError())
+            if not wave.under_way and wave.task is not None:
+                wave.task.cancel()  # nobody waits for it any more
             return
-        line = self._waiting[batch.lane]
-        line.remove(batch)
-        if not line:
-            del self._waiting[batch.lane]
+        self._waiting.leave(batch)
         self._refuse(batch, TimeoutError())
         self._note_idle()
 
-    def _landed(self, wave: _Wave, batch: _Batch, landing: "asyncio.Future[object]") -> None:
-        error = asyncio.CancelledError() if landing.cancelled() else landing.exception()
-        self._land(wave, batch, error)
-
-    def _land(self, wave: _Wave, batch: _Batch, error: BaseException | None) -> None:
+    def _land(self, wave: Wave, batch: Batch, error: BaseException | None) -> None:
         """The fate of a batch is known, or its time is over; what comes later changes nothing."""
         if batch not in wave.under_way:
             return
-        wave.under_way.discard(batch)
-        self._busy.discard(batch.lane)
         if batch.timer is not None:
             batch.timer.cancel()
         if error is None:
-            self._failing_since = None
-            self._acknowledged_at = time.monotonic()
-            metrics.PRODUCE_DURATION.labels(batch.lane[0]).observe(time.monotonic() - wave.started)
+            self._pulse.acknowledged()
+            self._duration(batch.lane[0]).observe(time.monotonic() - wave.started)
             batch.acknowledged()
         else:
             self._refuse(batch, error)
+        self._leave(wave, batch)
+
+    def _leave(self, wave: Wave, batch: Batch) -> None:
+        """One batch less in a wave; the last one frees its broker."""
+        wave.under_way.discard(batch)
+        batch.wave = None
+        self._busy.discard(batch.lane)
         if wave.under_way:
             return
-        self._brokers_at_work.discard(wave.broker)
-        self._note_idle()
-        if self._waiting and not self._flush_is_due:
-            self._flush_is_due = True
-            asyncio.get_running_loop().call_soon(self._flush)
+        if wave.records >= _SEVERAL_RECORDS:
+            self._loop.call_later(_REST_SECONDS, self._free, wave.broker)
+        else:
+            self._free(wave.broker)
 
-    def _refuse(self, batch: _Batch, error: BaseException) -> None:
+    def _free(self, broker: int | None) -> None:
+        self._brokers_at_work.discard(broker)
+        self._note_idle()
+        if self._waiting:
+            self._flush_soon()
+
+    def _refuse(self, batch: Batch, error: BaseException) -> None:
         metrics.PRODUCE_ERRORS.labels(batch.lane[0], type(error).__name__).inc()
         batch.failed(type(error).__name__)
-        self._failed()
+        if self._pulse.failed() and not self._stopping:
+            self._task(self._rebuild())
 
     def _note_idle(self) -> None:
         if self._idle is not None and not self._waiting and not self._brokers_at_work:
             self._idle.set()
-
-    async def _write(self, batch: _Batch) -> "asyncio.Future[object]":
-        """Hand a batch to the client; the future is done when the broker has it."""
-        client = self._client
-        if client is None:
-            raise KafkaError("the producer is not started")
-        topic, partition = batch.lane
-        now = int(time.time() * 1000)
-        builder = client.create_batch()
-        for key, value, headers in batch.records:
-            if builder.append(timestamp=now, key=key, value=value, headers=headers) is None:
-                # The estimate of `send` was too low: this much goes first.
-                await (await client.send_batch(builder, topic, partition=partition))
-                builder = client.create_batch()
-                if builder.append(timestamp=now, key=key, value=value, headers=headers) is None:
-                    raise KafkaError("a record is larger than a batch")
-        landing: asyncio.Future[object] = await client.send_batch(builder, topic, partition=partition)
-        return landing
 
     def _task(self, work: Coroutine[object, object, None]) -> "asyncio.Task[None]":
         task = asyncio.create_task(work)
@@ -291,41 +225,26 @@ class Producer:
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _failed(self) -> None:
-        """Nothing acknowledged for 10 s while sends wait: a fresh client instead of a wedged one (#1017)."""
-        self._failed_at = now = time.monotonic()
-        if self._failing_since is None:
-            self._failing_since = now
-        elif now - self._failing_since > _REBUILD_AFTER_SECONDS and not self._stopping:
-            self._failing_since = now
-            self._task(self._rebuild())
-
     async def _rebuild(self) -> None:
-        fresh = self._new_client()
+        """Fresh connections instead of wedged ones (#1017)."""
         try:
-            await fresh.start()
-        except BaseException as error:
-            await stopped(fresh)
-            if not isinstance(error, KafkaError):
-                raise
+            fresh, _ = await self._connected(tuple(self._partitions))
+        except KafkaError as error:
             _log.warning("producer.not_rebuilt", exc_info=error)
             return
-        old, self._client = self._client, fresh
+        old, self._connections = self._connections, fresh
         _log.warning("producer.rebuilt")
         if old is not None:
-            await stopped(old)
+            await old.close()
 
     async def check(self) -> None:
         """Readiness: acknowledged something lately, or answers when asked."""
-        if self._client is None:
+        if self._connections is None:
             raise NotReady("not connected")
-        lately = time.monotonic() - _LATELY_SECONDS
-        if self._failed_at > max(lately, self._acknowledged_at):
-            raise NotReady("Kafka does not acknowledge")
-        if self._acknowledged_at > lately:
+        if self._pulse.proves():
             return
         try:
             async with asyncio.timeout(2):
-                await self._client.client.fetch_all_metadata()
+                await self._connections.ask()
         except Exception as error:
             raise NotReady("Kafka does not answer") from error

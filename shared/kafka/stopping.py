@@ -22,6 +22,11 @@ async def stopped(client: Any, *, within_seconds: float = 2.0) -> None:
         accumulator.fail_all(KafkaError("stopped"))  # else its flush waits for ever
 
 
+async def closed(client: Any, *, within_seconds: float = 2.0) -> None:
+    """As `stopped`, for a bare client: its connections, and no loop of its own."""
+    await _ended_well(client.close(), within_seconds)
+
+
 async def _ended_well(work: Awaitable[object], within_seconds: float) -> bool:
     task = asyncio.ensure_future(work)
     await asyncio.wait({task}, timeout=within_seconds)

@@ -3,15 +3,19 @@
 import asyncio
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from toy_group import Group
 
 from deploy.local.stack import LocalStack
-from shared.kafka import NotAcknowledged, Producer
-from shared.kafka import producer as producer_module
+from shared.kafka import NotAcknowledged, Producer, pulse
+from shared.kafka.batches import Batch
+from shared.kafka.connections import Verdicts
 from shared.ops.health import NotReady
 
 
@@ -23,6 +27,40 @@ async def producer(group: Group) -> AsyncIterator[Producer]:
     await producer.stop()
 
 
+@asynccontextmanager
+async def admin_of(group: Group) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=group.bootstrap)
+    await admin.start()
+    try:
+        yield admin
+    finally:
+        await admin.close()
+
+
+@pytest.fixture
+async def other_topic(group: Group) -> str:
+    """Of one partition, beside the group's own: for what happens to one lane alone."""
+    name = f"other-{uuid4().hex[:8]}"
+    async with admin_of(group) as admin:
+        await admin.create_topics([NewTopic(name, 1, 1)])
+    return name
+
+
+async def values(group: Group, topic: str) -> list[bytes | None]:
+    client = AIOKafkaConsumer(bootstrap_servers=group.bootstrap, auto_offset_reset="earliest")
+    await client.start()
+    try:
+        place = TopicPartition(topic, 0)
+        client.assign([place])
+        missing, found = (await client.end_offsets([place]))[place], []
+        while len(found) < missing:
+            for records in (await client.getmany(timeout_ms=1000)).values():
+                found += [record.value for record in records]
+        return found
+    finally:
+        await client.stop()
+
+
 async def send(producer: Producer, group: Group, name: str, text: str = "") -> None:
     key, value, headers = group.record(name, text=text)
     assert key is not None
@@ -31,8 +69,8 @@ async def send(producer: Producer, group: Group, name: str, text: str = "") -> N
 
 
 def producer_brokers(producer: Producer) -> set[int]:
-    assert producer._client is not None
-    return {broker.nodeId for broker in producer._client.client.cluster.brokers()}
+    assert producer._connections is not None
+    return producer._connections.brokers()
 
 
 def lane_of(group: Group, name: str) -> int:
@@ -114,36 +152,67 @@ class TestSend:
         producer._flush()
         assert await second == "acknowledged"
 
-    async def test_a_slow_lane_costs_the_others_of_its_wave_nothing(
+    async def test_takes_all_lanes_to_a_broker_in_one_request(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        write = producer._write
+        assert producer._connections is not None
+        produce, requests = producer._connections.produce, []
 
-        async def one_is_stuck(batch: producer_module._Batch) -> "asyncio.Future[object]":
-            if batch.deadline < other:
-                await asyncio.Event().wait()
-            return await write(batch)
+        async def noted(broker: int | None, batches: Sequence[Batch]) -> Verdicts:
+            requests.append({batch.lane[1] for batch in batches})
+            return await produce(broker, batches)
 
-        monkeypatch.setattr(producer, "_write", one_is_stuck)
-        names_by_lane = {lane_of(group, f"id-{n}"): f"id-{n}" for n in range(50)}
-        stuck, good = names_by_lane.values()
-        producer._deadline = 0.5
-        results = [asyncio.create_task(outcome(send(producer, group, stuck)))]
-        await asyncio.sleep(0)
-        producer._deadline, other = 4, asyncio.get_running_loop().time() + 2
-        results.append(asyncio.create_task(outcome(send(producer, group, good))))
-        assert await asyncio.gather(*results) == ["refused", "acknowledged"]
+        monkeypatch.setattr(producer._connections, "produce", noted)
+        await asyncio.gather(*(send(producer, group, f"id-{n}") for n in range(50)))
+
+        assert requests == [set(range(group.partitions))]
+
+    async def test_a_lane_that_has_to_wait_costs_the_others_of_its_wave_nothing(
+        self, group: Group, other_topic: str
+    ) -> None:
+        producer = Producer(group.bootstrap, deadline_seconds=4, request_timeout_seconds=1)
+        await producer.start((group.topic, other_topic))
+        async with admin_of(group) as admin:
+            await admin.delete_topics([other_topic])
+        try:
+            started = time.monotonic()
+            waits = asyncio.create_task(outcome(producer.send(other_topic, b"key", b"{}", [])))
+            assert await outcome(send(producer, group, "good")) == "acknowledged"
+            assert time.monotonic() - started < 0.5
+            assert await waits == "refused"
+            assert 1 <= time.monotonic() - started < 3
+        finally:
+            await producer.stop()
+
+    async def test_tries_again_what_failed_for_now_and_keeps_the_order(
+        self, group: Group, other_topic: str
+    ) -> None:
+        """A topic that is gone may be one that every broker has still to hear of."""
+        producer = Producer(group.bootstrap, deadline_seconds=16, request_timeout_seconds=15)
+        await producer.start((other_topic,))
+        async with admin_of(group) as admin:
+            await admin.delete_topics([other_topic])
+            sent = [producer.send(other_topic, b"key", b"0", [])]
+            await asyncio.sleep(0.2)
+            sent.append(producer.send(other_topic, b"key", b"1", []))
+            await admin.create_topics([NewTopic(other_topic, 1, 1)])
+        try:
+            assert [await outcome(waiter) for waiter in sent] == ["acknowledged"] * 2
+        finally:
+            await producer.stop()
+
+        assert await values(group, other_topic) == [b"0", b"1"]
 
     async def test_an_error_of_the_client_leaves_nobody_waiting(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        assert producer._client is not None
+        assert producer._connections is not None
 
         async def broken(*_: object, **__: object) -> None:
             raise AssertionError("a defect of the client's")
 
         with monkeypatch.context() as patch:
-            patch.setattr(producer._client, "send_batch", broken)
+            patch.setattr(producer._connections, "produce", broken)
             started = time.monotonic()
             results = await asyncio.gather(*(outcome(send(producer, group, f"id-{n}")) for n in range(50)))
         assert set(results) == {"refused"}
@@ -208,20 +277,18 @@ class TestWithoutABroker:
     async def test_a_client_that_stays_wedged_is_replaced(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from shared.kafka import producer as module
-
-        monkeypatch.setattr(module, "_REBUILD_AFTER_SECONDS", 0.0)
-        wedged = producer._client
+        monkeypatch.setattr(pulse, "REBUILD_AFTER_SECONDS", 0.0)
+        wedged = producer._connections
         assert wedged is not None
 
         async def never(*_: object, **__: object) -> None:
             await asyncio.Event().wait()
 
-        monkeypatch.setattr(wedged, "send_batch", never)
+        monkeypatch.setattr(wedged, "produce", never)
         monkeypatch.setattr(producer, "_deadline", 0.2)
         results = [await outcome(send(producer, group, f"id-{n}")) for n in range(2)]
         monkeypatch.setattr(producer, "_deadline", 4)
-        while producer._client is wedged:
+        while producer._connections is wedged:
             await asyncio.sleep(0.05)
 
         assert results == ["refused", "refused"]
