@@ -93,18 +93,20 @@ async def _near(
 ) -> tuple[str, ...] | None:
     """So many cases with the words, when a short walk along the list finds them, or finds its end."""
     where, given = _conditions_after(replace(wanted, q=None), after)
-    hit = _found(wanted.q or "", given).replace(_QUERY, "asked.words")
-    found = await session.execute(
-        text(f"""SELECT count(*) AS walked,
-                        array_agg(near.case_id ORDER BY near.due_at, near.case_id) FILTER (WHERE hit) AS hits
-                 FROM (SELECT c.case_id, c.due_at, {hit} AS hit
-                       FROM ({picked(wanted, where)}) c CROSS JOIN (SELECT {_QUERY} OFFSET 0) asked(words)
-                       ORDER BY c.due_at, c.case_id LIMIT :limit) near"""),
-        given | {"store": store, "limit": MOST_WALKED},
+    hit = _found(wanted.q or "", given).replace(_QUERY, f"(SELECT {_QUERY})")
+    rows = await session.execute(
+        text(f"""SELECT near.case_id, near.hit, near.place
+                 FROM (SELECT c.case_id, c.due_at, {hit} AS hit,
+                              row_number() OVER (ORDER BY c.due_at, c.case_id) AS place
+                       FROM ({picked(wanted, where)}) c) near
+                 WHERE near.hit OR near.place = :limit
+                 ORDER BY near.due_at, near.case_id LIMIT :shown"""),
+        given | {"store": store, "limit": MOST_WALKED, "shown": limit},
     )
-    row = found.one()
-    hits = tuple(row.hits or ())[:limit]
-    return hits if len(hits) == limit or row.walked < MOST_WALKED else None
+    found = rows.all()
+    hits = tuple(row.case_id for row in found if row.hit)
+    ended = not found or found[-1].place < MOST_WALKED
+    return hits if len(hits) == limit or ended else None
 
 
 async def _among_few(

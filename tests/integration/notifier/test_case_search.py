@@ -10,7 +10,7 @@ from services.notifier.domain import Priority, Status
 from services.notifier.store import listing
 from services.notifier.store.listing import Filter, Place
 
-WAYS = {"along the list": (3000, 5000), "among few": (0, 5000), "along the whole list": (0, 0)}
+WAYS = {"along the list": (3000, 5000), "among few": (1, 5000), "along the whole list": (1, 0)}
 COMMENTS = ["zip broken", "late", "Broken sole", "zipper", "broken, and late", "brokenly zipped", ""]
 LIVE = tuple(status for status in Status if status not in (Status.CLOSED, Status.DISMISSED))
 
