@@ -5,8 +5,7 @@ a state with a lower `seq`, and a fact whose id they know.
 """
 
 import asyncio
-import random
-import time
+import contextlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,9 +16,7 @@ from shared.events import Event, encode
 from shared.events.envelope import Headers
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.ops import metrics
-from shared.ops.logs import log
-
-_log = log("publishing")
+from shared.ops.rounds import Rounds, backoff
 
 _APART_SECONDS = 0.25
 """From the start of one round to the next: under load every batch rings, and whoever reads what is sent would
@@ -56,58 +53,30 @@ class StateSource(Protocol):
         """Have the newest state of these keys sent again."""
 
 
-class _Leased:
+class _Leased(Rounds):
     """Rounds of work under a lease, woken by a bell or by the clock."""
 
     def __init__(self, database: Database, lease: Lease, idle_seconds: float) -> None:
+        super().__init__(lease.name, every_seconds=idle_seconds, apart_seconds=_APART_SECONDS)
         self._database = database
         self._lease = lease
-        self._idle = idle_seconds
-        self._bell = asyncio.Event()
-        self._stopping = False
 
-    def ring(self) -> None:
-        """There may be something to do."""
-        self._bell.set()
+    async def round(self) -> float:
+        if not await self._lease.hold():
+            self._not_ours()
+            return self.pause()
+        more = await self._round()
+        self.succeeded()
+        return 0.0 if more else self.pause()
 
-    async def stop(self) -> None:
-        self._stopping = True
-        self._bell.set()
+    def failed(self, failures: int) -> float:
+        return backoff(failures)
 
-    async def run(self) -> None:
-        """Until `stop`; then let the lease go, so that a successor need not wait."""
-        failures = 0
-        while not self._stopping:
-            self._bell.clear()
-            not_before = time.monotonic() + _APART_SECONDS
-            try:
-                more = False
-                if await self._lease.hold():
-                    more = await self._round()
-                    metrics.JOB_LAST_SUCCESS.labels(self._lease.name).set_to_current_time()
-                else:
-                    self._not_ours()
-                failures = 0
-            except Exception as error:  # database or broker away: the rows wait
-                failures += 1
-                more = False
-                _log.warning("publishing.failed", job=self._lease.name, attempt=failures, exc_info=error)
-            if not more and not self._stopping:
-                await self._wait(self._idle if not failures else min(5.0, 0.2 * 2 ** min(failures, 5)))
-                if not self._stopping:
-                    await asyncio.sleep(not_before - time.monotonic())
+    async def end(self) -> None:
+        """Let the lease go, so that a successor need not wait."""
         self._not_ours()
-        try:
+        with contextlib.suppress(Exception):  # it runs out by itself
             await self._lease.release()
-        except Exception as error:  # it runs out by itself
-            _log.warning("lease.not_released", job=self._lease.name, exc_info=error)
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds * random.uniform(0.8, 1.2)):
-                await self._bell.wait()
-        except TimeoutError:
-            pass
 
     async def _round(self) -> bool:
         """Do what there is; True when there is more."""

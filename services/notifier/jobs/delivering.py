@@ -1,7 +1,6 @@
 """Send alerts: claim, send, write down."""
 
 import asyncio
-import random
 import time
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from shared.db import Database, Session
 from shared.events.envelope import trace_id
 from shared.ops import metrics
 from shared.ops.logs import log
+from shared.ops.rounds import Rounds, backoff
 
 _log = log("notifier")
 
@@ -32,7 +32,7 @@ _DRAIN_SECONDS = 2.5
 _DIGEST_TITLE = "more alerts in ten minutes"
 
 
-class DeliveryLoop:
+class DeliveryLoop(Rounds):
     """Claims what is due, sends it outside of any transaction, and writes down how it went.
 
     One round is one transaction: results of finished attempts, what is put off or gathered into a digest,
@@ -47,53 +47,17 @@ class DeliveryLoop:
         shops: Mapping[str, Shop],
         settings: NotifierSettings,
     ) -> None:
+        super().__init__("deliveries", every_seconds=_IDLE_SECONDS, apart_seconds=_APART_SECONDS)
         self._database = database
         self._lanes = lanes
         self._shops = shops
         self._settings = settings
         self._singles = {target: lane.singles for target, lane in lanes.items() if lane.singles}
-        self._bell = asyncio.Event()
-        self._stopping = False
         self._sends: dict[asyncio.Task[None], Claimed] = {}
         self._results: list[Result] = []
         self._pauses: dict[Target, float] = {}
 
-    def ring(self) -> None:
-        """There may be something to send."""
-        self._bell.set()
-
-    async def stop(self) -> None:
-        self._stopping = True
-        self._bell.set()
-
-    async def run(self) -> None:
-        """Until `stop`; then drain what is on its way, write it down, and let the rest go."""
-        failures = 0
-        while not self._stopping:
-            self._bell.clear()
-            not_before = time.monotonic() + _APART_SECONDS
-            try:
-                wait = await self._round()
-                failures = 0
-                metrics.JOB_LAST_SUCCESS.labels("deliveries").set_to_current_time()
-            except Exception as error:  # the database is away: results and rows wait
-                failures += 1
-                wait = min(5.0, 0.2 * 2 ** min(failures, 5))
-                _log.warning("deliveries.round_failed", attempt=failures, exc_info=error)
-                await asyncio.sleep(random.uniform(0.1, 0.2))
-            if not self._stopping:
-                await self._wait(wait)
-                await asyncio.sleep(not_before - time.monotonic())
-        await self._drain()
-
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._bell.wait()
-        except TimeoutError:
-            pass
-
-    async def _round(self) -> float:
+    async def round(self) -> float:
         """Record, claim, start sending. Returns how long there is nothing to do, unless the bell rings."""
         now = time.monotonic()
         free = self._lanes.free(now)
@@ -124,7 +88,11 @@ class DeliveryLoop:
         for delivery in claimed:
             self._start(delivery, messages[delivery.delivery_id], send_until)
         self._lanes.tell(now)
+        self.succeeded()
         return self._pause(now, wait)
+
+    def failed(self, failures: int) -> float:
+        return backoff(failures)
 
     async def _gather(
         self, session: Session, free: Mapping[Target, int]
@@ -197,7 +165,7 @@ class DeliveryLoop:
         self._lanes[delivery.store, delivery.channel].busy -= 1
         self._bell.set()
 
-    async def _drain(self) -> None:
+    async def end(self) -> None:
         """Within the grace: wait for what is on its way, then write down and give back."""
         waiting = dict(self._sends)
         if waiting:

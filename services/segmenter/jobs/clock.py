@@ -1,7 +1,6 @@
 """Tiers that time alone changes."""
 
 import contextlib
-import random
 from collections.abc import Callable
 from datetime import datetime
 
@@ -12,7 +11,7 @@ from services.segmenter.jobs.rebuilding import refolded
 from services.segmenter.store import customers
 from shared.db import Database, Lease, Session
 from shared.ops.logs import log
-from shared.ops.rounds import Rounds
+from shared.ops.rounds import Rounds, backoff
 
 _log = log("segmenter")
 
@@ -73,7 +72,7 @@ class TierClock(Rounds):
         return min(self._sleep, max(0.05, (due - self._clock()).total_seconds()))
 
     def failed(self, failures: int) -> float:
-        return min(5.0, 0.2 * 2.0 ** min(failures, 5)) * random.uniform(0.8, 1.2)
+        return backoff(failures)
 
     async def end(self) -> None:
         with contextlib.suppress(Exception):  # it runs out by itself
