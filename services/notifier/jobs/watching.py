@@ -66,7 +66,7 @@ class Watch(Leased):
         for store, rules in self._scores.items():
             for rule in rules:
                 async with self._database.transaction() as session:
-                    told += await self._look_at_scores(session, store, rule)
+                    told += await self._look_at_scores(session, store, rule, now)
         for store, silences in self._silences.items():
             for silence_rule in silences:
                 async with self._database.transaction() as session:
@@ -81,11 +81,11 @@ class Watch(Leased):
             self._forgot = now
         return told
 
-    async def _look_at_scores(self, session: Session, store: str, rule: ScoreRule) -> int:
+    async def _look_at_scores(self, session: Session, store: str, rule: ScoreRule, now: datetime) -> int:
         watched = [key for key in await watching.keys(session, store) if _watches(rule, key)]
         if not watched:
             return 0
-        scores = await watching.compared(session, store, rule.name, watched, rule.length)
+        scores = await watching.compared(session, store, rule.name, watched, rule.length, now=now)
         by_key = {one.key: one for one in scores}
         said = turns(rule, scores)
         await watching.over(

@@ -87,11 +87,13 @@ async def keys(session: Session, store: str) -> list[str]:
 
 
 async def compared(
-    session: Session, store: str, rule: str, watched: Sequence[str], length: timedelta
+    session: Session, store: str, rule: str, watched: Sequence[str], length: timedelta, *, now: datetime
 ) -> list[Compared]:
     """Each score now beside the newest sample whose window shares no answer with it.
 
-    Without those that are hidden now or were then, or that have no sample one to two windows older.
+    Without those that are hidden now or were then, or that have no sample one to two windows older; and
+    without those of which nothing was said for a whole window, such as those of a segment that is declared
+    no more: then every answer has left it, so it is not the score of now.
     """
     rows = await session.execute(
         text("""SELECT w.key, now.as_of, now.promoters, now.passives, now.detractors, old.as_of AS old_as_of,
@@ -107,8 +109,8 @@ async def compared(
                            AND s.as_of >= now.as_of - 2 * CAST(:length AS interval)
                     ORDER BY s.day DESC LIMIT 1) old
                 LEFT JOIN notifier.score_falls f ON (f.store, f.rule, f.key) = (:store, :rule, w.key)
-                WHERE now.n IS NOT NULL AND old.n IS NOT NULL"""),
-        {"keys": list(watched), "store": store, "rule": rule, "length": length},
+                WHERE now.n IS NOT NULL AND old.n IS NOT NULL AND now.as_of > :since"""),
+        {"keys": list(watched), "store": store, "rule": rule, "length": length, "since": now - length},
     )
     return [
         Compared(

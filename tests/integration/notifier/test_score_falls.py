@@ -109,6 +109,11 @@ class TestAFall:
         await watched.publish(watched.score(HIGH, day(0)), watched.score(LOW, day(14.5)))
         assert await watched.watch.look(day(15)) == 0
 
+    async def test_of_a_score_that_nobody_publishes_any_more_is_no_news(self, watched: Watched) -> None:
+        await watched.publish(watched.score(HIGH, day(0)), watched.score(LOW, day(7)))
+        assert await watched.watch.look(day(14.1)) == 0
+        assert await watched.watch.look(day(13.9)) == 1
+
     async def test_a_hidden_score_tells_nothing(self, watched: Watched) -> None:
         await watched.publish(watched.score(HIGH, day(0)), watched.score(None, day(8)))
         assert await watched.watch.look(day(8)) == 0
