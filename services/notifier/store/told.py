@@ -8,9 +8,12 @@ from sqlalchemy import text
 
 from services.notifier.store.report import Scope
 from shared.db import Session
+from shared.feedback.identity import ERASED
 
-_CLOSED = """c.status = 'closed' AND c.root_cause = :cause AND c.told_at IS NULL
-    AND c.closed_at >= :start AND c.closed_at < :end"""
+# Nobody can be told who was erased.
+_TO_TELL = f"""c.status = 'closed' AND c.told_at IS NULL AND c.closed_at >= :start AND c.closed_at < :end
+    AND NOT starts_with(c.customer_ref, '{ERASED}')"""
+_CLOSED = f"{_TO_TELL} AND c.root_cause = :cause"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +33,7 @@ async def waiting(session: Session, scope: Scope, start: datetime, end: datetime
     """Customers to tell, by root cause, of cases closed in the period and closed still."""
     rows = await session.execute(
         text(f"""SELECT c.root_cause AS cause, count(DISTINCT c.customer_ref) AS n FROM notifier.cases c
-                 WHERE c.status = 'closed' AND c.told_at IS NULL AND c.root_cause IS NOT NULL
-                       AND c.closed_at >= :start AND c.closed_at < :end AND {scope.condition}
+                 WHERE {_TO_TELL} AND c.root_cause IS NOT NULL AND {scope.condition}
                  GROUP BY c.root_cause"""),
         scope.given | {"start": start, "end": end},
     )

@@ -9,8 +9,10 @@ from notifier_desk import Desk, received
 from sqlalchemy import text
 
 from services.notifier.casework import Casework
-from services.notifier.domain import note
-from services.notifier.store import erasing
+from services.notifier.domain import Outcome, note
+from services.notifier.domain.doing import closing
+from services.notifier.store import erasing, told
+from services.notifier.store.report import Scope
 from shared.db import Database
 from shared.events import Received
 from shared.events.customers import CustomerChanged
@@ -64,6 +66,21 @@ class TestAnErasure:
         assert await desk.history() == ["opened", "answer_amended", "noted", "dismissed"]
         assert {d["state"] for d in await desk.deliveries()} == {"cancelled"}
         assert (await desk.facts())[-1] == "case.closed"
+
+    async def test_leaves_nobody_to_be_told_what_was_done(self, database: Database, desk: Desk) -> None:
+        await desk.apply(canary(desk))
+        work = Casework(database, {desk.store: desk.alerts})
+        await work.act(
+            desk.store, (await desk.case())["case_id"], "user:a@x", closing("Delivery", Outcome.RECOVERED)
+        )
+        start, end = desk.now - timedelta(days=1), desk.now + timedelta(days=1)
+        async with database.transaction() as session:
+            assert await told.waiting(session, Scope(desk.store), start, end) == {"Delivery": 1}
+        await desk.apply(erase(desk))
+        async with database.transaction() as session:
+            scope = Scope(desk.store)
+            assert await told.waiting(session, scope, start, end) == {}
+            assert await told.to_tell(session, scope, "Other", start, end, limit=9) == []
 
     async def test_twice_changes_nothing(self, desk: Desk) -> None:
         await desk.apply(canary(desk))
