@@ -123,13 +123,13 @@ async def _among_few(
                                 c.wants_contact
                          FROM notifier.cases c WHERE c.store = :store AND {_found(wanted.q or "", given)}
                          LIMIT :most)
-                     SELECT (SELECT count(*) FROM few) AS count,
+                     SELECT (SELECT count(*) FROM few) AS found,
                             ARRAY(SELECT c.case_id FROM few c WHERE {" AND ".join(where) or "true"}
                                   ORDER BY c.due_at, c.case_id LIMIT :limit) AS shown"""),
             given | {"store": store, "most": MOST_FOUND + 1, "limit": limit},
         )
         row = rows.one()
-    return tuple(row.shown) if row.count <= MOST_FOUND else None
+    return tuple(row.shown) if row.found <= MOST_FOUND else None
 
 
 @asynccontextmanager
