@@ -6,13 +6,12 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
+from notifier_application import bare_application
 
 from services.notifier.api import routes
-from services.notifier.settings import Alerts, NotifierSettings
-from shared.access import Keyring, Scope, keys
+from services.notifier.settings import Alerts
+from shared.access import Scope, keys
 from shared.db import Database
-from shared.ops.health import Health
-from shared.web import standard_app
 
 PEPPER = b"p" * 32
 
@@ -38,12 +37,7 @@ class Agent:
 async def served(
     database: Database, alerts: Mapping[str, Alerts] = MappingProxyType({})
 ) -> AsyncIterator[httpx.AsyncClient]:
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        yield
-
-    app = standard_app("notifier", "", lifespan=lifespan, listen=NotifierSettings(), health=Health({}))
-    app.state.keyring = Keyring(database, PEPPER)
+    app = bare_application(database, PEPPER)
     app.include_router(routes(database, lambda: None, alerts))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         yield client

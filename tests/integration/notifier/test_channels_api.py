@@ -7,28 +7,21 @@ from typing import Any
 
 import httpx
 import pytest
+from notifier_application import bare_application
 from notifier_desk import Desk
 from notifier_receiver import Receiver, answer
 from notifier_sending import delivering, sections, settled
 
 from services.notifier.api import channels, deliveries
-from services.notifier.settings import NotifierSettings
-from shared.access import Keyring, Scope, keys
+from shared.access import Scope, keys
 from shared.db import Database
-from shared.ops.health import Health
-from shared.web import standard_app
 
 PEPPER = b"p" * 32
 
 
 @asynccontextmanager
 async def client(database: Database, desk: Desk, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        yield
-
-    app = standard_app("notifier", "", lifespan=lifespan, listen=NotifierSettings(), health=Health({}))
-    app.state.keyring = Keyring(database, PEPPER)
+    app = bare_application(database, PEPPER)
     app.include_router(channels.routes(database, lambda: None, {desk.store: desk.alerts}), prefix="/v1")
     app.include_router(deliveries.routes(database, lambda: None), prefix="/v1")
     async with database.transaction() as session:

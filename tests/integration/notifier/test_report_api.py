@@ -3,20 +3,17 @@
 import csv
 import io
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
+from notifier_application import bare_application
 from notifier_desk import Desk
 from notifier_ledger import AMSTERDAM, Ledger
 
 from services.notifier.api import report
-from services.notifier.settings import NotifierSettings
-from shared.access import Keyring, Scope, keys
-from shared.ops.health import Health
-from shared.web import standard_app
+from shared.access import Scope, keys
 
 PEPPER = b"p" * 32
 
@@ -47,12 +44,7 @@ class Reader:
 
 @pytest.fixture
 async def reader(desk: Desk) -> AsyncIterator[Reader]:
-    @asynccontextmanager
-    async def lifespan(_: Any) -> AsyncIterator[None]:
-        yield
-
-    app = standard_app("notifier", "", lifespan=lifespan, listen=NotifierSettings(), health=Health({}))
-    app.state.keyring = Keyring(desk.database, PEPPER)
+    app = bare_application(desk.database, PEPPER)
     app.include_router(report.routes(desk.database, {desk.store: AMSTERDAM}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         found = Reader(client, desk)

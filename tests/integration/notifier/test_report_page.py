@@ -12,18 +12,17 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
+from notifier_application import bare_application
 from notifier_desk import Desk, webhook
 from notifier_ledger import AMSTERDAM, Ledger
 
-from services.notifier.settings import Alerts, NotifierSettings
+from services.notifier.settings import Alerts
 from services.notifier.web.office import HERE
 from services.notifier.web.report import report_routes
 from services.notifier.web.tell import tell_routes
-from shared.access import Keyring, users
+from shared.access import users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
-from shared.ops.health import Health
-from shared.web import standard_app
 from shared.web.door import open_to_people
 from shared.web.pages import Pages
 from shared.web.people import People
@@ -54,12 +53,7 @@ def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
     stores = {desk.store: AMSTERDAM}
     pages = Pages(HERE, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = standard_app("notifier", "", lifespan=lifespan, listen=NotifierSettings(), health=Health({}))
-    app.state.keyring = Keyring(desk.database, SECRETS.pepper)
+    app = bare_application(desk.database, SECRETS.pepper)
     app.include_router(report_routes(desk.database, pages, {desk.store: alerts}, lambda: None))
     app.include_router(tell_routes(desk.database, pages))
     open_to_people(app, pages)
