@@ -45,15 +45,12 @@ async def enter(session: Session, name: bytes, now: datetime) -> timedelta:
     await session.execute(
         text("DELETE FROM access.sign_in_tries WHERE last_at < :day"), {"day": now - timedelta(days=1)}
     )
-    await session.execute(
-        text("""INSERT INTO access.sign_in_tries (pair, tries, last_at) VALUES (:pair, 0, :now)
-                ON CONFLICT (pair) DO NOTHING"""),
-        {"pair": name, "now": now},
-    )
+    # One statement: between two of them a right try of the same pair could take the row away.
     row = (
         await session.execute(
-            text("SELECT tries, last_at FROM access.sign_in_tries WHERE pair = :pair FOR UPDATE"),
-            {"pair": name},
+            text("""INSERT INTO access.sign_in_tries AS t (pair, tries, last_at) VALUES (:pair, 0, :now)
+                    ON CONFLICT (pair) DO UPDATE SET tries = t.tries RETURNING tries, last_at"""),
+            {"pair": name, "now": now},
         )
     ).one()
     before = Tries(row.tries, row.last_at)
