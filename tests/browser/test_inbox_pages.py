@@ -57,6 +57,23 @@ class TestLooks:
                 assert (path, await watched.faults()) == (path, [])
                 assert (path, await watched.sideways()) == (path, 0)
 
+    @pytest.mark.parametrize("look", LOOKS, ids=str)
+    async def test_the_report_has_none_either(
+        self, branch: Branch, url: str, window: Window, look: Look
+    ) -> None:
+        async with window(url, look) as watched:
+            await enter(watched, branch, "Ines")
+            for closed in (False, True):
+                if closed:
+                    await branch.set(
+                        await branch.open("Ruth"),
+                        "status = 'closed', closed_at = now(), resolved_at = now(),"
+                        " outcome = 'recovered', root_cause = 'Rain'",
+                    )
+                assert await watched.open("/inbox/report") == 200
+                assert await watched.faults() == []
+                assert await watched.sideways() == 0
+
     async def test_a_small_phone_scrolls_down_only(self, branch: Branch, url: str, window: Window) -> None:
         case_id = await branch.open("X" * 80, comment=LONG)
         async with window(url, Look("light", 320)) as watched:

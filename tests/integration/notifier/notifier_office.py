@@ -14,6 +14,7 @@ from sqlalchemy import text
 
 from services.notifier import web
 from services.notifier.settings import Alerts
+from services.notifier.web.report import report_routes
 from shared.access import Keyring, users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
@@ -127,6 +128,7 @@ class Branch:
         app = standard_app("notifier", "", lifespan=lifespan, listen=ListenSettings(), health=Health({}))
         app.state.keyring = Keyring(self.database, SECRETS.pepper)
         alerts = {self.here: self.desk.alerts, self.there: self.other_desk.alerts}
+        app.include_router(report_routes(self.database, pages, alerts, self._ring))
         app.include_router(
             web.routes(
                 self.database, pages, alerts=alerts, stores=self.stores, ring=self._ring, overdue=overdue
