@@ -24,7 +24,7 @@ def examine(home: Home) -> list[Finding]:
     """The machine, what a start needs, and what should be answering now."""
     checks: tuple[Callable[[Home], Finding], ...] = (
         _home,
-        _disk,
+        disk,
         _memory,
         _kafka_jars,
         _leftovers,
@@ -45,7 +45,7 @@ def _home(home: Home) -> Finding:
     )
 
 
-def _disk(home: Home) -> Finding:
+def disk(home: Home) -> Finding:
     """Of the fullest: the folders of the engines may be volumes of their own."""
     folders = [_nearest(folder) for folder in (home.root, home.root / "kafka", home.root / "postgres")]
     free, fullest = min((shutil.disk_usage(folder).free, folder) for folder in folders)

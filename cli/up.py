@@ -9,7 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from cli import CommandError
+from cli import CommandError, copy_findings
 from cli.config import mistakes_of_sections
 from deploy.local import demo_store
 from deploy.local.home import SERVICES, Home
@@ -41,6 +41,8 @@ def up() -> None:
     home = Home.from_environment()
     with home.locked():
         _check_config(home)
+        if not (disk := copy_findings.disk(home)).ok:
+            terminal.say(f"{disk.found}. {disk.remedy}")
         product = Product(home, say=terminal.say, show=terminal.show, prepare=demo_store.prepare)
         try:
             product.fetch()
