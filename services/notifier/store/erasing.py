@@ -203,7 +203,8 @@ async def forget_cases(
     )
     await session.execute(
         text("""UPDATE notifier.history SET detail = detail - ARRAY['note', 'reason']
-                    || CASE WHEN detail ->> 'root_cause' <> ALL(CAST(:causes AS text[]))
+                    || CASE WHEN detail ->> 'root_cause' IS NOT NULL
+                                 AND detail ->> 'root_cause' <> ALL(CAST(:causes AS text[]))
                             THEN '{"root_cause": "Other"}' ELSE '{}' END ::jsonb
                 WHERE case_id = ANY(CAST(:ids AS text[]))
                       AND (detail ?| ARRAY['note', 'reason', 'root_cause'])"""),

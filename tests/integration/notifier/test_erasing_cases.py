@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.notifier.casework import Casework
 from services.notifier.domain import Outcome, note
-from services.notifier.domain.doing import closing
+from services.notifier.domain.doing import closing, noting
 from services.notifier.store import erasing, told
 from services.notifier.store.report import Scope
 from shared.db import Database
@@ -66,6 +66,16 @@ class TestAnErasure:
         assert await desk.history() == ["opened", "answer_amended", "noted", "dismissed"]
         assert {d["state"] for d in await desk.deliveries()} == {"cancelled"}
         assert (await desk.facts())[-1] == "case.closed"
+
+    async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
+        await desk.apply(canary(desk))
+        work, case_id = Casework(database, {desk.store: desk.alerts}), (await desk.case())["case_id"]
+        for do in (noting("canary, said the agent"), closing("her canary", Outcome.RECOVERED)):
+            await work.act(desk.store, case_id, "user:a@x", do)
+        await desk.apply(erase(desk))
+        details = {row.entry.what: row.entry.detail for row in (await work.show(desk.store, case_id)).history}
+        assert details["noted"] == {}
+        assert details["closed"] == {"root_cause": "Other", "outcome": "recovered"}
 
     async def test_leaves_nobody_to_be_told_what_was_done(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
