@@ -1,29 +1,25 @@
 """The pages of the inbox behind the real sign-in, with two stores, the people in them, and cases to work."""
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 import httpx
 from fastapi import FastAPI
+from notifier_application import bare_application
 from notifier_desk import Desk, received, webhook
 from sqlalchemy import text
 
 from services.notifier import web
 from services.notifier.settings import Alerts
 from services.notifier.web.report import report_routes
-from shared.access import Keyring, users
+from shared.access import users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.config.stores import Store
 from shared.db import Database
 from shared.events.responses import Customer
-from shared.ops.health import Health
-from shared.ops.settings import ListenSettings
-from shared.web import standard_app
 from shared.web.door import open_to_people
 from shared.web.pages import Pages
 from shared.web.people import People
@@ -121,12 +117,7 @@ class Branch:
             overdue=overdue.of,
         )
 
-        @asynccontextmanager
-        async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-            yield
-
-        app = standard_app("notifier", "", lifespan=lifespan, listen=ListenSettings(), health=Health({}))
-        app.state.keyring = Keyring(self.database, SECRETS.pepper)
+        app = bare_application(self.database, SECRETS.pepper)
         alerts = {self.here: self.desk.alerts, self.there: self.other_desk.alerts}
         app.include_router(report_routes(self.database, pages, alerts, self._ring))
         app.include_router(
