@@ -54,12 +54,13 @@ def kafka_bootstrap() -> Brokers:
 
 
 def secrets() -> Secrets:
-    """From CLOSELOOP_SECRET, else that of the running copy."""
+    """From CLOSELOOP_SECRET (else that of the running copy) and CLOSELOOP_SIGNING_SECRET, as services do."""
+    signing = os.environ.get("CLOSELOOP_SIGNING_SECRET", "")
     if given := os.environ.get("CLOSELOOP_SECRET"):
-        return Secrets(given)
+        return Secrets(given, signing)
     file = Home.from_environment().root / "secret"
     try:
-        return Secrets(file.read_text(encoding="ascii").strip())
+        return Secrets(file.read_text(encoding="ascii").strip(), signing)
     except OSError as error:
         raise CommandError(
             f"There is no root secret: CLOSELOOP_SECRET is not set and {file} is not there",

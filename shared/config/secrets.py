@@ -1,18 +1,27 @@
-"""Keys for single purposes, derived from the one root secret."""
+"""Keys for single purposes, derived from the root secret, or from the one that signs if there is one."""
 
 import hashlib
 import hmac
 
+_STORED = frozenset({"api-key-pepper", "customer-ref"})
+"""What is made with these stands in tables for ever, so they stay with the root."""
+
 
 class Secrets:
-    """A leak of one derived key says nothing of the others."""
+    """A leak of one derived key says nothing of the others.
 
-    def __init__(self, root: str) -> None:
+    `signing` takes the root's place for sessions, links and tokens: another one voids them and touches
+    nothing that is stored. Empty: the root signs too.
+    """
+
+    def __init__(self, root: str, signing: str = "") -> None:
         self._root = root.encode()
+        self._signing = (signing or root).encode()
 
     def derive(self, purpose: str) -> bytes:
-        """32 bytes for one purpose, the same for ever: HMAC-SHA256 of the purpose under the root."""
-        return hmac.digest(self._root, f"closeloop/{purpose}".encode(), hashlib.sha256)
+        """32 bytes for one purpose, the same as long as the secret: HMAC-SHA256 of the purpose under it."""
+        secret = self._root if purpose in _STORED else self._signing
+        return hmac.digest(secret, f"closeloop/{purpose}".encode(), hashlib.sha256)
 
     @property
     def pepper(self) -> bytes:

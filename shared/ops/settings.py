@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.config.secrets import Secrets
+
+ROOT_CHARACTERS = 32
+"""A secret from which keys are derived is no shorter."""
 
 
 class PlatformSettings(BaseSettings):
@@ -22,7 +25,12 @@ class PlatformSettings(BaseSettings):
     )
     closeloop_config: Path = Field(Path("closeloop.yaml"), description="The stores, rules and channels")
     closeloop_secret: SecretStr = Field(
-        min_length=32, description="Root secret; keys for hashing and signing are derived from it"
+        min_length=ROOT_CHARACTERS,
+        description="Root secret; keys to hash and sign with are derived from it",
+    )
+    closeloop_signing_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs sessions, links and tokens instead of the root, if set",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     stop_grace_seconds: float = Field(
@@ -41,9 +49,18 @@ class PlatformSettings(BaseSettings):
         0.1, ge=0, le=1, description="For traceidratio: the share of the traces that begin here"
     )
 
+    @field_validator("closeloop_signing_secret")
+    @classmethod
+    def _long_or_absent(cls, given: SecretStr) -> SecretStr:
+        if 0 < len(given.get_secret_value()) < ROOT_CHARACTERS:
+            raise ValueError(f"Value should have at least {ROOT_CHARACTERS} characters")
+        return given
+
     @property
     def secrets(self) -> Secrets:
-        return Secrets(self.closeloop_secret.get_secret_value())
+        return Secrets(
+            self.closeloop_secret.get_secret_value(), self.closeloop_signing_secret.get_secret_value()
+        )
 
 
 class ListenSettings(BaseSettings):

@@ -1,4 +1,4 @@
-"""Another root secret, as docs/runbook.md tells of it: what stops working, what goes on, and the way back."""
+"""Another secret, as docs/runbook.md tells of it: what stops working, what goes on, and the way back."""
 
 import re
 
@@ -47,12 +47,12 @@ async def works(product: Product, key: str) -> bool:
         return (await client.get(f"{product.urls['scorer']}/v1/scores")).status_code == 200
 
 
-async def restart(product: Product, secret: str | None) -> None:
-    """All services at once with this secret; None: the one of before."""
+async def restart(product: Product, **secrets: str) -> None:
+    """All services at once with these secrets; none: those of before."""
     assert await product.stop() == 0
-    product.environment.pop("CLOSELOOP_SECRET", None)
-    if secret:
-        product.environment["CLOSELOOP_SECRET"] = secret
+    for name in ("CLOSELOOP_SECRET", "CLOSELOOP_SIGNING_SECRET"):
+        product.environment.pop(name, None)
+    product.environment.update(secrets)
     await product.start()
 
 
@@ -66,7 +66,7 @@ async def test_another_root_secret_and_the_way_back(product: Product) -> None:
         await product.caught_up()
         first = await shop.case_of(ann)
 
-    await restart(product, NEW)
+    await restart(product, CLOSELOOP_SECRET=NEW)
     made = await product.command("keys", "create", "--store", "demo", "--scope", "admin", "--json")
     new_key = made.json["key"]
     await eventually(lambda: works(product, new_key))
@@ -81,7 +81,7 @@ async def test_another_root_secret_and_the_way_back(product: Product) -> None:
         await _is_somebody_new(product, shop, ann)
         assert (await shop.case(first["id"])).status_code == 200, "her old case is worked as before"
 
-    await restart(product, None)
+    await restart(product)
     assert await works(product, key)
     assert not await works(product, new_key)
     async with Shop(product.urls, key, market=shop.market) as shop:
@@ -90,6 +90,31 @@ async def test_another_root_secret_and_the_way_back(product: Product) -> None:
         known = await shop.customer(ann["id"])
         assert [answer["response_id"] for answer in known["last_answers"]] == [said["response_id"]]
     await product.caught_up()
+    assert (await product.command("verify")).code == 0
+
+
+async def test_another_signing_secret_voids_what_was_signed_and_nothing_else(product: Product) -> None:
+    key = product.demo["secret_key"]
+    person = Person(product)
+    assert await person.sign_in() and await person.is_in()
+    async with Shop(product.urls, key) as shop:
+        ann = shop.somebody()
+        said = await shop.answer(1, customer=ann)
+        await product.caught_up()
+
+        await restart(product, CLOSELOOP_SIGNING_SECRET=NEW)
+        assert product.demo["secret_key"] == key
+        assert not await person.is_in()
+        assert await person.sign_in() and await person.is_in()
+        refused = await shop.amend(said["response_id"], score=2, revision=2, token=said["amend_token"])
+        assert refused.status_code in (401, 403), refused.text
+        again = await shop.answer(2, customer=ann)
+        amended = await shop.amend(again["response_id"], score=3, revision=2, token=again["amend_token"])
+        assert amended.status_code == 202, amended.text
+        await product.caught_up()
+        known = await shop.customer(ann["id"])
+        assert len(known["last_answers"]) == 2
+        assert len((await shop.case_of(ann))["all_answers"]) == 2, "her open case has the new answer too"
     assert (await product.command("verify")).code == 0
 
 
