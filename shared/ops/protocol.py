@@ -1,9 +1,10 @@
 """uvicorn's HTTP protocol with one write for a response, and an end to waiting for the head of a request."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_SECONDS = 10.0
 """How long a client may take from connecting, or from the first byte of a request, to the end of its head."""
@@ -11,6 +12,10 @@ HEAD_SECONDS = 10.0
 
 HEAD_BYTES = 64 * 1024
 """How large the head of a request may be, in as many pieces as it likes."""
+
+WHOLE_REPLY = "closeloop.whole_reply"
+"""In the scope of a request: writes a whole response, for a route on which two messages to `send` cost too
+much. False: not for this client; use `send`. Whoever listens to `send` takes it out of the scope."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -55,6 +60,16 @@ class Protocol(HttpToolsProtocol):
         self._waits_since = None
         self._head_bytes = 0
         super().on_headers_complete()
+        self.scope[WHOLE_REPLY] = partial(self._reply, self.cycle)  # type: ignore[literal-required]
+
+    def _reply(self, cycle: RequestResponseCycle, response: bytes) -> bool:
+        if cycle.response_started or cycle.disconnected or not cycle.keep_alive or self.flow.write_paused:
+            return False
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write_at_once(response)  # type: ignore[attr-defined]
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def _watch(self) -> None:
         """One timer a connection, not one a request: a slow head has up to half as long again."""
@@ -84,6 +99,10 @@ class OneWrite:
         else:
             self._held = None
             self._write(held + data)
+
+    def write_at_once(self, data: bytes) -> None:
+        self._flush()
+        self._write(data)
 
     def _flush(self) -> None:
         held, self._held = self._held, None

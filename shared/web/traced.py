@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.ops import tracing
+from shared.ops.protocol import WHOLE_REPLY
 from shared.ops.tracing import Kind, names
 from shared.web.gatekeeper import PROBES
 
@@ -33,6 +34,7 @@ class TracedRequests:
         with tracing.span(method, Kind.SERVER, sent, {names.HTTP_METHOD: method}) as span:
             others = [header for header in scope["headers"] if header[0] != b"traceparent"]
             scope["headers"] = [*others, (b"traceparent", span.traceparent.encode())]
+            scope.pop(WHOLE_REPLY, None)
 
             async def note(message: Message) -> None:
                 if message["type"] == "http.response.start":

@@ -9,13 +9,17 @@ import pytest
 import uvicorn
 
 from shared.ops import protocol
-from shared.ops.protocol import OneWrite, Protocol
+from shared.ops.protocol import WHOLE_REPLY, OneWrite, Protocol
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
-    """Answers in two parts, apart from each other on `/slowly`."""
+    """Answers in two parts, apart from each other on `/slowly`; on `/whole` in one, where that can be."""
+    if scope["path"] == "/whole":
+        await asyncio.sleep(0)
+        if scope[WHOLE_REPLY](b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nwhole: yes\r\n\r\nok"):
+            return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     if scope["path"] == "/slowly":
         await asyncio.sleep(0.1)
@@ -49,7 +53,7 @@ async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asy
 
 
 class TestAResponse:
-    @pytest.mark.parametrize("path", [b"/", b"/slowly"])
+    @pytest.mark.parametrize("path", [b"/", b"/slowly", b"/whole"])
     async def test_arrives_whole_and_the_next_one_too(self, port: int, path: bytes) -> None:
         async with connection(port) as (reader, writer):
             for _ in range(3):
@@ -63,10 +67,33 @@ class TestAResponse:
             writer.write(GET.replace(b"Host: x", b"Connection: close"))
             assert (await reader.read()).endswith(b"ok")
 
-    async def test_that_nobody_waits_for_harms_nobody(self, port: int) -> None:
+    async def test_in_one_piece_says_itself_what_it_says(self, port: int) -> None:
+        async with connection(port) as (reader, writer):
+            writer.write(GET.replace(b"/", b"/whole", 1))
+            assert b"whole: yes" in await reader.readuntil(b"\r\n\r\n")
+
+    async def test_is_not_in_one_piece_for_whoever_wants_no_other(self, port: int) -> None:
+        async with connection(port) as (reader, writer):
+            writer.write(GET.replace(b"/", b"/whole", 1).replace(b"Host: x", b"Connection: close"))
+            answer = await reader.read()
+            assert answer.endswith(b"ok")
+            assert b"connection: close" in answer
+            assert b"whole: yes" not in answer
+
+    async def test_keeps_its_place_among_requests_sent_at_once(self, port: int) -> None:
+        paths = [b"/whole", b"/slowly", b"/whole", b"/", b"/whole"]
+        async with connection(port) as (reader, writer):
+            writer.write(b"".join(GET.replace(b"/", path, 1) for path in paths))
+            for path in paths:
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert (b"whole: yes" in head) == (path == b"/whole")
+                assert await reader.readexactly(2) == b"ok"
+
+    @pytest.mark.parametrize("path", [b"/", b"/whole"])
+    async def test_that_nobody_waits_for_harms_nobody(self, port: int, path: bytes) -> None:
         for _ in range(20):
             async with connection(port) as (_, writer):
-                writer.write(GET)
+                writer.write(GET.replace(b"/", path, 1))
         async with connection(port) as (reader, writer):
             writer.write(GET)
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
