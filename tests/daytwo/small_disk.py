@@ -24,7 +24,7 @@ class SmallDisk:
         self.folder.mkdir(parents=True)
         if _ran("mount", "-t", "tmpfs", "-o", f"size={ROOM},mode=0755", "closeloop-test", str(self.folder)):
             return self
-        return pytest.skip("a disk of its own takes the right to mount one")
+        return pytest.skip("not on this machine: a disk of its own takes the right to mount one")
 
     def __exit__(self, *_: object) -> None:
         assert _ran("umount", "--lazy", str(self.folder))

@@ -34,7 +34,7 @@ def releases(tmp_path: Path, stack: LocalStack) -> Iterator[tuple[Release, Relea
     """(the one before, this one)"""
     tree = unpack_previous(tmp_path / "previous")
     if tree is None:
-        pytest.skip("no history: there is nothing to take the release before this one from")
+        pytest.skip("not on this machine: without history there is no release before this one")
     environment = os.environ | {
         "DATABASE_URL": stack.postgres.url,
         "KAFKA_BOOTSTRAP_SERVERS": stack.kafka.bootstrap,
