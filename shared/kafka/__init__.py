@@ -1,7 +1,8 @@
 """The only door to Kafka. State, outbox and next offset move in one PostgreSQL transaction.
 
-Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `applying` (one batch,
-one transaction, bisected when it fails), `breaker` (when to stop instead), `progress` (lag),
+Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `fetching` (a batch, while
+another is applied), `items` (what a record is), `applying` (one batch, one transaction, bisected when it
+fails), `breaker` (when to stop instead), `progress` (lag),
 `producer`, `publishing`, `hints`; `brokers` (addresses and sign-in) is what all of them start from.
 """
 

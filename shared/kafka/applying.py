@@ -1,17 +1,15 @@
 """Apply a batch in one transaction: the offsets move, the handlers write, the poison is buried."""
 
-import re
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, NamedTuple
+from typing import Any
 
 import structlog
 
-from shared.db import Database, DeadLetter, Inbox, Position, Session, is_race, is_timeout, is_transient
-from shared.events import Event, NotAnEvent, Received, decode
+from shared.db import Database, Inbox, Session, is_race, is_timeout, is_transient
+from shared.events import Event, NotAnEvent, Received
 from shared.kafka.breaker import Breaker
+from shared.kafka.items import Item, around_letters, item_of, letter_of, moves_of
 from shared.ops import metrics
 from shared.ops.logs import log
 
@@ -19,7 +17,6 @@ _log = log("kafka")
 
 _RACES = 3
 _TOO_SLOW = 5
-_TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Outcomes = Mapping[tuple[str, str], int]
 """How many events ended how, by (topic, outcome); an outcome is ok, duplicate, conflict or skipped."""
@@ -53,35 +50,6 @@ class TooManyDeadLetters(RuntimeError):
     """The breaker is open: somebody must look before more is buried."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """Stands for a record on which the client's parser breaks: its place is known, its content is not."""
-
-    topic: str
-    partition: int
-    offset: int
-    error: Exception
-    timestamp: int = 0
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: tuple[tuple[str, bytes], ...] = ()
-
-
-class Item(NamedTuple):
-    """One record after decoding: an event, a dead letter, or neither (a type newer than this code).
-
-    `follows`: the stored offset that this record must find; below `offset` where the log has a gap.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    follows: int
-    event: Received | None
-    letter: DeadLetter | None
-    record: Any
-
-
 class Applier:
     """The handlers of one consumer group and the transaction around them."""
 
@@ -101,22 +69,7 @@ class Applier:
 
     def read(self, record: Any, follows: int) -> Item:
         """Decode a record of aiokafka's; what is not an event becomes a dead letter."""
-        letter = None
-        if isinstance(record, Unreadable):
-            letter = _letter(record, "unreadable", type(record.error).__name__)
-        else:
-            try:
-                event, envelope = decode(record.headers, record.value, topic=record.topic)
-            except NotAnEvent as error:
-                letter = _letter(record, error.reason, str(error))
-            except Exception as error:  # whatever is in a record, it stops nobody
-                letter = _letter(record, "unreadable", type(error).__name__)
-        if letter is not None:
-            return Item(record.topic, record.partition, record.offset, follows, None, letter, record)
-        received = None
-        if event is not None and type(event) in self._handlers:
-            received = Received(event, envelope, record.topic, record.partition, record.offset, record.value)
-        return Item(record.topic, record.partition, record.offset, follows, received, None, record)
+        return item_of(record, follows, self._handlers)
 
     async def apply(self, items: list[Item]) -> None:
         """Apply the items, which stand partition by partition in the log's order, or raise.
@@ -127,7 +80,7 @@ class Applier:
         """
         if any(item.letter for item in items) and len(items) > 1:
             # Singled out before anything is written, so the breaker sees them in the log's order.
-            for part in _around_letters(items):
+            for part in around_letters(items):
                 await self.apply(part)
             return
         try:
@@ -152,7 +105,7 @@ class Applier:
                 partition=items[0].partition,
                 offset=items[0].offset,
             )
-            letter = _letter(items[0].record, reason, type(error).__name__)
+            letter = letter_of(items[0].record, reason, type(error).__name__)
             await self._in_one_transaction([items[0]._replace(event=None, letter=letter)])
 
     async def _takes_too_long(self, items: Sequence[Item], error: Exception) -> bool:
@@ -182,7 +135,7 @@ class Applier:
         return await self._in_one_transaction(items)
 
     async def _in_one_transaction(self, items: Sequence[Item]) -> None:
-        moves = _moves(items)
+        moves = moves_of(items)
         letters = [item.letter for item in items if item.letter]
         if letters and not self._breaker.allows_bad():
             raise TooManyDeadLetters("too many dead letters in a row: look before more is buried")
@@ -200,9 +153,10 @@ class Applier:
 
         They stand partition by partition in the log's order. Returns how many ended how.
         """
-        batches: dict[Handler, list[Received]] = {}
+        handlers = {self._handlers[kind] for kind in {type(received.event) for received in events}}
+        batches: dict[Handler, list[Received]] = {handler: [] for handler in handlers}
         for received in events:
-            batches.setdefault(self._handlers[type(received.event)], []).append(received)
+            batches[self._handlers[type(received.event)]].append(received)
         outcomes: Counter[tuple[str, str]] = Counter()
         for handler, batch in batches.items():
             outcomes.update(await handler(session, batch) or Counter((r.topic, "ok") for r in batch))
@@ -235,42 +189,3 @@ class Applier:
                 self._timeouts.pop((item.topic, item.partition, item.offset), None)
         for (topic, outcome), count in outcomes.items():
             metrics.PROCESSED.labels(group, topic, outcome).inc(count)
-
-
-def _letter(record: Any, reason: str, detail: str) -> DeadLetter:
-    trace = next((value for name, value in record.headers if name == "traceparent" and value), b"")
-    found = _TRACE_ID.fullmatch(trace)
-    return DeadLetter(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        reason=reason,
-        detail=detail,
-        key=record.key,
-        value=record.value,
-        headers=record.headers,
-        correlation_id=found[1].decode() if found else "",
-    )
-
-
-def _around_letters(items: Sequence[Item]) -> list[list[Item]]:
-    """Runs of good items, and each bad one alone."""
-    parts: list[list[Item]] = []
-    for bad, run in groupby(items, key=lambda item: item.letter is not None):
-        held = list(run)
-        parts.extend([[item] for item in held] if bad else [held])
-    return parts
-
-
-def _moves(items: Sequence[Item]) -> list[Position]:
-    """What applying these items does to the stored offsets."""
-    first: dict[tuple[str, int], Item] = {}
-    last: dict[tuple[str, int], Item] = {}
-    for item in items:
-        place = (item.topic, item.partition)
-        first.setdefault(place, item)
-        last[place] = item
-    return [
-        Position(topic, partition, item.follows, last[topic, partition].offset + 1)
-        for (topic, partition), item in first.items()
-    ]

@@ -5,16 +5,18 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.db import Database, Inbox
-from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
-from shared.kafka.brokers import Brokers, client_options
+from shared.kafka.applying import Applier, Lost, TooManyDeadLetters
+from shared.kafka.brokers import Brokers
+from shared.kafka.fetching import Batch, Died, Fetching, Unparsable
 from shared.kafka.gate import Gate, LogMismatch
-from shared.kafka.progress import Progress
+from shared.kafka.items import Item
+from shared.kafka.membership import group_client
+from shared.kafka.progress import Progress, count_letters
 from shared.kafka.stopping import stopped
 from shared.ops import metrics
 from shared.ops.health import NotReady, ended
@@ -22,7 +24,6 @@ from shared.ops.logs import log
 
 _log = log("kafka")
 
-_POLL_MS = 500
 _CONNECT_SECONDS = 15.0
 _HINT_SECONDS = 5.0
 _MEASURE_SECONDS = 2.0
@@ -58,34 +59,18 @@ class Consumer:
         self._applier = applier
         self._on_commit = on_commit
         self._batch_records = batch_records
-        self._session_ms = int(session_timeout_seconds * 1000)
+        self._session_seconds = session_timeout_seconds
         self._client: AIOKafkaConsumer | None = None
         self._stopping = asyncio.Event()
         self._applying: asyncio.Task[None] | None = None
         self._turned: float | None = None
         self._progress = Progress(self._group, topics)
+        self._fetching = Fetching(self._gate, applier, self._progress)
         self._failures = 0
         self._fetch_at = 0.0
         self._joined = False
         self.halted: str | None = None
         """Why this consumer applies nothing until somebody looked, or None."""
-
-    def _new_client(self) -> AIOKafkaConsumer:
-        return AIOKafkaConsumer(
-            **client_options(self._bootstrap),
-            group_id=self._group,
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # the gate seeks; a position outside the log must be noticed
-            max_poll_records=self._batch_records,
-            fetch_max_wait_ms=_POLL_MS,
-            session_timeout_ms=self._session_ms,
-            heartbeat_interval_ms=self._session_ms // 4,
-            rebalance_timeout_ms=60_000,
-            max_poll_interval_ms=300_000,
-            request_timeout_ms=self._session_ms + 40_000,
-            metadata_max_age_ms=60_000,
-            retry_backoff_ms=100,
-        )
 
     async def run(self) -> None:
         """Consume until `stop`. Ends early only by an error that a restart may mend."""
@@ -93,7 +78,9 @@ class Consumer:
             asyncio.create_task(self._consume()),
             asyncio.create_task(self._every(_HINT_SECONDS, self._progress.tell_kafka)),
             asyncio.create_task(self._every(_MEASURE_SECONDS, self._progress.measure)),
-            asyncio.create_task(self._every(_LETTERS_SECONDS, self._count_letters)),
+            asyncio.create_task(
+                self._every(_LETTERS_SECONDS, lambda _: count_letters(self._database, self._inbox))
+            ),
             asyncio.create_task(self._stopping.wait()),
         ]
         try:
@@ -127,7 +114,9 @@ class Consumer:
     async def _join(self) -> AIOKafkaConsumer:
         while True:
             self._turned = time.monotonic()
-            self._client = client = self._new_client()
+            self._client = client = group_client(
+                self._bootstrap, self._group, session_timeout_seconds=self._session_seconds
+            )
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     await client.start()
@@ -147,12 +136,15 @@ class Consumer:
             return
         try:
             self._progress.opened(await self._gate.open(client))
-            items = await self._fetch(client)
+            batch = await self._fetch(client)
         except Died:
             raise
         except LogMismatch as error:
             self._halt(str(error))
-        except (NoOffsetForPartitionError, OffsetOutOfRangeError):
+        except NoOffsetForPartitionError as error:
+            # Of one that was never opened. To close the others too would drop what just came for them.
+            self._gate.close(error.args)
+        except OffsetOutOfRangeError:
             self._gate.close_all()
         except Exception as error:  # broker or database away: keep polling, never advance
             self._gate.close_all()
@@ -160,51 +152,31 @@ class Consumer:
             await asyncio.sleep(random.uniform(0.2, 1.0))
             await self._stay_member(client)
         else:
-            if not items:
+            if not batch.items:
                 return
-            generation = self._gate.generation
             await self._previous_applied(client)
-            if self._gate.generation == generation:
-                self._applying = asyncio.create_task(self._apply(items))
+            if self._gate.generation == batch.generation:
+                self._applying = asyncio.create_task(self._apply(batch.items))
             else:  # what these follow was not applied, or is not ours any more
-                self._read_again(items)
+                self._read_again(batch.items)
 
-    async def _fetch(self, client: AIOKafkaConsumer) -> list[Item]:
-        if client._fetcher.error_future.done():
-            raise Died("the fetcher ended")
+    async def _fetch(self, client: AIOKafkaConsumer) -> Batch:
         # After a failure ask for less: what was too much at once must not be tried again as it was.
         enough = max(1, self._batch_records >> self._failures)
         await asyncio.sleep(max(0.0, self._fetch_at - time.monotonic()))
         try:
-            fetched: dict[TopicPartition, list[Any]] = await client.getmany(
-                timeout_ms=_POLL_MS, max_records=enough
-            )
-        except (ValueError, TypeError, IndexError):  # its parser broke on a record: come nearer to it
-            # What it had taken from other partitions before is gone, and their positions have moved on.
+            batch = await self._fetching.batch(client, enough)
+        except Unparsable:  # come nearer to the record on which the parser breaks
             self._gate.close_all()
             self._failures += 1
             if enough > 1:
-                return []
+                return Batch([], 0, self._gate.generation)
             self._progress.opened(await self._gate.open(client))
-            fetched = await self._singly(client)
+            batch = await self._fetching.singly(client)
         self._polled()
-        if 0 < sum(map(len, fetched.values())) < min(enough, _TRICKLE_RECORDS):
+        if 0 < batch.taken < min(enough, _TRICKLE_RECORDS):
             self._fetch_at = time.monotonic() + _GATHER_SECONDS
-        for tp, records in fetched.items():
-            self._progress.fetched(tp, records)
-        return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
-
-    async def _singly(self, client: AIOKafkaConsumer) -> dict[TopicPartition, list[Any]]:
-        """One record of each partition, and a stand-in for one that the client cannot read."""
-        fetched: dict[TopicPartition, list[Any]] = {}
-        for tp in sorted(client.assignment()):
-            position = await client.position(tp)
-            try:
-                fetched |= await client.getmany(tp, timeout_ms=_POLL_MS // 5, max_records=1)
-            except (ValueError, TypeError, IndexError) as error:
-                client.seek(tp, position + 1)
-                fetched[tp] = [Unreadable(tp.topic, tp.partition, position, error)]
-        return fetched
+        return batch
 
     async def _previous_applied(self, client: AIOKafkaConsumer) -> None:
         """Wait for the batch in hand, and stay a member meanwhile: an unpolled one is thrown out (#1187)."""
@@ -267,19 +239,8 @@ class Consumer:
             await self._progress.tell_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)
 
-    async def _count_letters(self, _: AIOKafkaConsumer) -> None:
-        try:
-            async with self._database.transaction() as session:
-                metrics.DEAD_BACKLOG.labels(self._group).set(await self._inbox.buried(session))
-        except Exception as error:  # the next round counts them
-            _log.info("letters.not_counted", group=self._group, exc_info=error)
-
     async def _every(self, seconds: float, work: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:
         while True:
             await asyncio.sleep(seconds)
             if self._client is not None:
                 await work(self._client)
-
-
-class Died(RuntimeError):
-    """A background task of the client ended (aiokafka #983): only a fresh one helps."""

@@ -8,8 +8,12 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from shared.kafka.applying import Item
+from shared.db import Database, Inbox
+from shared.kafka.items import Item
 from shared.ops import metrics
+from shared.ops.logs import log
+
+_log = log("kafka")
 
 
 class Progress:
@@ -79,3 +83,12 @@ class Progress:
             metrics.LAG_RECORDS.labels(self._group, tp.topic, str(tp.partition)).set(behind)
             metrics.LAG_SECONDS.labels(self._group, tp.topic, str(tp.partition)).set(age)
             self._shown.add(tp)
+
+
+async def count_letters(database: Database, inbox: Inbox) -> None:
+    """How many of a consumer's dead letters wait for somebody."""
+    try:
+        async with database.transaction() as session:
+            metrics.DEAD_BACKLOG.labels(inbox.consumer).set(await inbox.buried(session))
+    except Exception as error:  # the next round counts them
+        _log.info("letters.not_counted", group=inbox.consumer, exc_info=error)

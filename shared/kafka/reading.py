@@ -6,8 +6,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from shared.kafka.applying import Unreadable
 from shared.kafka.brokers import Brokers, client_options
+from shared.kafka.items import Unreadable
 from shared.kafka.stopping import stopped
 
 _AT_ONCE = 5000
