@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from services.scorer.counting import Counting
 from services.scorer.domain import Answer
 from services.scorer.store import answers as store
-from services.scorer.store import audit
+from services.scorer.store import audit, respondents
 from services.scorer.store.answers import Key
 from services.scorer.store.audit import Accepted, BucketFault
 from services.scorer.store.series import SeriesBook
@@ -87,7 +87,7 @@ async def verify(
         report.latest_faults = await audit.latest_faults(db)
         async for answers in audit.all_answers(db, None, batch):
             report.answers += len(answers)
-            spells = await store.read_spells(db, _respondents(answers))
+            spells = await respondents.read_spells(db, _respondents(answers))
             wrong = await counting.misplaced(db, answers, spells)
             report.misplaced += [answer.response_id for answer in wrong]
             progress("answers", report.answers, total)
@@ -188,7 +188,7 @@ async def _locked(
 ) -> tuple[list[Answer], dict[Key, store.Spells]]:
     """These answers and the tiers of their respondents. Raises Raced when one got another just now."""
     before = await store.read_answers(db, keys)
-    spells, _ = await store.lock_respondents(db, _respondents(before.values()))
+    spells, _ = await respondents.lock_respondents(db, _respondents(before.values()))
     answers = list((await store.read_answers(db, keys, lock=True)).values())
     if not _respondents(answers) <= spells.keys():
         raise Raced

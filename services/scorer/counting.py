@@ -3,20 +3,24 @@
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime
+from functools import cache
 from typing import TypeAlias
 
 from services.scorer.domain import Answer, Contribution, Cuts, Ledger, settle_latest, tier_before
 from services.scorer.store import answers as store
+from services.scorer.store import buckets, writing
 from services.scorer.store.answers import Connection, Key, Spells
 from services.scorer.store.hours import Hour, mark_hours
 from services.scorer.store.series import Series, SeriesBook
 from shared.config import Config, Store
-from shared.feedback.metrics import scale_for
+from shared.feedback.metrics import group_of
 from shared.feedback.windows import local_day
 
 _MOST_PROFILES = 50_000
 _MOST_QUARTERS = 50_000
 _QUARTERS_TO_2012 = 15340 * 96
+
+_group_of = cache(group_of)  # of few values; what is not one of a scale raises, and is not kept
 
 Profile: TypeAlias = tuple[str, ...]
 """Store, metric, scale, and the values that decide the cuts: answers of one profile share their series."""
@@ -99,13 +103,13 @@ class Counting:
             hours.update((answer.store, one.hour) for one in (was_counted, answer.counted) if one)
             if answer.stored and not answer.changed:
                 (flipped if stays else moved).append(answer)
-        await store.insert_answers(db, [answer for answer in answers if not answer.stored])
-        await store.update_answers(db, [answer for answer in answers if answer.stored and answer.changed])
-        await store.move_answers(db, moved)
-        await store.flip_latest(db, flipped)
-        await store.add_rivals(db, answers)
-        await store.add_to_buckets(db, ledger.deltas(), shard)
-        await store.mark_series(db, ledger.series, shard)
+        await writing.insert_answers(db, [answer for answer in answers if not answer.stored])
+        await writing.update_answers(db, [answer for answer in answers if answer.stored and answer.changed])
+        await writing.move_answers(db, moved)
+        await writing.flip_latest(db, flipped)
+        await writing.add_rivals(db, answers)
+        await buckets.add_to_buckets(db, ledger.deltas(), shard)
+        await buckets.mark_series(db, ledger.series, shard)
         await mark_hours(db, hours, shard)
         return count
 
@@ -188,5 +192,4 @@ class Counting:
         at = body.answered_at
         quarter = int(at.timestamp() // 900)
         day = self.stores[answer.store].day_of(at, quarter)
-        group = scale_for(body.metric, body.scale).group_of(score)
-        return Contribution(series, day, group, score, at, quarter // 4)
+        return Contribution(series, day, _group_of(body.metric, body.scale, score), score, at, quarter // 4)

@@ -1,6 +1,6 @@
 """Answers of people who asked to be forgotten: they count as before, and are nobody's."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ import orjson
 from services.scorer.counting import Counting
 from services.scorer.domain import Answer, Body, anonymous
 from services.scorer.store import answers as store
-from services.scorer.store import erasing
+from services.scorer.store import erasing, respondents
 from services.scorer.store.answers import Connection, Key
 from shared.db import Session, driver
 from shared.db.erasures import Erasures
@@ -33,7 +33,7 @@ class Forgetting:
         """
         news = await self.ledger.enter(session, erased)
         db = await driver(session)
-        spells, _ = await store.lock_respondents(db, erased)
+        spells, _ = await respondents.lock_respondents(db, erased)
         answers = await erasing.answers_until(db, erased)
         surrogates = {key: surrogate() for key in sorted({_respondent(answer) for answer in answers})}
         for answer in answers:
@@ -66,13 +66,17 @@ class Forgetting:
         await erasing.rewrite_rivals(db, rewritten)
 
     async def late(
-        self, session: Session, batch: Sequence[Received], known: Mapping[Key, Answer]
+        self,
+        session: Session,
+        batch: Sequence[Received],
+        known: Mapping[Key, Answer],
+        customers: Collection[Key],
     ) -> Sequence[Received]:
-        """The batch with answers of the erased as nobody's.
+        """The batch, whose customers these are, with answers of the erased as nobody's.
 
         An answer that is known goes on under its surrogate; those that are not have one for each person.
         """
-        erased = await self.ledger.of(session, _customers(batch))
+        erased = await self.ledger.of(session, customers)
         if not erased:
             return batch
         fresh: dict[Key, str] = {}
@@ -102,11 +106,3 @@ class Forgetting:
 
 def _respondent(answer: Answer) -> Key:
     return (answer.store, (answer.body.respondent if answer.body else None) or "")
-
-
-def _customers(batch: Iterable[Received]) -> set[Key]:
-    return {
-        (event.store, event.customer.ref)
-        for received in batch
-        if type(event := received.event) is ResponseSubmitted and event.customer
-    }

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from services.scorer.counting import Counting
-from services.scorer.domain import Answer, Outcome
+from services.scorer.domain import Answer, Body, Outcome
 from services.scorer.forgetting import Forgetting
 from services.scorer.store import answers as store
-from services.scorer.store import erasing, tiers
+from services.scorer.store import erasing, respondents, tiers
 from services.scorer.store.answers import Key
 from shared.db import Session, driver
 from shared.db.erasures import outcomes as ended
@@ -39,8 +39,8 @@ class Handlers:
     async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """All events of a batch: erasures first, so that they take their lock before any row is locked."""
         parts: dict[type[Event], list[Received]] = {}
-        for received in batch:
-            parts.setdefault(_KINDS.get(type(received.event), ResponseSubmitted), []).append(received)
+        for kind in {_KINDS[type(received.event)] for received in batch}:
+            parts[kind] = [received for received in batch if _KINDS[type(received.event)] is kind]
         outcomes: Counter[tuple[str, str]] = Counter()
         if CustomerErased in parts:
             outcomes.update(await self.erase(session, parts[CustomerErased]))
@@ -64,25 +64,35 @@ class Handlers:
         db = await driver(session)
         keys = [_key(received.event) for received in batch]
         known = await store.read_answers(db, keys)
-        batch = await self._forgetting.late(session, batch, known)
-        spells, new = await store.lock_respondents(db, _respondents(batch, known.values()))
+        people = _customers(batch)
+        told = await self._forgetting.late(session, batch, known, people)
+        if told is not batch:
+            batch, people = told, _customers(told)
+        people.update(one for answer in known.values() if (one := _respondent(answer)))
+        spells, new_people = await respondents.lock_respondents(db, people)
         if known:
             known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
         before = {key: _respondent(answer) for key, answer in known.items()}
         outcomes: Counter[tuple[str, str]] = Counter()
         changed: dict[Key, Answer] = {}
         for key, received in zip(keys, batch, strict=True):
-            answer = changed.get(key) or known.get(key) or Answer(*key)
+            answer = changed.get(key) or known.get(key)
+            if answer is None and (body := _body(received)):  # nothing to merge with
+                changed[key] = Answer(*key, body, changed=True)
+                continue
+            answer = answer or Answer(*key)
             outcomes[received.topic, _merge(answer, received).value] += 1
             if answer.erased:
                 answer.forget_texts()
             if answer.changed or answer.new_rivals:
                 changed[key] = answer
+        if new := len(batch) - outcomes.total():
+            outcomes[RESPONSES.name, Outcome.OK.value] += new
         await self._counting.recount(
             db,
             list(changed.values()),
             spells=spells,
-            new_respondents=new,
+            new_respondents=new_people,
             former_respondents={one for key in changed if (one := before.get(key))},
             shard=min(received.partition for received in batch),
         )
@@ -106,7 +116,7 @@ class Handlers:
         # Who is erased elsewhere already will be here: until then the tiers are needed for what is counted.
         await tiers.end(db, {k: e.seq for k, e in newest.items() if e.erased and k not in erased})
         newest = {key: event for key, event in newest.items() if _is_news(event, erased.get(key))}
-        await store.lock_respondents(db, newest)
+        await respondents.lock_respondents(db, newest)
         moved = await tiers.keep_newer(db, newest)
         answers = await store.answers_of(db, moved)
         await self._counting.recount(
@@ -144,9 +154,9 @@ def _is_news(event: CustomerChanged, erased_at: datetime | None) -> bool:
 
 
 def _merge(answer: Answer, received: Received) -> Outcome:
+    if body := _body(received):
+        return answer.submit(body)
     event, ce_id = received.event, received.envelope.id
-    if type(event) is ResponseSubmitted:
-        return answer.submit(store.body_of(event, ce_id, received.raw))
     match event:
         case ResponseAmended():
             changes = event.model_dump(
@@ -159,19 +169,23 @@ def _merge(answer: Answer, received: Received) -> Outcome:
             raise TypeError(type(event).__name__)
 
 
+def _body(received: Received) -> Body | None:
+    event = received.event
+    if type(event) is not ResponseSubmitted:
+        return None
+    return store.body_of(event, received.envelope.id, received.raw)
+
+
 def _key(event: Event) -> Key:
     return (event.store, event.response_id)  # type: ignore[attr-defined]
 
 
-def _respondents(batch: Sequence[Received], known: Iterable[Answer]) -> set[Key]:
-    """Everybody whose last answer this batch may change."""
-    found = {
+def _customers(batch: Iterable[Received]) -> set[Key]:
+    return {
         (event.store, event.customer.ref)
         for received in batch
         if type(event := received.event) is ResponseSubmitted and event.customer
     }
-    found.update(one for answer in known if (one := _respondent(answer)))
-    return found
 
 
 def _respondent(answer: Answer) -> Key | None:

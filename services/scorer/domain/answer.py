@@ -76,6 +76,10 @@ def anonymous(said: Mapping[str, Any], respondent: str, dimensions: Container[st
     return kept | {"customer": {"ref": respondent}, "segments": segments}
 
 
+_NOTHING: Mapping[str, Revision] = {}
+"""What most answers have amended: one for all, since it is replaced and never changed."""
+
+
 @dataclass(slots=True)
 class Answer:
     """All that is known under one response id.
@@ -88,12 +92,12 @@ class Answer:
     store: str
     response_id: str
     body: Body | None = None
-    amended: dict[str, Revision] = field(default_factory=dict)
+    amended: Mapping[str, Revision] = field(default_factory=lambda: _NOTHING)
     retracted: bool = False
     counted: Contribution | None = None
     latest: bool = False
-    rivals: set[str] = field(default_factory=set)
-    new_rivals: list[Body] = field(default_factory=list)
+    rivals: frozenset[str] = frozenset()
+    new_rivals: tuple[Body, ...] = ()
     stored: bool = False
     changed: bool = False
 
@@ -109,10 +113,9 @@ class Answer:
             return Outcome.DUPLICATE
         winner, loser = (body, mine) if self.body is body else (mine, body)
         known = loser.fingerprint in self.rivals
-        self.rivals.discard(winner.fingerprint)
+        self.rivals = self.rivals - {winner.fingerprint} | {loser.fingerprint}
         if not known:
-            self.rivals.add(loser.fingerprint)
-            self.new_rivals.append(loser)
+            self.new_rivals = (*self.new_rivals, loser)
         return Outcome.DUPLICATE if known else Outcome.CONFLICT
 
     def amend(self, number: int, ce_id: str, changes: Mapping[str, Any]) -> Outcome:
@@ -121,7 +124,7 @@ class Answer:
         for name, value in changes.items():
             known = self.amended.get(name)
             if known is None or (known.number, known.ce_id) < (number, ce_id):
-                self.amended[name] = Revision(number, ce_id, value)
+                self.amended = {**self.amended, name: Revision(number, ce_id, value)}
                 self.changed = True
                 outcome = Outcome.OK
         return outcome
@@ -149,7 +152,7 @@ class Answer:
         for name in TEXTS:
             revision = self.amended.get(name)
             if revision is not None and revision.value is not None:
-                self.amended[name] = revision._replace(value=None)
+                self.amended = {**self.amended, name: revision._replace(value=None)}
                 self.changed = True
 
     @property

@@ -58,11 +58,11 @@ class Ledger:
         """The buckets that change, sorted, so that two writers lock them in the same order."""
         buckets: dict[tuple[int, date], list[int]] = {}
         for (several, day), counts in self._sums.items():
+            changes = [(place, count) for place, count in enumerate(counts) if count]
             for one in several:
-                total = buckets.get((one, day))
-                buckets[one, day] = (
-                    counts if total is None else [a + b for a, b in zip(total, counts, strict=True)]
-                )
+                total = buckets.setdefault((one, day), [0] * 8)
+                for place, count in changes:
+                    total[place] += count
         return [
             BucketDelta(*key, counts[:4], counts[4:])
             for key, counts in sorted(buckets.items())

@@ -1,2 +1,2 @@
-"""All SQL of the scorer: `answers` (the hot path), `series`, `scores` (reading), `hours`, `tiers`,
-`published`, `audit`."""
+"""All SQL of the scorer. The hot path: `respondents`, `answers`, `writing`, `buckets`; and `series`, `hours`,
+`tiers`, `scores` (reading), `published`, `erasing`, `audit`."""

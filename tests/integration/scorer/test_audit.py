@@ -8,6 +8,7 @@ import pytest
 from services.scorer import audit
 from services.scorer.store import answers as store
 from services.scorer.store import audit as stored
+from services.scorer.store import respondents
 from shared.db import driver
 
 from .builders import NOON, Shop, answer
@@ -66,7 +67,7 @@ class TestRebuild:
         self, shop: Shop, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         await shop.send(answer("a", 9, who="asha"))
-        locked = store.lock_respondents
+        locked = respondents.lock_respondents
         calls: list[set[store.Key]] = []
 
         async def late(db: store.Connection, keys: Iterable[store.Key]) -> object:
@@ -76,7 +77,7 @@ class TestRebuild:
             return await locked(db, wanted)
 
         shop.configure(segments={"country": {}})
-        monkeypatch.setattr(audit.store, "lock_respondents", late)
+        monkeypatch.setattr(audit.respondents, "lock_respondents", late)
         await audit.rebuild(shop.database, shop.config, store_name=shop.name)
 
         assert calls[2:] == [{(shop.name, "ben")}]  # asha's; the consumer's; and again

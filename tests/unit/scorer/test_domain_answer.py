@@ -66,7 +66,7 @@ def told(steps: list[Step] | tuple[Step, ...]) -> Answer:
                 answer.amend(*what)
             case "retract":
                 answer.retract()
-        answer.new_rivals = []
+        answer.new_rivals = ()
     return answer
 
 
