@@ -106,8 +106,10 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         question: Callable[[set[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
         leaders: Iterable[set[TopicPartition]],
     ) -> dict[TopicPartition, int]:
-        """What the leaders answer; who does not is asked again later. Raises when nobody does and none is open:
-        as long as one is, its records must not wait for a broker that stands still.
+        """What the leaders answer; who does not is asked again later.
+
+        Raises when nobody does and none is open: as long as one is, its records must not wait for a broker
+        that stands still.
         """
 
         async def ask(tps: set[TopicPartition]) -> dict[TopicPartition, int]:

@@ -26,8 +26,8 @@ class TestThePage:
         page = await noor.get(f"/inbox/{case_id}")
 
         for words in (
-            "Amélie Laurent", "order HG-48213", "Two weeks late", "128.50\u00a0EUR", "Due in 23 h", "Gold", "vip",
-            "24 hours to first contact", "Case opened, normal", "Webhook alerts", "Nobody yet",
+            "Amélie Laurent", "order HG-48213", "Two weeks late", "128.50\u00a0EUR", "Due in 23 h", "Gold",
+            "vip", "24 hours to first contact", "Case opened, normal", "Webhook alerts", "Nobody yet",
         ):  # fmt: skip
             assert words in page.text
 
