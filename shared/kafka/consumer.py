@@ -31,7 +31,7 @@ _LETTERS_SECONDS = 30.0
 _LEAVE_SECONDS = 1.5
 _NOWHERE = TopicPartition("", -1)
 _TRICKLE_RECORDS = 100
-_GATHER_SECONDS = 0.02
+_GATHER_SECONDS = 0.04
 """After a batch of less than a trickle: a transaction costs the same for one record as for fifty."""
 
 
@@ -163,7 +163,10 @@ class Consumer:
     async def _fetch(self, client: AIOKafkaConsumer) -> Batch:
         # After a failure ask for less: what was too much at once must not be tried again as it was.
         enough = max(1, self._batch_records >> self._failures)
-        await asyncio.sleep(max(0.0, self._fetch_at - time.monotonic()))
+        if self._fetch_at:
+            # What comes while the batch in hand is applied joins the next one, which starts no later for it.
+            await self._previous_applied(client)
+            await asyncio.sleep(self._fetch_at - time.monotonic())
         try:
             batch = await self._fetching.batch(client, enough)
         except Unparsable:  # come nearer to the record on which the parser breaks
@@ -174,8 +177,9 @@ class Consumer:
             self._progress.opened(await self._gate.open(client))
             batch = await self._fetching.singly(client)
         self._polled()
-        if 0 < batch.taken < min(enough, _TRICKLE_RECORDS):
-            self._fetch_at = time.monotonic() + _GATHER_SECONDS
+        trickles = 0 < batch.taken < min(enough, _TRICKLE_RECORDS)
+        self._fetch_at = time.monotonic() + _GATHER_SECONDS if trickles else 0.0
+        self._fetching.gather(client, trickles=trickles)
         return batch
 
     async def _previous_applied(self, client: AIOKafkaConsumer) -> None:

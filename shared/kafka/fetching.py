@@ -17,6 +17,8 @@ from shared.kafka.progress import Progress
 
 _POLL_MS = 500
 _TURN_RECORDS = 32
+_GATHER_MS = 40
+_GATHER_BYTES = 65_536
 
 
 class Died(RuntimeError):
@@ -74,6 +76,17 @@ class Fetching:
             wait_ms = 0
             await asyncio.sleep(0)
         return Batch(items, taken, generation)
+
+    def gather(self, client: AIOKafkaConsumer, *, trickles: bool) -> None:
+        """Have the brokers gather what trickles in, rather than answer a fetch for every record of it.
+
+        A partition is not fetched again before its records were taken: answered for the first one, those
+        that follow it would wait for the batch after the next. The client has no setting that could change
+        later, and after a rest a record shall not wait.
+        """
+        fetcher = client._fetcher
+        fetcher._fetch_min_bytes = _GATHER_BYTES if trickles else 1
+        fetcher._fetch_max_wait_ms = _GATHER_MS if trickles else _POLL_MS
 
     async def singly(self, client: AIOKafkaConsumer) -> Batch:
         """One record of each partition, and a stand-in for one that the client cannot read."""
