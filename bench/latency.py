@@ -22,7 +22,7 @@ UNHAPPY = 0.15
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 _LANES = 2
 _POLL_SECONDS = 0.015
-_WARM_SECONDS = 5.0
+_WARM_SECONDS = 10.0  # after five, the Java machine still compiles what Kafka does
 _CONNECTIONS = 48
 # Of each alert as PostgreSQL's rows tell it: received by the collector, its delivery made in the notifier's
 # transaction, claimed after that is committed and the sender woken, taken by the receiver.
