@@ -96,7 +96,7 @@ class Intake:
             return
         at_once = scope.get(WHOLE_REPLY)
         public = asked.caller is not None and asked.caller.public
-        if public or not at_once or not at_once(_ACCEPTED % (len(reply), asked.traceparent, reply)):
+        if public or not at_once or not at_once(scope, _ACCEPTED % (len(reply), asked.traceparent, reply)):
             headers = [
                 _JSON,
                 (b"content-length", b"%d" % len(reply)),

@@ -1,10 +1,10 @@
 """uvicorn's HTTP protocol with one write for a response, and an end to waiting for the head of a request."""
 
 import asyncio
-from functools import partial
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from starlette.types import Scope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_SECONDS = 10.0
 """How long a client may take from connecting, or from the first byte of a request, to the end of its head."""
@@ -14,8 +14,8 @@ HEAD_BYTES = 64 * 1024
 """How large the head of a request may be, in as many pieces as it likes."""
 
 WHOLE_REPLY = "closeloop.whole_reply"
-"""In the scope of a request: writes a whole response, for a route on which two messages to `send` cost too
-much. False: not for this client; use `send`. Whoever listens to `send` takes it out of the scope."""
+"""In the scope of a request, and called with it: writes a whole response, for a route on which two messages
+to `send` cost too much. False: not for this client; use `send`. Whoever listens to `send` takes it away."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
@@ -60,10 +60,13 @@ class Protocol(HttpToolsProtocol):
         self._waits_since = None
         self._head_bytes = 0
         super().on_headers_complete()
-        self.scope[WHOLE_REPLY] = partial(self._reply, self.cycle)  # type: ignore[literal-required]
+        self.scope[WHOLE_REPLY] = self._reply  # type: ignore[literal-required]
 
-    def _reply(self, cycle: RequestResponseCycle, response: bytes) -> bool:
-        if cycle.response_started or cycle.disconnected or not cycle.keep_alive or self.flow.write_paused:
+    def _reply(self, scope: Scope, response: bytes) -> bool:
+        # No reference to its cycle: the two would hold each other, and every request would be garbage.
+        cycle = self.cycle
+        overtaken = cycle.scope is not scope or cycle.response_started or cycle.disconnected
+        if overtaken or not cycle.keep_alive or self.flow.write_paused:
             return False
         cycle.response_started = cycle.response_complete = True
         self.transport.write_at_once(response)  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,7 +19,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     """Answers in two parts, apart from each other on `/slowly`; on `/whole` in one, where that can be."""
     if scope["path"] == "/whole":
         await asyncio.sleep(0)
-        if scope[WHOLE_REPLY](b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nwhole: yes\r\n\r\nok"):
+        if scope[WHOLE_REPLY](scope, b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\nwhole: yes\r\n\r\nok"):
             return
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
     if scope["path"] == "/slowly":
@@ -86,8 +87,17 @@ class TestAResponse:
             writer.write(b"".join(GET.replace(b"/", path, 1) for path in paths))
             for path in paths:
                 head = await reader.readuntil(b"\r\n\r\n")
-                assert (b"whole: yes" in head) == (path == b"/whole")
+                assert path == b"/whole" or b"whole: yes" not in head
                 assert await reader.readexactly(2) == b"ok"
+
+    @pytest.mark.parametrize("path", [b"/", b"/whole"])
+    async def test_leaves_nothing_to_the_garbage_collector(self, port: int, path: bytes) -> None:
+        async with connection(port) as (reader, writer):
+            gc.collect()
+            for _ in range(200):
+                writer.write(GET.replace(b"/", path, 1))
+                await reader.readuntil(b"ok")
+            assert gc.collect() < 200
 
     @pytest.mark.parametrize("path", [b"/", b"/whole"])
     async def test_that_nobody_waits_for_harms_nobody(self, port: int, path: bytes) -> None:
