@@ -2,8 +2,9 @@
 
 Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `fetching` (a batch, while
 another is applied), `items` (what a record is), `applying` (one batch, one transaction, bisected when it
-fails), `breaker` (when to stop instead), `progress` (lag),
-`producer`, `publishing`, `hints`; `brokers` (addresses and sign-in) is what all of them start from.
+fails), `breaker` (when to stop instead), `progress` (lag). Towards Kafka: `producer` (waves), `batches` and
+`connections` (what a wave is made of and goes through), `pulse` (how sending fares), `publishing`. `hints` is
+what a group told Kafka; `membership` and `brokers` (addresses and sign-in) are where clients start from.
 """
 
 from shared.kafka.applying import Applier, Handler, Outcomes, each
