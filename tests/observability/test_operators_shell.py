@@ -7,6 +7,8 @@ from pathlib import Path
 
 from e2e.product import ROOT, Product
 
+from .conftest import CONFIG
+
 TEXT = (ROOT / "docs/operators-shell.md").read_text()
 ON_KUBERNETES, BESIDE_MAKE_RUN = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 
@@ -28,6 +30,7 @@ def test_beside_make_run_every_tool_reaches_the_copy(product: Product) -> None:
         && test -z "$(printenv DATABASE_URL)"
         """,
         CLOSELOOP_HOME=str(product.home),
+        CLOSELOOP_CONFIG=str(CONFIG),
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
