@@ -7,8 +7,6 @@ from pathlib import Path
 
 from e2e.product import ROOT, Product
 
-from .conftest import CONFIG
-
 TEXT = (ROOT / "docs/operators-shell.md").read_text()
 ON_KUBERNETES, BESIDE_MAKE_RUN = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
 
@@ -29,8 +27,7 @@ def test_beside_make_run_every_tool_reaches_the_copy(product: Product) -> None:
         && curl -fsS '{url}/v1/deliveries?state=dead' -H "Authorization: Bearer $KEY" \\
         && test -z "$(printenv DATABASE_URL)"
         """,
-        CLOSELOOP_HOME=str(product.home),
-        CLOSELOOP_CONFIG=str(CONFIG),
+        **product.environment,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
