@@ -5,7 +5,6 @@ a state with a lower `seq`, and a fact whose id they know.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,9 +13,11 @@ from typing import Protocol
 from shared.db import Database, Lease, Outbox, Session
 from shared.events import Event, encode
 from shared.events.envelope import Headers
-from shared.kafka.producer import NotAcknowledged, Producer
+from shared.kafka.batches import NotAcknowledged
+from shared.kafka.producer import Producer
 from shared.ops import metrics
-from shared.ops.rounds import Rounds, backoff
+from shared.ops.leased import Owned
+from shared.ops.rounds import backoff
 
 _APART_SECONDS = 0.25
 """From the start of one round to the next: under load every batch rings, and whoever reads what is sent would
@@ -53,42 +54,22 @@ class StateSource(Protocol):
         """Have the newest state of these keys sent again."""
 
 
-class _Leased(Rounds):
-    """Rounds of work under a lease, woken by a bell or by the clock."""
+class _Publishing(Owned):
+    """Rounds that send, woken by a bell or by the clock."""
 
     def __init__(self, database: Database, lease: Lease, idle_seconds: float) -> None:
-        super().__init__(lease.name, every_seconds=idle_seconds, apart_seconds=_APART_SECONDS)
-        self._database = database
-        self._lease = lease
-
-    async def round(self) -> float:
-        if not await self._lease.hold():
-            self._not_ours()
-            return self.pause()
-        more = await self._round()
-        self.succeeded()
-        return 0.0 if more else self.pause()
+        super().__init__(database, lease, every_seconds=idle_seconds, apart_seconds=_APART_SECONDS)
 
     def failed(self, failures: int) -> float:
         return backoff(failures)
 
-    async def end(self) -> None:
-        """Let the lease go, so that a successor need not wait."""
-        self._not_ours()
-        with contextlib.suppress(Exception):  # it runs out by itself
-            await self._lease.release()
-
-    async def _round(self) -> bool:
-        """Do what there is; True when there is more."""
-        raise NotImplementedError
-
-    def _not_ours(self) -> None:
-        """Another process owns the job: what waits is its to tell, and ours would stay as it was."""
+    def idle(self) -> None:
+        """What waits is the owner's to tell, and ours would stay as it was."""
         metrics.OUTBOX_PENDING.set(0)
         metrics.OUTBOX_AGE.set(0)
 
 
-class StatePublisher(_Leased):
+class StatePublisher(_Publishing):
     """Publishes the rows of a StateSource."""
 
     def __init__(
@@ -108,7 +89,7 @@ class StatePublisher(_Leased):
         self._name = name
         self._batch = batch
 
-    async def _round(self) -> bool:
+    async def work(self) -> bool:
         async with self._database.transaction() as session:
             await self._source.prepare(session)
         async with self._database.transaction() as session:
@@ -146,7 +127,7 @@ class StatePublisher(_Leased):
         await self._producer.send(state.event.topic.name, key, None, headers)
 
 
-class OutboxRelay(_Leased):
+class OutboxRelay(_Publishing):
     """Sends the facts of an outbox; the facts of one key in their order."""
 
     def __init__(
@@ -166,7 +147,7 @@ class OutboxRelay(_Leased):
         self._name = name
         self._batch = batch
 
-    async def _round(self) -> bool:
+    async def work(self) -> bool:
         async with self._database.transaction() as session:
             facts = await self._outbox.oldest(session, self._batch)
             pending, oldest = await self._outbox.backlog(session)

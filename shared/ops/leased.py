@@ -6,16 +6,23 @@ from shared.db import Database, Lease
 from shared.ops.rounds import Rounds
 
 
-class Leased(Rounds):
-    """A job under a lease. What a round does must be harmless twice: a lease is a hint, not a lock."""
+class Owned(Rounds):
+    """Rounds that only the owner of a lease does. `busy_share` and `apart_seconds`: see `Rounds`."""
 
     def __init__(
-        self, database: Database, schema: str, name: str, *, every_seconds: float, busy_share: float = 0.05
+        self,
+        database: Database,
+        lease: Lease,
+        *,
+        every_seconds: float,
+        busy_share: float = 1.0,
+        apart_seconds: float = 0.0,
     ) -> None:
-        super().__init__(name, every_seconds=every_seconds, busy_share=busy_share)
+        super().__init__(
+            lease.name, every_seconds=every_seconds, busy_share=busy_share, apart_seconds=apart_seconds
+        )
         self._database = database
-        # Kept from one round to the next, also when a pause is at its longest.
-        self._lease = Lease(database, schema, name, ttl_seconds=3 * every_seconds + 10, grace_seconds=0)
+        self._lease = lease
 
     async def round(self) -> float:
         if not await self._lease.hold():
@@ -25,11 +32,8 @@ class Leased(Rounds):
         self.succeeded()
         return 0.0 if more else self.pause()
 
-    def failed(self, failures: int) -> float:
-        self.idle()
-        return super().failed(failures)
-
     async def end(self) -> None:
+        """Let the lease go, so that a successor need not wait."""
         self.idle()
         with contextlib.suppress(Exception):  # it runs out by itself
             await self._lease.release()
@@ -39,4 +43,19 @@ class Leased(Rounds):
         raise NotImplementedError
 
     def idle(self) -> None:
-        """This replica does not do it now, or could not."""
+        """Another replica does it now, or nobody."""
+
+
+class Leased(Owned):
+    """A job by the clock. What a round does must be harmless twice: a lease is a hint, not a lock."""
+
+    def __init__(
+        self, database: Database, schema: str, name: str, *, every_seconds: float, busy_share: float = 0.05
+    ) -> None:
+        # Kept from one round to the next, also when a pause is at its longest.
+        lease = Lease(database, schema, name, ttl_seconds=3 * every_seconds + 10, grace_seconds=0)
+        super().__init__(database, lease, every_seconds=every_seconds, busy_share=busy_share)
+
+    def failed(self, failures: int) -> float:
+        self.idle()
+        return super().failed(failures)

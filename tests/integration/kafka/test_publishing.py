@@ -247,7 +247,7 @@ class TestStatePublisher:
 
         monkeypatch.setattr(publisher, "_send", fails_late)
         assert await publisher._lease.hold()
-        await publisher._round()
+        await publisher.work()
 
         assert source.sent_again == [7]
 
@@ -257,9 +257,9 @@ class TestStatePublisher:
         publisher._batch = 1
         publisher._producer = Refusing()  # type: ignore[assignment]
         assert await publisher._lease.hold()
-        assert await publisher._round() is False
+        assert await publisher.work() is False
         publisher._producer = parts.producer
-        assert await publisher._round() is True
+        assert await publisher.work() is True
 
     async def test_hands_over_at_once_when_stopped(self, parts: Parts) -> None:
         async with Running(parts.publisher(Source(parts.group))):
@@ -360,7 +360,7 @@ class TestOutboxRelay:
 
         relay._producer = Slow(parts.producer)  # type: ignore[assignment]
         assert await relay._lease.hold()
-        await relay._round()
+        await relay.work()
 
         assert [name for name, _, _ in await log_of(parts.group)] == ["a1"]
         assert await parts.waiting() == 1
@@ -370,7 +370,7 @@ class TestOutboxRelay:
         await parts.facts("a1")
         relay = parts.relay(Faulty(parts.producer, "a1"))
         assert await relay._lease.hold()
-        await relay._round()
+        await relay.work()
         assert metrics.OUTBOX_PENDING._value.get() == 1
         other = parts.lease()
         await relay._lease.release()
