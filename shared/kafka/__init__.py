@@ -8,11 +8,12 @@ what a group told Kafka; `membership` and `brokers` (addresses and sign-in) are 
 """
 
 from shared.kafka.applying import Applier, Handler, Outcomes, each
+from shared.kafka.batches import NotAcknowledged
 from shared.kafka.breaker import Breaker
 from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
 from shared.kafka.hints import told
-from shared.kafka.producer import NotAcknowledged, Producer
+from shared.kafka.producer import Producer
 from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
 
 __all__ = [

@@ -23,8 +23,6 @@ from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
-__all__ = ["NotAcknowledged", "Producer"]
-
 _log = log("kafka")
 
 _TRY_AGAIN_SECONDS = 0.05
