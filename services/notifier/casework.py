@@ -24,7 +24,8 @@ from services.notifier.forgetting import LEDGER
 from services.notifier.outcomes import Ledger, Written
 from services.notifier.reading import Shown
 from services.notifier.settings import Alerts
-from services.notifier.store import cases, customers, trail
+from services.notifier.store import adding, cases, customers, trail
+from services.notifier.store.adding import Added
 from services.notifier.store.trail import HistoryRow
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
@@ -222,7 +223,8 @@ class Casework:
 
     async def _note(self, session: Session, case: Case, who: str, entry: Entry) -> None:
         await cases.save(session, [case])
-        await trail.add_history(session, [HistoryRow(case.case_id, self._now(), who, entry)])
+        row = HistoryRow(case.case_id, self._now(), who, entry)
+        await adding.add(session, Added(history=[row]))
 
     async def _shown(self, session: Session, case: Case) -> Shown:
         return await reading.shown(session, case, self._alerts.get(case.store))

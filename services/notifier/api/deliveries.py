@@ -11,7 +11,8 @@ from services.notifier.api.access import DeliveryId, Reader, Worker, not_found
 from services.notifier.api.delivery_shapes import DeliveriesOut, DeliveryOut, delivery_out
 from services.notifier.api.paging import LARGEST_PAGE, PAGE, cursor_of, link_next, place_of
 from services.notifier.domain import Entry
-from services.notifier.store import deliveries, trail
+from services.notifier.store import adding, deliveries, trail
+from services.notifier.store.adding import Added
 from services.notifier.store.deliveries import Delivery, State
 from shared.db import Database, Session
 from shared.web import Problem, json_body, request_body
@@ -90,16 +91,14 @@ def routes(database: Database, ring: Callable[[], None]) -> APIRouter:
 async def _note(session: Session, replayed: list[Delivery], who: str) -> None:
     """Say in the history of each case who sent its alert again."""
     now = datetime.now(UTC)
-    await trail.add_history(
-        session,
-        [
-            trail.HistoryRow(
-                one.case_id,
-                now,
-                who,
-                Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": one.channel}),
-            )
-            for one in replayed
-            if one.case_id
-        ],
-    )
+    rows = [
+        trail.HistoryRow(
+            one.case_id,
+            now,
+            who,
+            Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": one.channel}),
+        )
+        for one in replayed
+        if one.case_id
+    ]
+    await adding.add(session, Added(history=rows))

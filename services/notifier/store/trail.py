@@ -23,25 +23,6 @@ class HistoryRow:
     version: int | None = None
 
 
-async def add_history(session: Session, rows: Sequence[HistoryRow]) -> None:
-    if not rows:
-        return
-    await session.execute(
-        insert(tables.history),
-        [
-            {
-                "case_id": row.case_id,
-                "at": row.at,
-                "who": row.who,
-                "what": row.entry.what,
-                "detail": dict(row.entry.detail),
-                "version": row.version,
-            }
-            for row in rows
-        ],
-    )
-
-
 async def history(session: Session, case_id: str, *, after_version: int = -1) -> list[HistoryRow]:
     """The oldest first; `after_version`: only what made a later version than that."""
     rows = await session.execute(

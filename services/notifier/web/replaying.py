@@ -5,7 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from services.notifier.domain import Entry
-from services.notifier.store import deliveries, trail
+from services.notifier.store import adding, deliveries
+from services.notifier.store.adding import Added
 from services.notifier.store.deliveries import State
 from services.notifier.store.trail import HistoryRow
 from services.notifier.web.case import CaseDesk, known
@@ -29,7 +30,7 @@ def routes(office: Office) -> APIRouter:
             if state is State.DEAD:
                 entry = Entry("delivery_replayed", {"delivery_id": delivery_id, "channel": delivery.channel})
                 row = HistoryRow(delivery.case_id, office.now(), at.person.who, entry)
-                await trail.add_history(session, [row])
+                await adding.add(session, Added(history=[row]))
         office.ring()
         done = Notice("ok", f"The alert to {delivery.channel} is being sent again.")
         late = Notice("info", f"The alert to {delivery.channel} is not dead any more.")

@@ -11,7 +11,8 @@ from services.notifier.domain import Entry, Priority
 from services.notifier.report import Asked, Report, build, download, wording
 from services.notifier.report.asking import NotAPeriod, asked_of
 from services.notifier.settings import Alerts
-from services.notifier.store import channels, deliveries, notices, trail
+from services.notifier.store import adding, channels, deliveries, notices, trail
+from services.notifier.store.adding import Added
 from services.notifier.web.charts import histogram
 from services.notifier.web.names import Names
 from services.notifier.web.report_view import (
@@ -142,7 +143,7 @@ def report_routes(
                 for one in dead
                 if one.case_id
             ]
-            await trail.add_history(session, rows)
+            await adding.add(session, Added(history=rows))
         ring()
         text = (
             f"{len(dead):,} alerts of {name} are sent again."
