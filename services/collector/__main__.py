@@ -4,7 +4,7 @@ import sys
 
 from services.collector.app import build
 from services.collector.settings import CollectorSettings
-from shared.ops.serving import run
+from shared.service.serving import run
 
 if __name__ == "__main__":
     sys.exit(run("collector", build, CollectorSettings))

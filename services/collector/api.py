@@ -13,8 +13,8 @@ from services.collector.domain import Fault
 from services.collector.handlers import Handlers
 from services.collector.origins import STORE
 from services.collector.reading import misfit, read
-from shared.web import Problem, request_body
-from shared.web.bodies import T, check_json_type
+from shared.http import Problem, request_body
+from shared.http.bodies import T, check_json_type
 
 _KEY = HTTPBearer(auto_error=False, description="A key, or an amend token where one will do")
 

@@ -16,12 +16,12 @@ from services.collector.origins import Origins
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
+from shared.http import standard_app
+from shared.http.traced import traced
 from shared.ops.loops import Loops
-from shared.ops.runtime import Runtime
-from shared.ops.serving import Only
 from shared.ops.settings import PlatformSettings
-from shared.web import standard_app
-from shared.web.traced import traced
+from shared.service.runtime import Runtime
+from shared.service.serving import Only
 
 _DESCRIPTION = """Answers, orders and engagements come in here. A 202 says that Kafka has the record on all
 in-sync replicas. A 503 says that nobody knows: send the same again with the id in its body; it counts once.

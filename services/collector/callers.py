@@ -8,8 +8,8 @@ from services.collector.rates import Bucket
 from services.collector.settings import CollectorSettings
 from shared.access import Key, Keyring, Scope
 from shared.config import Store
-from shared.web import Problem
-from shared.web.auth import authenticate, forbidden
+from shared.http import Problem
+from shared.http.auth import authenticate, forbidden
 
 _REMEMBERED_SECONDS = 1.0
 """Together with the keyring's own 2 s below the 5 s within which a revoked key must stop."""

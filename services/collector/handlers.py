@@ -15,11 +15,11 @@ from services.collector.tokens import Amendable, AmendTokens, CustomerTokens, Vo
 from shared.events import Event, encode
 from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted
+from shared.http import Problem
+from shared.http.auth import bearer, check_store
+from shared.http.problems import unavailable
 from shared.kafka import NotAcknowledged, Producer
 from shared.ops import metrics
-from shared.web import Problem
-from shared.web.auth import bearer, check_store
-from shared.web.problems import unavailable
 
 SOURCE = "/collector"
 

@@ -22,14 +22,14 @@ from services.collector.tokens import AmendTokens
 from shared.events.envelope import Stamp
 from shared.events.responses import ResponseSubmitted
 from shared.feedback.identity import length_prefixed
+from shared.http import Problem
+from shared.http.auth import check_store
+from shared.http.bodies import check_json_type
+from shared.http.gatekeeper import valid_traceparent
+from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
+from shared.http.problems import crashed, send_problem, unavailable
+from shared.http.protocol import WHOLE_REPLY
 from shared.kafka import NotAcknowledged, Producer
-from shared.ops.protocol import WHOLE_REPLY
-from shared.web import Problem
-from shared.web.auth import check_store
-from shared.web.bodies import check_json_type
-from shared.web.gatekeeper import valid_traceparent
-from shared.web.limits import BodyRefused, ClientGone, Limits, linger, read_body
-from shared.web.problems import crashed, send_problem, unavailable
 
 SOURCE = "/collector"
 ROUTE = "/v1/responses"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.types import Scope, Send
 
 from shared.config import Store
-from shared.web.problems import Problem, send_problem
+from shared.http.problems import Problem, send_problem
 
 RawHeaders = list[tuple[bytes, bytes]]
 

@@ -3,8 +3,8 @@
 import time
 
 from services.collector.bodies import AnswerIn
+from shared.http import Problem
 from shared.ops import metrics
-from shared.web import Problem
 
 UNKNOWN = "unknown"
 

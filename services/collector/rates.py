@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 
-from shared.web import Problem
+from shared.http import Problem
 
 BURST_SECONDS = 1.0
 """A bucket holds what the rate gives in this time."""

@@ -6,9 +6,9 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from services.collector.domain import Fault
-from shared.web import Problem
-from shared.web.bodies import json_problem
-from shared.web.problems import invalid
+from shared.http import Problem
+from shared.http.bodies import json_problem
+from shared.http.problems import invalid
 
 T = TypeVar("T")
 

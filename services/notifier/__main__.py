@@ -4,7 +4,7 @@ import sys
 
 from services.notifier.app import build
 from services.notifier.settings import NotifierSettings
-from shared.ops.serving import run
+from shared.service.serving import run
 
 if __name__ == "__main__":
     sys.exit(run("notifier", build, NotifierSettings))

@@ -4,7 +4,7 @@ import sys
 
 from services.scorer.app import build
 from services.scorer.settings import ScorerSettings
-from shared.ops.serving import run
+from shared.service.serving import run
 
 if __name__ == "__main__":
     sys.exit(run("scorer", build, ScorerSettings))

@@ -4,7 +4,7 @@ import sys
 
 from services.segmenter.app import build
 from services.segmenter.settings import SegmenterSettings
-from shared.ops.serving import run
+from shared.service.serving import run
 
 if __name__ == "__main__":
     sys.exit(run("segmenter", build, SegmenterSettings))

@@ -14,13 +14,13 @@ from shared.config import Config
 from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
+from shared.http import standard_app
 from shared.kafka import Handler
 from shared.ops.gauges import LeasedGauges
 from shared.ops.loops import Loops
-from shared.ops.runtime import Runtime
-from shared.ops.serving import Only
 from shared.ops.settings import PlatformSettings
-from shared.web import standard_app
+from shared.service.runtime import Runtime
+from shared.service.serving import Only
 
 
 def build_handlers(config: Config, secrets: Secrets) -> Mapping[type[Event], Handler]:

@@ -4,9 +4,9 @@ from collections.abc import Awaitable, Callable
 
 from shared.db import Database, Session
 from shared.events.topics import ERASURES
+from shared.jobs.rounds import Rounds
 from shared.ops import metrics
 from shared.ops.logs import log
-from shared.ops.rounds import Rounds
 
 _log = log("ops")
 

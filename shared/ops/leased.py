@@ -3,7 +3,7 @@
 import contextlib
 
 from shared.db import Database, Lease
-from shared.ops.rounds import Rounds
+from shared.jobs.rounds import Rounds
 
 
 class Owned(Rounds):

@@ -1,17 +1,1 @@
-"""HTTP as all four services speak it: problems, bodies, limits, keys, probes."""
-
-from shared.web.app import operations_routes, standard_app
-from shared.web.auth import require
-from shared.web.bodies import Text, json_body, read_json, request_body
-from shared.web.problems import Problem
-
-__all__ = [
-    "Problem",
-    "Text",
-    "json_body",
-    "operations_routes",
-    "read_json",
-    "request_body",
-    "require",
-    "standard_app",
-]
+"""Parts of the pages that are about to be folded into `shared/pages`."""

@@ -8,12 +8,12 @@ from fastapi.responses import RedirectResponse
 
 from shared.access import Person, passwords, sessions, users
 from shared.access.users import Account
-from shared.web.forms import Form, form_of
-from shared.web.links import refuse_unfit
-from shared.web.notices import Notice
-from shared.web.pages import Pages
-from shared.web.people import SignedIn
-from shared.web.sign_in import SignIn
+from shared.pages.account import refuse_unfit
+from shared.pages.forms import Form, form_of
+from shared.pages.notices import Notice
+from shared.pages.pages import Pages
+from shared.pages.people import SignedIn
+from shared.pages.sign_in import SignIn
 
 FormOf = Annotated[Form, Depends(form_of)]
 

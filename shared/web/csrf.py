@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Request
 
-from shared.web.problems import Problem
+from shared.http.problems import Problem
 
 
 def token_for(key: bytes, session: str) -> str:

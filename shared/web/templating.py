@@ -5,8 +5,8 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from shared.web import wording
-from shared.web.assets import Assets
+from shared.pages import wording
+from shared.pages.assets import Assets
 
 
 def environment(folders: Sequence[Path], assets: Assets) -> Environment:

@@ -9,8 +9,8 @@ import pytest
 from manifests import PROJECT, SECRET_VALUE
 
 from shared.ops.loops import Loops
-from shared.ops.runtime import Runtime
 from shared.ops.settings import ListenSettings, PlatformSettings
+from shared.service.runtime import Runtime
 
 OPERATIONS = {"/livez", "/readyz", "/metrics"}
 

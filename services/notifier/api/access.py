@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Path
 
 from shared.access import Key, Scope
-from shared.web import Problem, require
+from shared.http import Problem, require
 
 Reader = Annotated[Key, Depends(require(Scope.CASES_READ))]
 Worker = Annotated[Key, Depends(require(Scope.CASES_WRITE))]

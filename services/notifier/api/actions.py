@@ -16,7 +16,7 @@ from services.notifier.api.views import detail_out
 from services.notifier.casework import REFUSALS, Casework, Done, Refused
 from services.notifier.reading import Shown
 from shared.access import Key
-from shared.web import json_body, request_body
+from shared.http import json_body, request_body
 
 ANY_VERSION = -1
 """What no case has: an If-Match that is no version of ours."""

@@ -8,8 +8,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from services.notifier.casework import AssignBy
 from services.notifier.domain import Assign, Do, Outcome, doing
-from shared.web import Text, read_json
-from shared.web.bodies import parse_json
+from shared.http import Text, read_json
+from shared.http.bodies import parse_json
 
 B = TypeVar("B", bound=BaseModel)
 

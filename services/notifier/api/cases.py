@@ -16,7 +16,7 @@ from services.notifier.domain import LIVE, Priority, Status
 from services.notifier.store import listing
 from services.notifier.store.listing import Filter, Place
 from shared.db import Database
-from shared.web import Problem
+from shared.http import Problem
 
 NOBODY = "none"
 

@@ -17,7 +17,7 @@ from services.notifier.store import channels, deliveries, notices
 from services.notifier.store.channels import Doing
 from shared.db import Database
 from shared.events.envelope import new_traceparent
-from shared.web import Problem
+from shared.http import Problem
 
 
 class ChannelState(StrEnum):

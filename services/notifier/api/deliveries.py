@@ -15,7 +15,7 @@ from services.notifier.store import adding, deliveries, trail
 from services.notifier.store.adding import Added
 from services.notifier.store.deliveries import Delivery, State
 from shared.db import Database, Session
-from shared.web import Problem, json_body, request_body
+from shared.http import Problem, json_body, request_body
 
 REPLAYED_AT_ONCE = 1000
 

@@ -6,7 +6,7 @@ import binascii
 import orjson
 from fastapi import Request, Response
 
-from shared.web import Problem
+from shared.http import Problem
 
 PAGE = 50
 LARGEST_PAGE = 200

@@ -4,7 +4,7 @@ from services.notifier.api.access import not_found
 from services.notifier.api.views import history_out
 from services.notifier.casework import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
 from services.notifier.domain import Illegal, Unexplained, Unfit
-from shared.web import Problem
+from shared.http import Problem
 
 MOST_CHANGES = 20
 

@@ -22,7 +22,7 @@ from services.notifier.store import answers, told
 from shared.access import Key
 from shared.config.stores import Store
 from shared.db import Database
-from shared.web import Problem, Text
+from shared.http import Problem, Text
 
 Cause = Annotated[Text, Path(min_length=1, max_length=128, examples=["Carrier delay"])]
 

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.notifier.domain import Outcome, Priority
 from shared.feedback.comparison import Verdict
-from shared.web import Text
+from shared.http import Text
 
 
 class ReportAsked(BaseModel):

@@ -9,9 +9,9 @@ from services.notifier.outcomes import Ledger, Written
 from services.notifier.settings import Alerts
 from services.notifier.store import deliveries, due
 from shared.db import Database
+from shared.jobs.rounds import Rounds
 from shared.ops import tracing
 from shared.ops.logs import log
-from shared.ops.rounds import Rounds
 
 _log = log("notifier")
 

@@ -18,9 +18,9 @@ from services.notifier.store.claims import Claimed, Result
 from services.notifier.store.deliveries import State, Target
 from shared.db import Database, Session
 from shared.events.envelope import trace_id
+from shared.jobs.rounds import Rounds, backoff
 from shared.ops import metrics
 from shared.ops.logs import log
-from shared.ops.rounds import Rounds, backoff
 
 _log = log("notifier")
 

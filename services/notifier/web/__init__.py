@@ -9,7 +9,7 @@ from services.notifier.web import acting, bulk, case, listing, live, replaying
 from services.notifier.web.office import HERE, Office, Overdue
 from shared.config.stores import Store
 from shared.db import Database
-from shared.web.pages import Pages
+from shared.pages.pages import Pages
 
 __all__ = ["HERE", "Overdue", "routes"]
 

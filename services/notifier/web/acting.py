@@ -10,10 +10,10 @@ from services.notifier.reading import Shown
 from services.notifier.web.case import CaseDesk, Kept, known, no_case
 from services.notifier.web.office import AtStore, FormOf, Office
 from services.notifier.web.wishes import READERS, Wish
-from shared.web import Problem
-from shared.web.forms import Form
-from shared.web.notices import Notice, Undo
-from shared.web.people import At
+from shared.http import Problem
+from shared.pages.forms import Form
+from shared.pages.notices import Notice, Undo
+from shared.pages.people import At
 
 _SHORT_FORMS = ("take", "assign", "wake", "reopen")
 """Those that have nothing typed into them."""

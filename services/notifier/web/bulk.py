@@ -21,10 +21,10 @@ from services.notifier.web.names import Names
 from services.notifier.web.office import AtStore, FormOf, Office
 from services.notifier.web.rows import name_of
 from services.notifier.web.wishes import DISMISSALS, READERS, Asker, Wish, assignment, dismissal, moment_of
-from shared.web import Problem
-from shared.web.forms import Form
-from shared.web.notices import Notice, Undo
-from shared.web.people import At
+from shared.http import Problem
+from shared.pages.forms import Form
+from shared.pages.notices import Notice, Undo
+from shared.pages.people import At
 
 _DONE = {"assign": "Assigned", "snooze": "Snoozed", "dismiss": "Dismissed", "wake": "Woke"}
 

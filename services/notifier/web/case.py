@@ -20,10 +20,10 @@ from services.notifier.web.folder import Folder
 from services.notifier.web.office import COUNTED, AtStore, Office, shown_count
 from services.notifier.web.telling import Teller
 from services.notifier.web.wishes import READERS
-from shared.web import Problem
-from shared.web.forms import Form
-from shared.web.notices import Notice
-from shared.web.people import At
+from shared.http import Problem
+from shared.pages.forms import Form
+from shared.pages.notices import Notice
+from shared.pages.people import At
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from services.notifier.domain import Case, Clock, Status
-from shared.web.wording import Here, span, when
+from shared.pages.wording import Here, span, when
 
 _SOON = timedelta(hours=1)
 _NEAR = timedelta(hours=4)

@@ -17,8 +17,8 @@ from services.notifier.web.sent import DeliveryShown, delivery_shown
 from services.notifier.web.telling import Teller, Told
 from services.notifier.web.wishes import DISMISSALS, OUTCOMES, WAYS
 from shared.feedback.metrics import FeedbackError, scale_for
-from shared.web.people import At
-from shared.web.wording import Here, when
+from shared.pages.people import At
+from shared.pages.wording import Here, when
 
 _WHY = {
     When.FIRST_CONTACT_OVERDUE: "if nobody has contacted the customer",

@@ -20,9 +20,9 @@ from services.notifier.web.rows import Row
 from services.notifier.web.wishes import LEAST_LOADED
 from shared.db import Session
 from shared.events import new_id
-from shared.web import Problem
-from shared.web.notices import Notice, Undo
-from shared.web.people import At
+from shared.http import Problem
+from shared.pages.notices import Notice, Undo
+from shared.pages.people import At
 
 _LONGEST_NAME = 40
 

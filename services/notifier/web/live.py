@@ -18,8 +18,8 @@ from services.notifier.store.inbox import Changed
 from services.notifier.web.clocks import due_of, in_list
 from services.notifier.web.office import AtStore, Office
 from services.notifier.web.rows import owner_of, status_of
+from shared.http import Problem
 from shared.ops.logs import log
-from shared.web import Problem
 
 _log = log("notifier")
 

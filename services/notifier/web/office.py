@@ -22,9 +22,9 @@ from services.notifier.web.rows import Shelf
 from services.notifier.web.wishes import Asker
 from shared.config.stores import Store
 from shared.db import Database, Session
-from shared.web.forms import Form, form_of
-from shared.web.pages import Pages
-from shared.web.people import At, member
+from shared.pages.forms import Form, form_of
+from shared.pages.pages import Pages
+from shared.pages.people import At, member
 
 HERE = Path(__file__).parent
 """The folder for `Pages`."""

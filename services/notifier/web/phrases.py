@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from services.notifier.channel_settings import Channel, Kind
-from shared.web.wording import span
+from shared.pages.wording import span
 
 CHANNEL_SIGNS = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}
 _KIND_NAMES = {Kind.SLACK: "Slack", Kind.EMAIL: "E-mail", Kind.WEBHOOK: "Webhook"}

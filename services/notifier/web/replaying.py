@@ -11,8 +11,8 @@ from services.notifier.store.deliveries import State
 from services.notifier.store.trail import HistoryRow
 from services.notifier.web.case import CaseDesk, known
 from services.notifier.web.office import AtStore, FormOf, Office
-from shared.web import Problem
-from shared.web.notices import Notice
+from shared.http import Problem
+from shared.pages.notices import Notice
 
 
 def routes(office: Office) -> APIRouter:

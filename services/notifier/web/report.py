@@ -27,11 +27,11 @@ from shared.access.roles import reaches
 from shared.config.stores import Store
 from shared.db import Database
 from shared.events.envelope import new_traceparent
-from shared.web import Problem
-from shared.web.forms import Form, form_of
-from shared.web.notices import Notice
-from shared.web.pages import Pages
-from shared.web.people import At, member
+from shared.http import Problem
+from shared.pages.forms import Form, form_of
+from shared.pages.notices import Notice
+from shared.pages.pages import Pages
+from shared.pages.people import At, member
 
 _REPLAYED_AT_ONCE = 1000
 

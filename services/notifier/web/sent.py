@@ -9,7 +9,7 @@ from services.notifier.channel_settings import Channel
 from services.notifier.store.deliveries import Delivery, State
 from services.notifier.web.phrases import CHANNEL_SIGNS, channel_words
 from services.notifier.web.rows import Badge
-from shared.web.wording import Here, when
+from shared.pages.wording import Here, when
 
 _DELIVERY_LOOKS = {
     State.SENT: Badge("Delivered", "ok", "check"),

@@ -15,11 +15,11 @@ from services.notifier.store.told import ToTell
 from services.notifier.web.report_view import PATH
 from shared.config.stores import Store
 from shared.db import Database, Session
-from shared.web import Problem
-from shared.web.forms import Form, form_of
-from shared.web.notices import Notice
-from shared.web.pages import Pages
-from shared.web.people import At, member
+from shared.http import Problem
+from shared.pages.forms import Form, form_of
+from shared.pages.notices import Notice
+from shared.pages.pages import Pages
+from shared.pages.people import At, member
 
 _SHOWN = 200
 _EXPORTED = 10_000

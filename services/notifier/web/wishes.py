@@ -11,7 +11,7 @@ from services.notifier.casework import AssignBy
 from services.notifier.domain import Assign, Case, Change, Clock, Do, Outcome, Status, Unfit, doing
 from services.notifier.web.names import Names
 from shared.access import Person
-from shared.web.forms import Form
+from shared.pages.forms import Form
 
 LEAST_LOADED = "least_loaded"
 LONGEST_NOTE = 4000

@@ -16,7 +16,7 @@ from shared.access import Key, Scope
 from shared.db import Database, driver
 from shared.feedback.metrics import Metric, UnknownScale, scale_for
 from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window, split
-from shared.web import Problem, Text, require
+from shared.http import Problem, Text, require
 
 Reader = Annotated[Key, Depends(require(Scope.SCORES_READ))]
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.feedback.metrics import Metric
 from shared.feedback.windows import WINDOWS
-from shared.web import Text
+from shared.http import Text
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"description": "No key, or an unknown one"},

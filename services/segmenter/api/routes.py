@@ -19,8 +19,8 @@ from shared.access import Key, Scope
 from shared.db import Database
 from shared.events import new_id
 from shared.feedback.identity import customer_ref
+from shared.http import Problem, Text, json_body, request_body, require
 from shared.ops.logs import log
-from shared.web import Problem, Text, json_body, request_body, require
 
 _log = log("segmenter")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from shared.web import Text
+from shared.http import Text
 
 
 class NextTier(BaseModel):

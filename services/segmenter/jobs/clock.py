@@ -10,8 +10,8 @@ from services.segmenter.handlers import LEDGER, Clock, refold, utc_now
 from services.segmenter.jobs.rebuilding import refolded
 from services.segmenter.store import customers
 from shared.db import Database, Lease, Session
+from shared.jobs.rounds import Rounds, backoff
 from shared.ops.logs import log
-from shared.ops.rounds import Rounds, backoff
 
 _log = log("segmenter")
 

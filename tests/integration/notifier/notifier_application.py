@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from services.notifier.settings import NotifierSettings
 from shared.access import Keyring
 from shared.db import Database
+from shared.http import standard_app
 from shared.ops.health import Health
-from shared.web import standard_app
 
 
 def bare_application(database: Database, pepper: bytes) -> FastAPI:

@@ -20,9 +20,9 @@ from shared.config.secrets import Secrets
 from shared.config.stores import Store
 from shared.db import Database
 from shared.events.responses import Customer
-from shared.web.door import open_to_people
-from shared.web.pages import Pages
-from shared.web.people import People
+from shared.pages.door import open_to_people
+from shared.pages.pages import Pages
+from shared.pages.people import People
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"

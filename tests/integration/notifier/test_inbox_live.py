@@ -16,7 +16,7 @@ from notifier_office import Agent, Branch
 from services.notifier.web import live
 from shared.access import users
 from shared.db import Database
-from shared.ops.protocol import Protocol
+from shared.http.protocol import Protocol
 
 
 class Serving:

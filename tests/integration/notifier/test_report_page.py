@@ -23,9 +23,9 @@ from services.notifier.web.tell import tell_routes
 from shared.access import users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
-from shared.web.door import open_to_people
-from shared.web.pages import Pages
-from shared.web.people import People
+from shared.pages.door import open_to_people
+from shared.pages.pages import Pages
+from shared.pages.people import People
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"

@@ -13,11 +13,11 @@ from shared.db import Session
 from shared.events import Received
 from shared.events.responses import SurveySent
 from shared.events.topics import RESPONSES
+from shared.http import standard_app
 from shared.ops.loops import Loops
-from shared.ops.runtime import Runtime
-from shared.ops.serving import serve
 from shared.ops.settings import ListenSettings, PlatformSettings
-from shared.web import standard_app
+from shared.service.runtime import Runtime
+from shared.service.serving import serve
 
 
 class Failing:

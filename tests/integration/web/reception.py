@@ -17,14 +17,14 @@ from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.config.stores import Store
 from shared.db import Database
+from shared.http import standard_app
 from shared.ops.health import Health
 from shared.ops.settings import ListenSettings
-from shared.web import standard_app
-from shared.web.door import open_to_people
-from shared.web.forms import Form, form_of
-from shared.web.notices import Notice, Undo
-from shared.web.pages import Pages
-from shared.web.people import At, People, member
+from shared.pages.door import open_to_people
+from shared.pages.forms import Form, form_of
+from shared.pages.notices import Notice, Undo
+from shared.pages.pages import Pages
+from shared.pages.people import At, People, member
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"

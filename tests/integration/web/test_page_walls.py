@@ -6,7 +6,7 @@ import httpx
 import pytest
 from reception import PASSWORD, Reception, Visitor, token
 
-from shared.web.door import CSP
+from shared.pages.door import CSP
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from services.collector.rates import Bucket
-from shared.web import Problem
+from shared.http import Problem
 
 
 def taken(bucket: Bucket, now: float, tries: int = 1000) -> int:

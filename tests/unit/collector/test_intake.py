@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.collector.intake import _Asked, _problem
-from shared.web import Problem
+from shared.http import Problem
 
 
 def asked(*headers: tuple[bytes, bytes]) -> Any:

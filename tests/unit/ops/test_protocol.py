@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import uvicorn
 
-from shared.ops import protocol
-from shared.ops.protocol import WHOLE_REPLY, OneWrite, Protocol
+from shared.http import protocol
+from shared.http.protocol import WHOLE_REPLY, OneWrite, Protocol
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

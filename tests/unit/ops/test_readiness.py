@@ -3,8 +3,8 @@ import asyncio
 import httpx
 from fastapi import FastAPI
 
+from shared.http.app import operations_routes
 from shared.ops.health import Health, NotReady
-from shared.web.app import operations_routes
 
 
 async def fine() -> None: ...

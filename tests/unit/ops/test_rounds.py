@@ -2,7 +2,7 @@
 
 import asyncio
 
-from shared.ops.rounds import Rounds
+from shared.jobs.rounds import Rounds
 
 
 class Counting(Rounds):

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from shared.ops.protocol import WHOLE_REPLY
-from shared.web.traced import TracedRequests
+from shared.http.protocol import WHOLE_REPLY
+from shared.http.traced import TracedRequests
 
 
 class TestATracedRequest:

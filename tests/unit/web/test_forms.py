@@ -3,9 +3,9 @@
 import pytest
 from fastapi import Request
 
+from shared.pages.forms import Form
+from shared.pages.sign_in import local_path
 from shared.web.csrf import came_from_here, token_for
-from shared.web.forms import Form
-from shared.web.sign_in import local_path
 
 
 class TestWayBack:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from shared.http.limits import BodyRefused, Limits, read_body
 from shared.ops.settings import ListenSettings
-from shared.web.limits import BodyRefused, Limits, read_body
 
 SCOPE: dict[str, Any] = {"headers": []}
 

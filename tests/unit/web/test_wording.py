@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.web.wording import Here, ago, number, percent, signed, span, when
+from shared.pages.wording import Here, ago, number, percent, signed, span, when
 
 HERE = Here(datetime(2026, 11, 26, 13, 32, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"))
 

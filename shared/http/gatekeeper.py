@@ -9,9 +9,9 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.events.envelope import new_traceparent
+from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
+from shared.http.problems import Problem, crashed, send_problem, unavailable
 from shared.ops import metrics
-from shared.web.limits import BodyRefused, ClientGone, Limits, linger, read_body
-from shared.web.problems import Problem, crashed, send_problem, unavailable
 
 _TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})

@@ -7,9 +7,9 @@ from typing import Any
 
 from starlette.types import Message, Receive, Scope
 
+from shared.http.problems import Problem
 from shared.ops import metrics
 from shared.ops.settings import ListenSettings
-from shared.web.problems import Problem
 
 _LINGER_SECONDS = 1.0
 _LINGER_BYTES = 1024 * 1024

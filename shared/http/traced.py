@@ -2,10 +2,10 @@
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.gatekeeper import PROBES
+from shared.http.protocol import WHOLE_REPLY
 from shared.ops import tracing
-from shared.ops.protocol import WHOLE_REPLY
 from shared.ops.tracing import Kind, names
-from shared.web.gatekeeper import PROBES
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -12,12 +12,12 @@ from fastapi.responses import RedirectResponse
 from shared.access import passwords, sessions, tries, users
 from shared.access.passwords import Crowded, Passwords
 from shared.access.users import Account
+from shared.http.problems import Problem, unavailable
 from shared.ops.logs import log
+from shared.pages.forms import Form, form_of, read_form
+from shared.pages.pages import Pages
+from shared.pages.people import People, SignedIn
 from shared.web.csrf import check_csrf
-from shared.web.forms import Form, form_of, read_form
-from shared.web.pages import Pages
-from shared.web.people import People, SignedIn
-from shared.web.problems import Problem, unavailable
 
 _log = log("web")
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Request
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
-from shared.web.problems import Problem, invalid
+from shared.http.problems import Problem, invalid
 
 T = TypeVar("T")
 

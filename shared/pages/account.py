@@ -8,9 +8,9 @@ from shared.access import passwords, users
 from shared.access.links import Links, Purpose
 from shared.access.passwords import PasswordUnfit
 from shared.access.users import Account
-from shared.web.forms import Form, form_of
-from shared.web.pages import Pages
-from shared.web.sign_in import SignIn
+from shared.pages.forms import Form, form_of
+from shared.pages.pages import Pages
+from shared.pages.sign_in import SignIn
 
 FormOf = Annotated[Form, Depends(form_of)]
 

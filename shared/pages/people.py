@@ -12,9 +12,9 @@ from shared.access.roles import reaches
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.db import Database
-from shared.web.cookies import STORE, Cookies
+from shared.http.problems import Problem, unavailable
+from shared.pages.cookies import STORE, Cookies
 from shared.web.csrf import token_for
-from shared.web.problems import Problem, unavailable
 from shared.web.settings import PageSettings
 
 

@@ -8,14 +8,14 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.telemetry import TelemetryConfig
 
+from shared.http.gatekeeper import Gatekeeper
+from shared.http.limits import Limits
+from shared.http.problems import HANDLERS
+from shared.http.traced import TracedRequests
 from shared.ops import metrics, tracing
 from shared.ops.health import Health
-from shared.ops.serving import VERSION
 from shared.ops.settings import ListenSettings
-from shared.web.gatekeeper import Gatekeeper
-from shared.web.limits import Limits
-from shared.web.problems import HANDLERS
-from shared.web.traced import TracedRequests
+from shared.service.serving import VERSION
 
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 
-from shared.web.problems import Problem
+from shared.http.problems import Problem
 
 _TYPES = {
     ".css": "text/css; charset=utf-8",

@@ -28,8 +28,8 @@ from shared.ops.aging import Aging, oldest_erasure_seconds
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
 from shared.ops.loops import Loops
-from shared.ops.serving import Only
 from shared.ops.settings import ListenSettings, PlatformSettings, redacted
+from shared.service.serving import Only
 
 _log = log("ops")
 

@@ -12,12 +12,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from shared.access import Person, Role
 from shared.config.stores import Store
+from shared.http.problems import Problem
 from shared.ops.logs import log
+from shared.pages.assets import Assets
+from shared.pages.notices import Notice
+from shared.pages.people import At, People, at_store
 from shared.web.areas import AREAS, AreaUrls
-from shared.web.assets import Assets
-from shared.web.notices import Notice
-from shared.web.people import At, People, at_store
-from shared.web.problems import Problem
 from shared.web.settings import PageSettings
 from shared.web.templating import environment
 
@@ -54,12 +54,12 @@ class AreaShown:
 
 
 class Pages:
-    """Makes pages from the templates of `folders` and of `shared/web`.
+    """Makes pages from the templates of `folders` and of `shared/pages`.
 
     A folder holds `templates/` (Jinja) and `static/` (served at `/assets/{hash}/`). `current` is the key of
     the area that this application serves. `overdue` says how many cases of a store are overdue, from memory:
     it is shown on every page. One for each application, at `app.state.pages`, set there by
-    `shared.web.door.open_to_people`.
+    `shared.pages.door.open_to_people`.
 
     A template extends `base.html` and fills its blocks: `title` (without the product's name), `head`,
     `main`, `scripts` (modules of its own) and `keys` (its lists in the keyboard help). It always finds

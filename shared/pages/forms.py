@@ -5,8 +5,8 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 
+from shared.http.problems import Problem
 from shared.web.csrf import check_csrf
-from shared.web.problems import Problem
 
 LONGEST_FORM_BYTES = 256 * 1024
 _MOST_FIELDS = 2000

@@ -14,9 +14,9 @@ from pydantic import ValidationError
 
 from shared.config import ConfigError
 from shared.db import migrations
+from shared.http.protocol import Protocol
 from shared.ops import logs, metrics, tracing
 from shared.ops.loops import Loops
-from shared.ops.protocol import Protocol
 from shared.ops.settings import ListenSettings, PlatformSettings
 
 Only = Literal["api", "consumer"]

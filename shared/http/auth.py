@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 
 from shared.access import AccessUnavailable, Key, Keyring, Scope
-from shared.web.problems import Problem
+from shared.http.problems import Problem
 
 
 def bearer(authorization: str) -> str:
