@@ -4,7 +4,8 @@ import sys
 
 from services.collector.app import build
 from services.collector.settings import CollectorSettings
+from shared.http.protocol import Protocol
 from shared.service.serving import run
 
 if __name__ == "__main__":
-    sys.exit(run("collector", build, CollectorSettings))
+    sys.exit(run("collector", build, CollectorSettings, Protocol))

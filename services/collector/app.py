@@ -18,10 +18,9 @@ from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
 from shared.http import standard_app
 from shared.http.traced import traced
-from shared.ops.loops import Loops
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
-from shared.service.serving import Only
+from shared.service.serving import Loops, Only
 
 _DESCRIPTION = """Answers, orders and engagements come in here. A 202 says that Kafka has the record on all
 in-sync replicas. A 503 says that nobody knows: send the same again with the id in its body; it counts once.

@@ -30,15 +30,14 @@ from shared.events import Event
 from shared.events.scores import ScoreChanged
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES, SCORES
 from shared.http import standard_app
+from shared.jobs.rounds import Aging
 from shared.kafka import Handler
-from shared.ops.aging import Aging
-from shared.ops.loops import Loops
 from shared.ops.settings import PlatformSettings
 from shared.pages.door import open_to_people
 from shared.pages.pages import Pages
 from shared.pages.people import People
 from shared.service.runtime import Runtime
-from shared.service.serving import Only
+from shared.service.serving import Loops, Only
 
 
 def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:

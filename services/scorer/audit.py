@@ -17,7 +17,7 @@ from shared.events import NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
 from shared.kafka import Brokers
-from shared.kafka.items import Unreadable
+from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
 
 CONSUMER = "closeloop-scorer"

@@ -4,7 +4,8 @@ import sys
 
 from services.segmenter.app import build
 from services.segmenter.settings import SegmenterSettings
+from shared.http.protocol import Protocol
 from shared.service.serving import run
 
 if __name__ == "__main__":
-    sys.exit(run("segmenter", build, SegmenterSettings))
+    sys.exit(run("segmenter", build, SegmenterSettings, Protocol))

@@ -15,12 +15,11 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
 from shared.http import standard_app
+from shared.jobs.rounds import LeasedGauges
 from shared.kafka import Handler
-from shared.ops.gauges import LeasedGauges
-from shared.ops.loops import Loops
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
-from shared.service.serving import Only
+from shared.service.serving import Loops, Only
 
 
 def build_handlers(config: Config, secrets: Secrets) -> Mapping[type[Event], Handler]:

@@ -4,7 +4,11 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
+from shared.db import Database, Lease, Session
+from shared.events.topics import ERASURES
 from shared.ops import metrics
 from shared.ops.logs import log
 
@@ -84,3 +88,131 @@ class Rounds:
 def backoff(failures: int) -> float:
     """A pause after so many failures, for what somebody waits for: 0.4 s, then twice as long, to 5 s."""
     return min(5.0, 0.2 * 2.0 ** min(failures, 5)) * random.uniform(0.8, 1.2)
+
+
+# Rounds of work that one replica does at a time.
+
+
+class Owned(Rounds):
+    """Rounds that only the owner of a lease does. `busy_share` and `apart_seconds`: see `Rounds`."""
+
+    def __init__(
+        self,
+        database: Database,
+        lease: Lease,
+        *,
+        every_seconds: float,
+        busy_share: float = 1.0,
+        apart_seconds: float = 0.0,
+    ) -> None:
+        super().__init__(
+            lease.name, every_seconds=every_seconds, busy_share=busy_share, apart_seconds=apart_seconds
+        )
+        self._database = database
+        self._lease = lease
+
+    async def round(self) -> float:
+        if not await self._lease.hold():
+            self.idle()
+            return self.pause()
+        more = await self.work()
+        self.succeeded()
+        return 0.0 if more else self.pause()
+
+    async def end(self) -> None:
+        """Let the lease go, so that a successor need not wait."""
+        self.idle()
+        with contextlib.suppress(Exception):  # it runs out by itself
+            await self._lease.release()
+
+    async def work(self) -> bool | None:
+        """One round; true when there is more to do at once."""
+        raise NotImplementedError
+
+    def idle(self) -> None:
+        """Another replica does it now, or nobody."""
+
+
+class Leased(Owned):
+    """A job by the clock. What a round does must be harmless twice: a lease is a hint, not a lock."""
+
+    def __init__(
+        self, database: Database, schema: str, name: str, *, every_seconds: float, busy_share: float = 0.05
+    ) -> None:
+        # Kept from one round to the next, also when a pause is at its longest.
+        lease = Lease(database, schema, name, ttl_seconds=3 * every_seconds + 10, grace_seconds=0)
+        super().__init__(database, lease, every_seconds=every_seconds, busy_share=busy_share)
+
+    def failed(self, failures: int) -> float:
+        self.idle()
+        return super().failed(failures)
+
+
+# What ages out by itself, no later than the log lets go of what it is a copy of.
+
+_EVERY_SECONDS = 3600.0
+
+
+class Aging(Rounds):
+    """Takes away what is old, every hour. Harmless in every replica at once.
+
+    `work` does it in one transaction and says of how many rows.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        work: Callable[[Session], Awaitable[int]],
+        name: str,
+        *,
+        every_seconds: float = _EVERY_SECONDS,
+    ) -> None:
+        super().__init__(name, every_seconds=every_seconds)
+        self._database = database
+        self._work = work
+
+    async def round(self) -> float:
+        async with self._database.transaction() as session:
+            gone = await self._work(session)
+        if gone:
+            _log.info("rows.aged_out", job=self.name, count=gone)
+        self.succeeded()
+        return self.pause()
+
+
+def oldest_erasure_seconds() -> float:
+    """How long the oldest erasure waits that this process has read and not applied."""
+    ages = [
+        sample.value
+        for family in metrics.LAG_SECONDS.collect()
+        for sample in family.samples
+        if sample.labels.get("topic") == ERASURES.name
+    ]
+    return max(ages, default=0.0)
+
+
+# Gauges about the whole installation: measured by one replica, and absent from the metrics of all others.
+
+
+class Measured(Protocol):
+    """What is measured."""
+
+    async def measure(self) -> None:
+        """Set the gauges, all of them without a pause between."""
+
+    def forget(self) -> None:
+        """Take them away: another replica shows them, or nobody knows them now."""
+
+
+class LeasedGauges(Leased):
+    """While the database is away there are no values rather than old ones."""
+
+    def __init__(self, database: Database, schema: str, what: Measured, *, every_seconds: float = 15) -> None:
+        super().__init__(database, schema, "gauges", every_seconds=every_seconds)
+        self._what = what
+
+    async def work(self) -> None:
+        await self._what.measure()
+
+    def idle(self) -> None:
+        self._what.forget()

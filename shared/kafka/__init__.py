@@ -7,14 +7,12 @@ fails), `breaker` (when to stop instead), `progress` (lag). Towards Kafka: `prod
 what a group told Kafka; `membership` and `brokers` (addresses and sign-in) are where clients start from.
 """
 
-from shared.kafka.applying import Applier, Handler, Outcomes, each
-from shared.kafka.batches import NotAcknowledged
-from shared.kafka.breaker import Breaker
+from shared.kafka.applying import Applier, Breaker, Handler, Outcomes, each
 from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
-from shared.kafka.hints import told
-from shared.kafka.producer import Producer
+from shared.kafka.producer import NotAcknowledged, Producer
 from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
+from shared.kafka.reading import told
 
 __all__ = [
     "Applier",

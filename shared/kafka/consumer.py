@@ -5,22 +5,141 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.db import Database, Inbox
-from shared.kafka.applying import Applier, Lost, TooManyDeadLetters
-from shared.kafka.brokers import Brokers
-from shared.kafka.fetching import Batch, Died, Fetching, Unparsable
+from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
+from shared.kafka.brokers import Brokers, client_options, stopped
 from shared.kafka.gate import Gate, LogMismatch
-from shared.kafka.items import Item
-from shared.kafka.membership import group_client
 from shared.kafka.progress import Progress, count_letters
-from shared.kafka.stopping import stopped
 from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
+
+# A member of a consumer group, as aiokafka has to be told.
+
+_FETCH_WAIT_MS = 500
+_FETCH_BYTES = 262_144
+"""Of each partition at once. Four times as much, aiokafka's default, is no faster and held in memory."""
+
+
+def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_seconds: float) -> AIOKafkaConsumer:
+    """A client that is not started yet. It commits nothing and begins nowhere by itself."""
+    session_ms = int(session_timeout_seconds * 1000)
+    return AIOKafkaConsumer(
+        **client_options(bootstrap),
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # the gate seeks; a position outside the log must be noticed
+        fetch_max_wait_ms=_FETCH_WAIT_MS,
+        max_partition_fetch_bytes=_FETCH_BYTES,
+        session_timeout_ms=session_ms,
+        heartbeat_interval_ms=session_ms // 4,
+        rebalance_timeout_ms=60_000,
+        max_poll_interval_ms=300_000,
+        request_timeout_ms=session_ms + 40_000,
+        metadata_max_age_ms=60_000,
+        retry_backoff_ms=100,
+    )
+
+
+# Take what the client has fetched and decode it, in turns so short that the batch in hand hardly notices.
+# Decoding a batch takes as long as PostgreSQL takes to apply one. In one piece it would keep the applier
+# from every answer of the database's meanwhile; in turns the two share the time.
+
+_POLL_MS = 500
+_TURN_RECORDS = 32
+_GATHER_MS = 40
+_GATHER_BYTES = 65_536
+
+
+class Died(RuntimeError):
+    """A background task of the client ended (aiokafka #983): only a fresh one helps."""
+
+
+class Unparsable(Exception):
+    """The client's parser broke on a record. What it took before is lost, and its positions moved on."""
+
+
+class Batch(NamedTuple):
+    """What is to be applied together, each partition in the log's order.
+
+    `generation` is the gate's when the first of it was admitted; at another it may not follow on any more.
+    """
+
+    items: list[Item]
+    taken: int
+    generation: int
+
+
+class Fetching:
+    """Reads batches for one consumer."""
+
+    def __init__(self, gate: Gate, applier: Applier, progress: Progress) -> None:
+        self._gate = gate
+        self._applier = applier
+        self._progress = progress
+
+    async def batch(self, client: AIOKafkaConsumer, at_most: int) -> Batch:
+        """Wait a while for records and take those that are there. Raises Unparsable or Died."""
+        if client._fetcher.error_future.done():
+            raise Died("the fetcher ended")
+        items: list[Item] = []
+        taken, generation, wait_ms = 0, self._gate.generation, _POLL_MS
+        while taken < at_most:
+            turn = min(_TURN_RECORDS, at_most - taken)
+            try:
+                fetched: dict[TopicPartition, list[Any]] = await client.getmany(
+                    timeout_ms=wait_ms, max_records=turn
+                )
+            except (ValueError, TypeError, IndexError) as error:
+                raise Unparsable from error
+            except KafkaError:
+                if not items:
+                    raise
+                break  # what was taken is sound; the client says it again
+            if not taken:
+                generation = self._gate.generation
+            items += self._read(fetched)
+            records = sum(map(len, fetched.values()))
+            taken += records
+            if records < turn:
+                break
+            wait_ms = 0
+            await asyncio.sleep(0)
+        return Batch(items, taken, generation)
+
+    def gather(self, client: AIOKafkaConsumer, *, trickles: bool) -> None:
+        """Have the brokers gather what trickles in, rather than answer a fetch for every record of it.
+
+        A partition is not fetched again before its records were taken: answered for the first one, those
+        that follow it would wait for the batch after the next. The client has no setting that could change
+        later, and after a rest a record shall not wait.
+        """
+        fetcher = client._fetcher
+        fetcher._fetch_min_bytes = _GATHER_BYTES if trickles else 1
+        fetcher._fetch_max_wait_ms = _GATHER_MS if trickles else _POLL_MS
+
+    async def singly(self, client: AIOKafkaConsumer) -> Batch:
+        """One record of each partition, and a stand-in for one that the client cannot read."""
+        fetched: dict[TopicPartition, list[Any]] = {}
+        for tp in sorted(client.assignment()):
+            position = await client.position(tp)
+            try:
+                fetched |= await client.getmany(tp, timeout_ms=_POLL_MS // 5, max_records=1)
+            except (ValueError, TypeError, IndexError) as error:
+                client.seek(tp, position + 1)
+                fetched[tp] = [Unreadable(tp.topic, tp.partition, position, error)]
+        return Batch(self._read(fetched), sum(map(len, fetched.values())), self._gate.generation)
+
+    def _read(self, fetched: dict[TopicPartition, list[Any]]) -> list[Item]:
+        for tp, records in fetched.items():
+            self._progress.fetched(tp, records)
+        return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
+
 
 _log = log("kafka")
 

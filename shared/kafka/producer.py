@@ -7,21 +7,279 @@ request of its own for each record, and a murmur2 in Python, would cost more tha
 
 import asyncio
 import contextlib
+import math
 import time
 import zlib
-from collections.abc import Awaitable, Coroutine
+from collections import deque
+from collections.abc import Awaitable, Coroutine, Sequence
 from functools import cache
 
-from aiokafka.errors import KafkaError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from aiokafka.protocol.produce import ProduceRequest
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
+from aiokafka.structs import TopicPartition
 
 from shared.events.envelope import Headers
-from shared.kafka.batches import Batch, Lane, Lines, NotAcknowledged, Wave
-from shared.kafka.brokers import Brokers
-from shared.kafka.connections import Connections
-from shared.kafka.pulse import Pulse
+from shared.kafka.brokers import Brokers, client_options, closed
 from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
+
+# What the producer gathers: records of one partition in a batch, batches for one broker in a wave.
+
+Lane = tuple[str, int]
+"""Topic and partition."""
+
+_FORMAT = 2
+_NO_COMPRESSION = _NO_TRANSACTION = 0
+_NOBODY = -1
+
+
+class NotAcknowledged(Exception):
+    """Kafka did not confirm within the deadline. The record may or may not be in the log."""
+
+
+class Batch:
+    """Records of one lane. Each has a waiter of its own, so that whoever gives up takes nobody along.
+
+    `now`: the loop's clock. `retry_seconds`: how long a fault that may pass is not taken for an answer.
+    """
+
+    __slots__ = (
+        "_builder", "_closes_at", "_encoded", "_loop", "_stamp",
+        "deadline", "lane", "retry_until", "timer", "waiters", "wave",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        lane: Lane,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        deadline_seconds: float,
+        retry_seconds: float,
+        most_bytes: int,
+    ) -> None:
+        now = loop.time()
+        self.lane = lane
+        self.deadline = now + deadline_seconds
+        self.retry_until = now + retry_seconds
+        self._closes_at = now + deadline_seconds / 2
+        """Who joins shares the deadline: none that waits for long already."""
+        self.timer: asyncio.TimerHandle | None = None
+        self.wave: Wave | None = None
+        self.waiters: list[asyncio.Future[None]] = []
+        self._loop = loop
+        self._stamp = int(time.time() * 1000)
+        self._encoded: bytes | None = None
+        self._builder = DefaultRecordBatchBuilder(
+            _FORMAT, _NO_COMPRESSION, _NO_TRANSACTION, _NOBODY, _NOBODY, 0, most_bytes
+        )
+
+    def add(self, key: bytes, value: bytes | None, headers: Headers) -> "asyncio.Future[None] | None":
+        """The record's waiter; None when it is too late or too full. A first record always has room."""
+        if self._closes_at < self._loop.time():
+            return None
+        if self._builder.append(len(self.waiters), self._stamp, key, value, headers) is None:
+            return None
+        waiter = self._loop.create_future()
+        self.waiters.append(waiter)
+        return waiter
+
+    def encoded(self) -> bytes:
+        """As Kafka takes it, the same each time; nothing joins it any more."""
+        if self._encoded is None:
+            self._closes_at = -math.inf
+            self._encoded = self._builder.build()
+        return self._encoded
+
+    def acknowledged(self) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def failed(self, reason: str) -> None:
+        for waiter in self.waiters:
+            if not waiter.done():
+                # One exception each: a shared one would grow a traceback with every waiter.
+                waiter.set_exception(NotAcknowledged(reason))
+                waiter.exception()  # its owner may be gone; that is not worth a warning
+
+
+class Wave:
+    """Batches on their way to one broker, which takes no further wave before all of them have landed."""
+
+    __slots__ = ("batches", "broker", "records", "started", "task", "under_way")
+
+    def __init__(self, broker: int | None, batches: list[Batch]) -> None:
+        self.broker = broker
+        self.batches = batches
+        self.under_way = set(batches)
+        self.started = time.monotonic()
+        self.task: asyncio.Task[None] | None = None
+        self.records = sum(len(batch.waiters) for batch in batches)
+        for batch in batches:
+            batch.wave = self
+
+
+class Lines:
+    """Batches that wait, in one line for each lane. There is no empty line."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Lane, deque[Batch]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def lanes(self) -> list[Lane]:
+        return list(self._lines)
+
+    def last(self, lane: Lane) -> Batch | None:
+        line = self._lines.get(lane)
+        return line[-1] if line else None
+
+    def join(self, batch: Batch) -> None:
+        self._lines.setdefault(batch.lane, deque()).append(batch)
+
+    def join_first(self, batch: Batch) -> None:
+        """Before the others, whose records came later."""
+        self._lines.setdefault(batch.lane, deque()).appendleft(batch)
+
+    def take(self, lane: Lane) -> Batch:
+        batch = self._lines[lane][0]
+        self.leave(batch)
+        return batch
+
+    def leave(self, batch: Batch) -> None:
+        line = self._lines[batch.lane]
+        line.remove(batch)
+        if not line:
+            del self._lines[batch.lane]
+
+    def clear(self) -> list[Batch]:
+        """All that waited."""
+        waited = [batch for line in self._lines.values() for batch in line]
+        self._lines.clear()
+        return waited
+
+
+# The producer's connections: who leads a lane, and one request for all lanes of a broker. aiokafka's
+# client, without its producer, which keeps timers and futures for each partition of a request: they cost
+# more than the request itself. Idempotence stays off: aiokafka 0.14 hangs with it when the broker is gone
+# (#1101), and a repeat is harmless here, because consumers count by response id.
+
+_ALL_IN_SYNC = -1
+_ASK_AGAIN_SECONDS = 0.05
+
+Verdicts = dict[Lane, KafkaError | None]
+"""None: all in-sync replicas have it."""
+
+
+class Connections:
+    def __init__(self, bootstrap: str | Brokers, *, request_timeout_seconds: float) -> None:
+        self._timeout_seconds = request_timeout_seconds
+        self._timeout_ms = int(request_timeout_seconds * 1000)
+        self._client = AIOKafkaClient(
+            **client_options(bootstrap),
+            request_timeout_ms=self._timeout_ms,
+            retry_backoff_ms=50,
+            metadata_max_age_ms=60_000,
+        )
+
+    async def open(self, topics: Sequence[str]) -> dict[str, int]:
+        """Connect, and learn the partition counts. Raises KafkaError, also when a topic does not exist."""
+        await self._client.bootstrap()
+        self._client.set_topics(topics)
+        found: dict[str, set[int] | None] = {}
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                while True:
+                    await self._client.force_metadata_update()
+                    found = {topic: self._client.cluster.partitions_for_topic(topic) for topic in topics}
+                    counts = {topic: len(partitions) for topic, partitions in found.items() if partitions}
+                    if len(counts) == len(found):
+                        return counts
+                    await asyncio.sleep(_ASK_AGAIN_SECONDS)
+        except TimeoutError:
+            missing = [topic for topic, partitions in found.items() if not partitions]
+            raise UnknownTopicOrPartitionError(", ".join(missing or topics)) from None
+
+    def brokers(self) -> set[int]:
+        return {broker.nodeId for broker in self._client.cluster.brokers()}
+
+    def leader(self, lane: Lane) -> int | None:
+        """The broker that takes the lane's records; None while there is none."""
+        leader = self._client.cluster.leader_for_partition(TopicPartition(*lane))
+        return leader if isinstance(leader, int) and leader >= 0 else None
+
+    async def produce(self, broker: int | None, batches: Sequence[Batch]) -> Verdicts:
+        """Write with `acks=all`; what became of each lane. None: there is no such broker, ask for one."""
+        try:
+            if broker is None:
+                raise LeaderNotAvailableError
+            response = await self._client.send(broker, _request(batches, self._timeout_ms))
+        except KafkaError as error:
+            verdicts: Verdicts = {batch.lane: error for batch in batches}
+        else:
+            verdicts = {batch.lane: KafkaError("not in the answer") for batch in batches}
+            for topic, partitions in response.topics:
+                for partition, code, *_ in partitions:
+                    verdicts[topic, partition] = for_code(code)() if code else None
+        if any(error is not None and error.invalid_metadata for error in verdicts.values()):
+            self._client.force_metadata_update()
+        return verdicts
+
+    async def ask(self) -> None:
+        """Raises KafkaError when no broker answers."""
+        await self._client.fetch_all_metadata()
+
+    async def close(self, *, within_seconds: float = 2.0) -> None:
+        """Bounded, and swallowed."""
+        await closed(self._client, within_seconds=within_seconds)
+
+
+def _request(batches: Sequence[Batch], timeout_ms: int) -> ProduceRequest:
+    topics: dict[str, list[tuple[int, bytes]]] = {}
+    for batch in batches:
+        topic, partition = batch.lane
+        topics.setdefault(topic, []).append((partition, batch.encoded()))
+    return ProduceRequest(
+        transactional_id=None, required_acks=_ALL_IN_SYNC, timeout=timeout_ms, topics=list(topics.items())
+    )
+
+
+# How sending fares: when Kafka last acknowledged, and since when it does not.
+
+REBUILD_AFTER_SECONDS = 10.0
+_LATELY_SECONDS = 3.0
+
+
+class Pulse:
+    def __init__(self) -> None:
+        self._failing_since: float | None = None
+        self._failed_at = self._acknowledged_at = -math.inf
+
+    def acknowledged(self) -> None:
+        self._failing_since = None
+        self._acknowledged_at = time.monotonic()
+
+    def failed(self) -> bool:
+        """Whether nothing was acknowledged for 10 s while sends waited; true once, then 10 s later again."""
+        self._failed_at = now = time.monotonic()
+        if self._failing_since is None:
+            self._failing_since = now
+        elif now - self._failing_since > REBUILD_AFTER_SECONDS:
+            self._failing_since = now
+            return True
+        return False
+
+    def proves(self) -> bool:
+        """Whether Kafka acknowledged something lately. Raises NotReady when it refused instead."""
+        lately = time.monotonic() - _LATELY_SECONDS
+        if self._failed_at > max(lately, self._acknowledged_at):
+            raise NotReady("Kafka does not acknowledge")
+        return self._acknowledged_at > lately
+
 
 _log = log("kafka")
 

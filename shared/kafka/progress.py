@@ -9,7 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from shared.db import Database, Inbox
-from shared.kafka.items import Item
+from shared.kafka.applying import Item
 from shared.ops import metrics
 from shared.ops.logs import log
 

@@ -13,11 +13,9 @@ from typing import Protocol
 from shared.db import Database, Lease, Outbox, Session
 from shared.events import Event, encode
 from shared.events.envelope import Headers
-from shared.jobs.rounds import backoff
-from shared.kafka.batches import NotAcknowledged
-from shared.kafka.producer import Producer
+from shared.jobs.rounds import Owned, backoff
+from shared.kafka.producer import NotAcknowledged, Producer
 from shared.ops import metrics
-from shared.ops.leased import Owned
 
 _APART_SECONDS = 0.25
 """From the start of one round to the next: under load every batch rings, and whoever reads what is sent would

@@ -10,10 +10,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 
 from shared.events.envelope import Headers
-from shared.kafka.applying import Applier
-from shared.kafka.batches import NotAcknowledged
-from shared.kafka.items import Item
-from shared.kafka.producer import Producer
+from shared.kafka.applying import Applier, Item
+from shared.kafka.producer import NotAcknowledged, Producer
 from shared.ops import tracing
 from shared.ops.tracing import Kind, Span, Value, names
 

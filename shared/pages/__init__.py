@@ -1,1 +1,1 @@
-"""Pages as all services show them: the base page, sign-in, forms with CSRF protection, the account, wording."""
+"""Pages as all services show them: the base, sign-in, forms with CSRF protection, the account, wording."""

@@ -5,6 +5,8 @@ from typing import Any
 
 from fastapi import Request, Response
 from itsdangerous import BadSignature, Signer, URLSafeTimedSerializer
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.access.sessions import DAYS
 
@@ -118,3 +120,24 @@ class Cookies:
         response.delete_cookie(
             self._name(request, name), path="/", secure=self.secure(request), httponly=True, samesite="lax"
         )
+
+
+# What the pages are told by the environment.
+
+
+class PageSettings(BaseSettings):
+    """The same for all services that have pages."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    closeloop_urls: dict[str, str] = Field(
+        {},
+        description="Where the areas are when not on one host, as JSON: "
+        '{"inbox": "https://support.shop.example"}',
+    )
+    closeloop_secure_cookies: bool = Field(
+        False, description="Cookies for https alone also when the proxy does not send X-Forwarded-Proto"
+    )
+    closeloop_proxies: int = Field(
+        0, ge=0, le=8, description="How many proxies of ours add to X-Forwarded-For; 0 ignores the header"
+    )

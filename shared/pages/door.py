@@ -9,11 +9,10 @@ from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.ops.logs import log
-from shared.pages.account import link_routes
+from shared.pages.account import account_routes, link_routes
 from shared.pages.pages import Pages
 from shared.pages.people import login_address
 from shared.pages.sign_in import SignIn, sign_in_routes
-from shared.web.account import account_routes
 
 _log = log("web")
 

@@ -1,6 +1,6 @@
 """Pages in HTML: one base, one sheet of tokens, and the same bar on top from every service."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,17 +9,72 @@ from zoneinfo import ZoneInfo
 
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.access import Person, Role
 from shared.config.stores import Store
 from shared.http.problems import Problem
 from shared.ops.logs import log
+from shared.pages import wording
 from shared.pages.assets import Assets
+from shared.pages.cookies import PageSettings
 from shared.pages.notices import Notice
 from shared.pages.people import At, People, at_store
-from shared.web.areas import AREAS, AreaUrls
-from shared.web.settings import PageSettings
-from shared.web.templating import environment
+
+# The templates' environment: everything is escaped, and a name that is not there is an error.
+
+
+def environment(folders: Sequence[Path], assets: Assets) -> Environment:
+    """The first folder that has a template wins."""
+    made = Environment(
+        loader=FileSystemLoader([str(folder) for folder in folders]),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    made.globals.update(wording.FUNCTIONS)
+    made.globals["asset"] = assets.address
+    return made
+
+
+# The areas of the product that have pages, and where each of them is.
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """`key` names it in templates (`current`), in addresses (`CLOSELOOP_URLS`) and on the keyboard."""
+
+    key: str
+    name: str
+    path: str
+    icon: str
+    shortcut: str
+
+
+AREAS: tuple[Area, ...] = (Area("inbox", "Inbox", "/inbox", "inbox", "i"),)
+"""Those that there are. A service that gets pages adds its own here."""
+
+
+class AreaUrls:
+    """Where the areas are: on the same host, unless the environment says otherwise."""
+
+    def __init__(self, bases: Mapping[str, str] | None = None) -> None:
+        """`bases`: scheme, host and port by area key. Raises ValueError for an area that there is not."""
+        self._bases = {key: base.rstrip("/") for key, base in (bases or {}).items()}
+        if unknown := self._bases.keys() - {area.key for area in AREAS}:
+            raise ValueError(f"there is no area {', '.join(sorted(unknown))}")
+
+    def of(self, area: Area) -> str:
+        return self._bases.get(area.key, "") + area.path
+
+    @property
+    def first(self) -> str:
+        """Where somebody lands who asked for nothing in particular."""
+        return self.of(AREAS[0])
+
 
 _log = log("web")
 HERE = Path(__file__).parent

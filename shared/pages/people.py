@@ -13,9 +13,8 @@ from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.db import Database
 from shared.http.problems import Problem, unavailable
-from shared.pages.cookies import STORE, Cookies
-from shared.web.csrf import token_for
-from shared.web.settings import PageSettings
+from shared.pages.cookies import STORE, Cookies, PageSettings
+from shared.pages.forms import token_for
 
 
 class People:

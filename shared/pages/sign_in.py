@@ -14,10 +14,9 @@ from shared.access.passwords import Crowded, Passwords
 from shared.access.users import Account
 from shared.http.problems import Problem, unavailable
 from shared.ops.logs import log
-from shared.pages.forms import Form, form_of, read_form
+from shared.pages.forms import Form, check_csrf, form_of, read_form
 from shared.pages.pages import Pages
 from shared.pages.people import People, SignedIn
-from shared.web.csrf import check_csrf
 
 _log = log("web")
 

@@ -12,6 +12,7 @@ from shared.db import Database, Inbox, Lease, Outbox, migrations
 from shared.db.dead_letters import DeadLetters
 from shared.events import Event
 from shared.events.topics import ERASURES, TOPICS, Topic
+from shared.jobs.rounds import Aging, oldest_erasure_seconds
 from shared.kafka import (
     Applier,
     Brokers,
@@ -24,12 +25,10 @@ from shared.kafka import (
 )
 from shared.kafka.traced import TracedApplier, TracedProducer
 from shared.ops import metrics, tracing
-from shared.ops.aging import Aging, oldest_erasure_seconds
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
-from shared.ops.loops import Loops
 from shared.ops.settings import ListenSettings, PlatformSettings, redacted
-from shared.service.serving import Only
+from shared.service.serving import Loops, Only
 
 _log = log("ops")
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from manifests import PROJECT, SECRET_VALUE
 
-from shared.ops.loops import Loops
 from shared.ops.settings import ListenSettings, PlatformSettings
 from shared.service.runtime import Runtime
+from shared.service.serving import Loops
 
 OPERATIONS = {"/livez", "/readyz", "/metrics"}
 

@@ -15,7 +15,7 @@ from manifests import PROJECT, SECRET_VALUE, SERVICES, read
 from test_manifests_code import variables
 
 from shared.ops.settings import PlatformSettings
-from shared.web.settings import PageSettings
+from shared.pages.cookies import PageSettings
 
 FOLDER = PROJECT / "deploy/docker"
 SCHEMA = json.loads((Path(__file__).parent / "schemas/compose.json").read_text())

@@ -29,7 +29,7 @@ from shared.config import load
 from shared.events.topics import ERASURES, TOPICS
 from shared.kafka.topics import PARTITIONS
 from shared.ops.settings import PlatformSettings
-from shared.web.settings import PageSettings
+from shared.pages.cookies import PageSettings
 
 Code = dict[str, Service]
 

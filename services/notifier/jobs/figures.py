@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from services.notifier.store import figures, holding
 from services.notifier.store.holding import Why
 from shared.db import Database
+from shared.jobs.rounds import Leased
 from shared.ops import metrics
-from shared.ops.leased import Leased
 
 _NO_TEAM = "none"
 _OTHER_TEAM = "other"

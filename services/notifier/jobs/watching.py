@@ -22,8 +22,8 @@ from services.notifier.store.notices import New
 from services.notifier.store.watching import parts_of
 from shared.config.stores import Store
 from shared.db import Database, Session
+from shared.jobs.rounds import Leased
 from shared.ops import tracing
-from shared.ops.leased import Leased
 from shared.ops.logs import log
 
 _log = log("notifier")

@@ -10,8 +10,8 @@ from services.notifier.store import notices
 from services.notifier.store.notices import Kind, New
 from shared.config.stores import Store
 from shared.db import Database
+from shared.jobs.rounds import Leased
 from shared.ops import tracing
-from shared.ops.leased import Leased
 from shared.ops.logs import log
 
 _log = log("notifier")

@@ -2,7 +2,7 @@
 
 from services.scorer.store import hours
 from shared.db import Database, driver
-from shared.ops.leased import Leased
+from shared.jobs.rounds import Leased
 
 _AT_ONCE = 24
 

@@ -7,7 +7,7 @@ from shared.ops import metrics
 
 
 class TierGauges:
-    """How many customers each tier has, for the metrics; see `shared.ops.gauges`."""
+    """How many customers each tier has, for the metrics; see `shared.jobs.rounds`."""
 
     def __init__(self, database: Database, book: Rulebook) -> None:
         self._database = database

@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from toy_group import Group
 
 from deploy.local.stack import LocalStack
-from shared.kafka import NotAcknowledged, Producer, pulse
-from shared.kafka.batches import Batch
-from shared.kafka.connections import Verdicts
+from shared.kafka import NotAcknowledged, Producer
+from shared.kafka import producer as pulse
+from shared.kafka.producer import Batch, Verdicts
 from shared.ops.health import NotReady
 
 

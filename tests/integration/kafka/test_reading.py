@@ -4,7 +4,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from toy_group import Group
 
-from shared.kafka.items import Unreadable
+from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
 
 

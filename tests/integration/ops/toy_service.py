@@ -14,10 +14,10 @@ from shared.events import Received
 from shared.events.responses import SurveySent
 from shared.events.topics import RESPONSES
 from shared.http import standard_app
-from shared.ops.loops import Loops
+from shared.http.protocol import Protocol
 from shared.ops.settings import ListenSettings, PlatformSettings
 from shared.service.runtime import Runtime
-from shared.service.serving import serve
+from shared.service.serving import Loops, serve
 
 
 class Failing:
@@ -63,5 +63,13 @@ def build(loops: Loops) -> FastAPI:
 
 if __name__ == "__main__":
     sys.exit(
-        serve("toy", build, host="127.0.0.1", port=int(sys.argv[1]), log_level="INFO", stop_grace_seconds=8)
+        serve(
+            "toy",
+            build,
+            protocol=Protocol,
+            host="127.0.0.1",
+            port=int(sys.argv[1]),
+            log_level="INFO",
+            stop_grace_seconds=8,
+        )
     )

@@ -19,8 +19,8 @@ from shared.config.secrets import Secrets
 from shared.db import Database
 from shared.events.responses import Customer
 from shared.feedback.identity import customer_ref
-from shared.ops.loops import Loops
 from shared.ops.settings import PlatformSettings
+from shared.service.serving import Loops
 
 from .builders import Shop, answer, opened, order, refund
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from shared.kafka.fetching import Batch, Died, Fetching, Unparsable
+from shared.kafka.consumer import Batch, Died, Fetching, Unparsable
 from shared.kafka.gate import Gate
 from shared.kafka.progress import Progress
 

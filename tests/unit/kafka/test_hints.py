@@ -4,7 +4,7 @@ import pytest
 from aiokafka.errors import GroupLoadInProgressError, KafkaError
 from aiokafka.protocol.commit import OffsetFetchResponse_v3 as Answer
 
-from shared.kafka.hints import offsets_in
+from shared.kafka.reading import offsets_in
 
 LOADING = 14
 UNKNOWN = 3

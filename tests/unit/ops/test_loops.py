@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from shared.ops.loops import Loops
+from shared.service.serving import Loops
 
 
 @pytest.fixture

@@ -59,8 +59,8 @@ os.environ |= {{"DATABASE_URL": "postgresql://u:p@127.0.0.1:1/x", "KAFKA_BOOTSTR
                "CLOSELOOP_SECRET": "0" * 32, "CLOSELOOP_CONFIG": "closeloop.yaml",
                "CLOSELOOP_ALERTS_URL": "http://127.0.0.1:1/", "CLOSELOOP_ALLOW_PRIVATE_TARGETS": "1",
                "CLOSELOOP_ALERTS_SECRET": "whsec_dGhlIGpvdXJuZXlzIHNpZ24gd2l0aCB0aGlzIG9uZQ=="}}
-from shared.ops import serving
-from shared.ops.loops import Loops
+from shared.service import serving
+from shared.service.serving import Loops
 built = []
 async def build(make): built.append(make(Loops()))
 serving.serve = lambda service, make, **_: asyncio.run(build(make))  # everything but to listen

@@ -11,7 +11,7 @@ from shared.db import DeadLetter, Inbox
 from shared.events import Envelope, Received
 from shared.events.envelope import new_traceparent
 from shared.kafka import Applier, NotAcknowledged, Producer
-from shared.kafka.items import Item
+from shared.kafka.applying import Item
 from shared.kafka.traced import MOST_RECORDS, TracedApplier, TracedProducer
 
 CANARY = "jane@canary.example"

@@ -3,9 +3,8 @@
 import pytest
 from fastapi import Request
 
-from shared.pages.forms import Form
+from shared.pages.forms import Form, came_from_here, token_for
 from shared.pages.sign_in import local_path
-from shared.web.csrf import came_from_here, token_for
 
 
 class TestWayBack:

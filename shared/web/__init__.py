@@ -1,1 +1,0 @@
-"""Parts of the pages that are about to be folded into `shared/pages`."""
