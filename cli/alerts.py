@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import CommandError, product
-from services.notifier.audit import Judged, judged_answers
-from services.notifier.domain import Rule
+from services.notifier.cases.domain.rules import Rule
+from services.notifier.operations import Judged, judged_answers
 from services.notifier.settings import Alerts, alerts_of
 from shared.config import Config, ConfigError, load
 

@@ -9,8 +9,8 @@ from rich.table import Table
 
 from cli import CommandError, product
 from cli.printing import print_table
-from services.notifier.store import holding
-from services.notifier.store.holding import Hold, Waiting, Why
+from services.notifier.deliveries import holds as holding
+from services.notifier.deliveries.holds import Hold, Waiting, Why
 
 app = typer.Typer(
     help="Hold all alerts back, as the notifier does by itself after a restore, and let them go.",

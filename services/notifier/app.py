@@ -5,24 +5,23 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.notifier import web
-from services.notifier.api import report, routes
+from services.notifier import inbox
+from services.notifier.cases.api import routes
+from services.notifier.cases.jobs import Clock
+from services.notifier.cases.store.erasing import drop_orphans
 from services.notifier.channels import Outlets, Shop, mail_mistakes, template_mistakes
-from services.notifier.counting import ScoreSamples
+from services.notifier.channels.lanes import lanes_of
+from services.notifier.channels.restoring import RestoreCheck
+from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.handlers import Handlers
-from services.notifier.jobs import (
-    CaseFigures,
-    Clock,
-    DeliveryLoop,
-    RestoreCheck,
-    Watch,
-    WeeklyReport,
-    lanes_of,
-)
+from services.notifier.report import api
+from services.notifier.report.gauges import CaseFigures
+from services.notifier.report.jobs import WeeklyReport
+from services.notifier.report.page import report_routes
+from services.notifier.report.tell_page import tell_routes
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
-from services.notifier.store.erasing import drop_orphans
-from services.notifier.web.report import report_routes
-from services.notifier.web.tell import tell_routes
+from services.notifier.watch.handlers import ScoreSamples
+from services.notifier.watch.jobs import Watch
 from shared import config as configuration
 from shared.config import Config, ConfigError
 from shared.config.secrets import Secrets
@@ -128,16 +127,16 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(report.routes(runtime.database, config.stores))
+        app.include_router(api.routes(runtime.database, config.stores))
         app.include_router(routes(runtime.database, ring, alerts))
         people = People(runtime.database, runtime.people(), runtime.secrets)
-        overdue = web.Overdue()
-        pages = Pages(web.HERE, people=people, stores=config.stores, current="inbox", overdue=overdue.of)
+        overdue = inbox.Overdue()
+        pages = Pages(inbox.HERE, people=people, stores=config.stores, current="inbox", overdue=overdue.of)
         # Before the pages of single cases: `report` is no case's id.
         app.include_router(report_routes(runtime.database, pages, alerts, ring))
         app.include_router(tell_routes(runtime.database, pages))
         app.include_router(
-            web.routes(
+            inbox.routes(
                 runtime.database, pages, alerts=alerts, stores=config.stores, ring=ring, overdue=overdue
             )
         )

@@ -6,8 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from services.notifier.domain import Assign, Case, Part, Policy, Status, Team, handed_out, next_owner
-from services.notifier.outcomes import Written
+from services.notifier.cases.domain.actions import handed_out
+from services.notifier.cases.domain.case import Case, Part
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.recording import Written
+from services.notifier.domain.states import Status
+from services.notifier.domain.teams import Assign, Team, next_owner
 from services.notifier.store import turns
 from shared.db import Session
 

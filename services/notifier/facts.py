@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.notifier.domain import Change, Fact
+from services.notifier.cases.domain.case import Change, Fact
 from shared.events import Event
 from shared.events.cases import CaseChanged, CaseClosed, CaseOpened
 

@@ -6,16 +6,18 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.notifier import assigning, news
-from services.notifier.counting import count_arrivals
-from services.notifier.deciding import Judge, Known, found_by
-from services.notifier.domain import Answer, groups_beyond_low
-from services.notifier.forgetting import LEDGER, Forgetting, customer_of, unwritten, without_the_erased
-from services.notifier.outcomes import Ledger, Written
+from services.notifier.cases.deciding import Judge, Known, found_by
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.domain.rules import groups_beyond_low
+from services.notifier.cases.erasing import LEDGER, Forgetting, customer_of, unwritten, without_the_erased
+from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.store import answers, cases, customers
+from services.notifier.cases.store.answers import AnswerKey
+from services.notifier.cases.store.customers import Customer, Ref
 from services.notifier.settings import Alerts
-from services.notifier.store import answers, before, cases, customers, past
-from services.notifier.store.answers import AnswerKey
+from services.notifier.store import before, past
 from services.notifier.store.before import Before
-from services.notifier.store.customers import Customer, Ref
+from services.notifier.watch.handlers import count_arrivals
 from shared.db import Session
 from shared.db.erasures import outcomes as ended
 from shared.db.erasures import until

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping
 
-from services.notifier.domain import opens
-from services.notifier.store.answers import AnswerKey, Known
-from services.notifier.store.customers import Ref
+from services.notifier.cases.domain.answers import opens
+from services.notifier.cases.store.answers import AnswerKey, Known
+from services.notifier.cases.store.customers import Ref
 from shared.events import Received
 from shared.events.responses import Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import RESPONSES

@@ -6,12 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.notifier.domain import NO_POLICY, Answer, Case, Part, Past, Step, planned, vouched
+from services.notifier.cases.domain.answers import Answer, vouched
+from services.notifier.cases.domain.case import Case, Part
+from services.notifier.cases.domain.policy import NO_POLICY
+from services.notifier.cases.store import answers, customers
+from services.notifier.cases.store import cases as store
+from services.notifier.cases.store.customers import Customer
+from services.notifier.deliveries import store as deliveries
+from services.notifier.deliveries.store import Delivery
+from services.notifier.domain.escalation import Step, planned
+from services.notifier.domain.history import Past
 from services.notifier.settings import Alerts
-from services.notifier.store import answers, customers, deliveries, past, trail
-from services.notifier.store import cases as store
-from services.notifier.store.customers import Customer
-from services.notifier.store.deliveries import Delivery
+from services.notifier.store import past, trail
 from services.notifier.store.trail import HistoryRow
 from shared.db import Session
 

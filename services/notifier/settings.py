@@ -9,11 +9,14 @@ from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
-from services.notifier.channel_settings import Channel, Kind, SendingSettings
-from services.notifier.domain import DEFAULT_RULE, Assign, BusinessHours, ClockKind, Policy
-from services.notifier.domain import Rule as DomainRule
-from services.notifier.rule_settings import Cause, Reply, Rule, Step, Team, When
-from services.notifier.watch_settings import Watching, watch_mistakes
+from services.notifier.cases.domain.clocks import BusinessHours, ClockKind
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.domain.rules import DEFAULT_RULE
+from services.notifier.cases.domain.rules import Rule as DomainRule
+from services.notifier.cases.settings import Cause, Reply, Rule, Step, Team, When
+from services.notifier.deliveries.settings import Channel, Kind, SendingSettings
+from services.notifier.domain.teams import Assign
+from services.notifier.watch.settings import Watching, watch_mistakes
 from shared.config import Config, ConfigError, Store
 from shared.config.loading import Mistake
 from shared.config.stores import Name

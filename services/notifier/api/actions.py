@@ -7,13 +7,13 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 
-from services.notifier.api import bodies
-from services.notifier.api.access import CaseId, Worker
-from services.notifier.api.bodies import ActIn, BulkIn, ToldIn, WatchIn, body_of
 from services.notifier.api.refusals import problem_of
-from services.notifier.api.shapes import BulkOut, BulkResultOut, CaseDetailOut
 from services.notifier.api.views import detail_out
-from services.notifier.casework import REFUSALS, Casework, Done, Refused
+from services.notifier.cases.api import bodies
+from services.notifier.cases.api.access import CaseId, Worker
+from services.notifier.cases.api.bodies import ActIn, BulkIn, ToldIn, WatchIn, body_of
+from services.notifier.cases.api.shapes import BulkOut, BulkResultOut, CaseDetailOut
+from services.notifier.cases.casework import REFUSALS, Casework, Done, Refused
 from services.notifier.reading import Shown
 from shared.access import Key
 from shared.http import json_body, request_body

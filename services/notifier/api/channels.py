@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, Field
 
-from services.notifier.api.access import Reader, Worker, not_found
 from services.notifier.api.delivery_shapes import DeliveryOut, delivery_out
-from services.notifier.channel_settings import Channel, Kind
+from services.notifier.cases.api.access import Reader, Worker, not_found
+from services.notifier.deliveries import notices, store
+from services.notifier.deliveries.settings import Channel, Kind
 from services.notifier.settings import Alerts
-from services.notifier.store import channels, deliveries, notices
+from services.notifier.store import channels
 from services.notifier.store.channels import Doing
 from shared.db import Database
 from shared.events.envelope import new_traceparent
@@ -72,7 +73,7 @@ def routes(database: Database, ring: Callable[[], None], alerts: Mapping[str, Al
         new = notices.trial(key.store, name, f"key:{key.key_id}")
         async with database.transaction() as session:
             await notices.add(session, new, [name], traceparent=new_traceparent())
-            [delivery] = await deliveries.of_notice(session, new.notice_id)
+            [delivery] = await store.of_notice(session, new.notice_id)
         ring()
         return delivery_out(delivery)
 

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from pydantic import BaseModel, Field
 
-from services.notifier.store.deliveries import Delivery, State
+from services.notifier.deliveries.store import Delivery, State
 
 
 class DeliveryOut(BaseModel):

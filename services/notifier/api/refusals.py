@@ -1,9 +1,10 @@
 """Why a case is not to be changed so, as problems."""
 
-from services.notifier.api.access import not_found
 from services.notifier.api.views import history_out
-from services.notifier.casework import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
-from services.notifier.domain import Illegal, Unexplained, Unfit
+from services.notifier.cases.api.access import not_found
+from services.notifier.cases.casework import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
+from services.notifier.cases.domain.actions import Unexplained, Unfit
+from services.notifier.domain.states import Illegal
 from shared.http import Problem
 
 MOST_CHANGES = 20

@@ -4,7 +4,8 @@ from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.notifier.domain import Outcome, Priority
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.domain.states import Outcome
 from shared.feedback.comparison import Verdict
 from shared.http import Text
 

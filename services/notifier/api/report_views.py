@@ -15,9 +15,9 @@ from services.notifier.api.report_shapes import (
     ShareOut,
     SpanOut,
 )
-from services.notifier.domain import Outcome
-from services.notifier.domain.report import FIRST_CONTACT_HOURS, Share
+from services.notifier.domain.states import Outcome
 from services.notifier.report import Cause, Owner, Report
+from services.notifier.report.domain import FIRST_CONTACT_HOURS, Share
 from services.notifier.store.told import ToTell
 from services.notifier.store.workload import Channel
 from shared.feedback.nps import round1

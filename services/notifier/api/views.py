@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from services.notifier.api.delivery_shapes import delivery_out
-from services.notifier.api.shapes import (
+from services.notifier.cases.api.shapes import (
     AnswerOut,
     CaseDetailOut,
     CaseOut,
@@ -15,9 +15,11 @@ from services.notifier.api.shapes import (
     PastOut,
     StepOut,
 )
-from services.notifier.domain import Answer, Case, Part, allowed, vouched
+from services.notifier.cases.domain.answers import Answer, vouched
+from services.notifier.cases.domain.case import Case, Part
+from services.notifier.cases.store.customers import Customer
+from services.notifier.domain.states import allowed
 from services.notifier.reading import Line, Shown
-from services.notifier.store.customers import Customer
 from services.notifier.store.trail import HistoryRow
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator, Mapping
 
-from services.notifier.channel_settings import Kind, SendingSettings
 from services.notifier.channels.outlets import prove_template
 from services.notifier.channels.templates import TemplateMistake
+from services.notifier.deliveries.settings import Kind, SendingSettings
 from services.notifier.settings import Alerts
 from shared.config import Config
 from shared.config.loading import Mistake

@@ -6,7 +6,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.notifier.domain import Answer, Case
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.domain.case import Case
 
 
 @dataclass(frozen=True, slots=True)

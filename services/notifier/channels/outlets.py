@@ -10,16 +10,16 @@ from typing import Protocol, Self
 
 import certifi
 
-from services.notifier.channel_settings import Channel, Kind, SendingSettings, is_mailbox
 from services.notifier.channels import mail, slack, webhook
 from services.notifier.channels.attempt import Attempt
+from services.notifier.channels.http import HttpLimits, HttpSender
 from services.notifier.channels.message import Message
 from services.notifier.channels.request import Build, Unbuildable
 from services.notifier.channels.samples import samples
-from services.notifier.channels.sending import HttpLimits, HttpSender
 from services.notifier.channels.smtp import MailSender
 from services.notifier.channels.target import Resolve, Resolver
 from services.notifier.channels.templates import BodyTemplate
+from services.notifier.deliveries.settings import Channel, Kind, SendingSettings, is_mailbox
 
 Place = tuple[str, str]
 """(store, channel)"""

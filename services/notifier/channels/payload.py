@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.domain.case import Case
 from services.notifier.channels.message import CaseMessage, Message, NoticeMessage
-from services.notifier.domain import Answer, Case
 
 
 def payload(message: Message) -> dict[str, Any]:

@@ -4,8 +4,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.rules import Priority
 from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage, Shop
-from services.notifier.domain import Answer, Case, Person, Priority, Status, Submitted, fold
+from services.notifier.domain.states import Status
 
 _NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 _SHOP = Shop("demo", "Demo store", ZoneInfo("Europe/Amsterdam"), "https://feedback.example")

@@ -1,116 +1,212 @@
-"""One attempt over HTTP: bounded in time and size, no redirects, no proxies, to checked addresses only."""
+"""Send alerts: claim, send, write down."""
 
 import asyncio
-import ssl
 import time
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from uuid import uuid4
 
-import httpcore
-import httpx
+import structlog
 
-from services.notifier.channels.attempt import Attempt, printable
-from services.notifier.channels.request import Request
-from services.notifier.channels.target import Forbidden, GuardedBackend, Resolve, check_url
+from services.notifier.channels import Attempt, Message, Shop
+from services.notifier.channels.composing import compose
+from services.notifier.channels.lanes import Lanes
+from services.notifier.deliveries import claims
+from services.notifier.deliveries.claims import Claimed, Result
+from services.notifier.deliveries.store import State, Target
+from services.notifier.jobs.traced import traced_attempt
+from services.notifier.settings import NotifierSettings
+from services.notifier.store import channels, digests
+from shared.db import Database, Session
+from shared.events.envelope import trace_id
+from shared.jobs.rounds import Rounds, backoff
+from shared.ops import metrics
+from shared.ops.logs import log
 
-REPLY_BYTES = 64 * 1024
+_log = log("notifier")
 
-_KEEPALIVE_SECONDS = 4  # below the 5 s after which many servers close: a closed one costs an attempt
-_HEADERS = {"user-agent": "Closeloop", "accept-encoding": "identity", "accept": "*/*"}
-
-
-@dataclass(frozen=True, slots=True)
-class HttpLimits:
-    """What all channels share in how they send: limits, trust and the way names are resolved."""
-
-    connections: int
-    connect_seconds: float
-    total_seconds: float
-    allow_private: bool
-    ports: frozenset[int]
-    tls: ssl.SSLContext
-    resolve: Resolve
+_IDLE_SECONDS = 1.0
+_SENDING_SECONDS = 0.2
+_APART_SECONDS = 0.025
+"""From the start of one round to the next: results and new alerts gather, and each round is a commit."""
+_DRAIN_SECONDS = 2.5
+_DIGEST_TITLE = "more alerts in ten minutes"
 
 
-class HttpSender:
-    """The connections of one channel of one store; nobody else's hang in them."""
+class DeliveryLoop(Rounds):
+    """Claims what is due, sends it outside of any transaction, and writes down how it went.
 
-    def __init__(self, url: str, limits: HttpLimits) -> None:
-        given = httpx.URL(url)  # it knows how names beyond ASCII are written
-        self._url = httpcore.URL(
-            scheme=given.raw_scheme, host=given.raw_host, port=given.port, target=given.raw_path
-        )
-        self._limits = limits
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=limits.tls,
-            max_connections=limits.connections,
-            max_keepalive_connections=limits.connections,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-            network_backend=GuardedBackend(limits.resolve, allow_private=limits.allow_private),
-        )
-        seconds = limits.total_seconds
-        self._extensions = {
-            "timeout": {"connect": limits.connect_seconds, "read": seconds, "write": seconds, "pool": seconds}
-        }
+    One round is one transaction: results of finished attempts, what is put off or gathered into a digest,
+    the next claims, and what their messages say. Every replica runs the loop; a claim is a lease, so two
+    never hold the same delivery. Each channel has a lane of its own, so none waits for another's receiver.
+    """
 
-    async def close(self) -> None:
-        await self._pool.aclose()
+    def __init__(
+        self,
+        database: Database,
+        lanes: Lanes,
+        shops: Mapping[str, Shop],
+        settings: NotifierSettings,
+    ) -> None:
+        super().__init__("deliveries", every_seconds=_IDLE_SECONDS, apart_seconds=_APART_SECONDS)
+        self._database = database
+        self._lanes = lanes
+        self._shops = shops
+        self._settings = settings
+        self._singles = {target: lane.singles for target, lane in lanes.items() if lane.singles}
+        self._sends: dict[asyncio.Task[None], Claimed] = {}
+        self._results: list[Result] = []
+        self._pauses: dict[Target, float] = {}
 
-    async def post(self, request: Request) -> Attempt:
-        """Never raises for what a receiver does. A redirect is an answer like any other, not followed."""
-        started = time.monotonic()
+    async def round(self) -> float:
+        """Record, claim, start sending. Returns how long there is nothing to do, unless the bell rings."""
+        now = time.monotonic()
+        free = self._lanes.free(now)
+        results, self._results = self._results, []
+        pauses, self._pauses = self._pauses, {}
         try:
-            check_url(self._url, allow_private=self._limits.allow_private, ports=self._limits.ports)
-            async with asyncio.timeout(self._limits.total_seconds):
-                return await self._post(request, started)
-        except Forbidden as error:
-            return Attempt(None, time.monotonic() - started, error=str(error))
-        except (TimeoutError, httpcore.TimeoutException):
-            return Attempt(None, time.monotonic() - started, error="timeout")
-        except (
-            httpcore.NetworkError,
-            httpcore.ProtocolError,
-            httpcore.UnsupportedProtocol,
-            OSError,
-        ) as error:
-            return Attempt(None, time.monotonic() - started, error=type(error).__name__)
+            async with self._database.transaction() as session:
+                if await claims.begin(session):
+                    free = {}
+                await claims.record(session, results)
+                await channels.pause(session, pauses)
+                await digests.put_off(session, self._lanes.quiet())
+                free, crowded = await self._gather(session, free)
+                claimed = await claims.claim(
+                    session,
+                    free,
+                    token=uuid4().hex,
+                    lease_seconds=self._settings.lease_seconds,
+                    crowded=crowded,
+                )
+                messages = await compose(session, claimed, self._shops)
+                wait = await self._next_due(session, free, claimed)
+        except BaseException:
+            self._results = results + self._results
+            self._pauses = pauses | self._pauses
+            raise
+        send_until = now + self._settings.lease_seconds - self._settings.send_timeout_seconds
+        for delivery in claimed:
+            self._start(delivery, messages[delivery.delivery_id], send_until)
+        self._lanes.tell(now)
+        self.succeeded()
+        return self._pause(now, wait)
 
-    async def _post(self, request: Request, started: float) -> Attempt:
-        async with self._pool.stream(
-            "POST",
-            self._url,
-            headers=[*_HEADERS.items(), *request.headers.items()],
-            content=request.body,
-            extensions=self._extensions,
-        ) as answer:
-            head = bytearray()
-            async for piece in answer.aiter_stream():
-                head += piece
-                if len(head) >= REPLY_BYTES:
-                    break  # leaving the block closes the connection
-        headers = {name.lower(): value.decode("latin-1") for name, value in answer.headers}
-        accepted = 200 <= answer.status < 300
-        return Attempt(
-            answer.status,
-            time.monotonic() - started,
-            reply=printable(bytes(head)),
-            error="" if accepted else f"status {answer.status}",
-            retry_after_seconds=_retry_after(answer.status, headers.get(b"retry-after", "")),
-            final=answer.status == 410,  # the receiver wants nothing any more
+    def failed(self, failures: int) -> float:
+        return backoff(failures)
+
+    async def _gather(
+        self, session: Session, free: Mapping[Target, int]
+    ) -> tuple[dict[Target, int], Collection[Target]]:
+        """Digests for channels with too many alerts. What each then bears, and whose alerts all join."""
+        bears, crowded = dict(free), set()
+        asked = {target: singles for target, singles in self._singles.items() if target in free}
+        for target, left in sorted((await digests.crowded(session, asked)).items()):
+            joined = await digests.gather(session, target, _DIGEST_TITLE, self._singles[target])
+            if joined is None or left == 0:
+                crowded.add(target)
+            else:
+                bears[target] = min(bears[target], left)
+            if joined:
+                metrics.DELIVERIES.labels(self._lanes[target].kind, "digested").inc(joined)
+                _log.info("alerts.digested", store=target[0], channel=target[1], count=joined)
+        return bears, crowded
+
+    async def _next_due(
+        self, session: Session, free: Mapping[Target, int], claimed: Collection[Claimed]
+    ) -> float | None:
+        """Seconds until there is something to send for channels that bear it.
+
+        Whatever was claimed now rings the bell when it is sent: the round after that asks the database.
+        """
+        if claimed:
+            return _SENDING_SECONDS
+        return await claims.seconds_to_next(session, free) if free else None
+
+    def _pause(self, now: float, next_due: float | None) -> float:
+        waits = (_IDLE_SECONDS, self._lanes.soonest_opening(now), next_due)
+        return max(0.005, min(wait for wait in waits if wait is not None))
+
+    def _start(self, delivery: Claimed, message: Message, send_until: float) -> None:
+        self._lanes[delivery.store, delivery.channel].busy += 1
+        task = asyncio.create_task(self._send(delivery, message, send_until))
+        self._sends[task] = delivery
+        task.add_done_callback(self._sent)
+
+    async def _send(self, delivery: Claimed, message: Message, send_until: float) -> None:
+        """One attempt. Its result is written down in the next round."""
+        if time.monotonic() >= send_until:
+            return  # paused for so long that the lease may be somebody else's: they send it
+        lane = self._lanes[delivery.store, delivery.channel]
+        try:
+            attempt = await traced_attempt(lane.outlet, lane.kind, delivery, message)
+        except Exception as error:  # a message that cannot be built must not stop the others
+            _log.error("delivery.broke", delivery_id=delivery.delivery_id, exc_info=error)
+            attempt = Attempt(None, 0.0, error=f"not built: {type(error).__name__}", final=True)
+        now = time.monotonic()
+        state, wait = lane.judge(attempt, delivery.attempt, now)
+        if pause := lane.opens_in(now):
+            self._pauses[lane.target] = pause
+        self._results.append(
+            Result(
+                delivery_id=delivery.delivery_id,
+                token=delivery.token,
+                state=state,
+                wait_seconds=wait,
+                status=attempt.status,
+                milliseconds=int(attempt.seconds * 1000),
+                reply=attempt.reply,
+                error=attempt.error,
+            )
         )
+        _tell(delivery, lane.kind, attempt, state)
+
+    def _sent(self, task: asyncio.Task[None]) -> None:
+        delivery = self._sends.pop(task)
+        self._lanes[delivery.store, delivery.channel].busy -= 1
+        self._bell.set()
+
+    async def end(self) -> None:
+        """Within the grace: wait for what is on its way, then write down and give back."""
+        waiting = dict(self._sends)
+        if waiting:
+            await asyncio.wait(waiting, timeout=_DRAIN_SECONDS)
+        for task in waiting:
+            task.cancel()
+        tokens = {delivery.token for delivery in waiting.values()}
+        try:
+            async with self._database.transaction() as session:
+                await claims.record(session, self._results)
+                await claims.let_go(session, tokens)
+        except Exception as error:  # the leases run out by themselves
+            _log.warning("deliveries.not_let_go", count=len(waiting), exc_info=error)
 
 
-def _retry_after(status: int, value: str) -> float | None:
-    """Seconds or an HTTP date, of a receiver that says to wait."""
-    if status not in (429, 503) or not value:
-        return None
-    if value.isascii() and value.isdigit():
-        return float(value[:9])
-    try:
-        at = parsedate_to_datetime(value)
-    except ValueError:
-        return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max(0.0, (at - datetime.now(UTC)).total_seconds())
+def _tell(delivery: Claimed, kind: str, attempt: Attempt, state: State) -> None:
+    """The attempt as metrics, and as a line of the log."""
+    outcome = {State.SENT: "sent", State.DEAD: "dead"}.get(state, "failed")
+    metrics.DELIVERIES.labels(kind, outcome).inc()
+    metrics.DELIVERY_ATTEMPT.labels(kind).observe(attempt.seconds)
+    if attempt.accepted:
+        now = datetime.now(UTC)
+        made = (now - delivery.created_at).total_seconds()
+        metrics.DELIVERY_DURATION.labels(kind).observe(max(0.0, made))
+        if delivery.case_id is not None:
+            age = (now - delivery.received_at).total_seconds()
+            metrics.PIPELINE_LATENCY.labels("notified").observe(max(0.0, age))
+        elif delivery.reason == "digest":
+            metrics.DIGESTS.labels(kind).inc()
+    with structlog.contextvars.bound_contextvars(correlation_id=trace_id(delivery.traceparent)):
+        say = _log.info if attempt.accepted else _log.warning
+        say(
+            f"alert.{outcome}",
+            delivery_id=delivery.delivery_id,
+            case_id=delivery.case_id,
+            notice_id=delivery.notice_id,
+            store=delivery.store,
+            channel=delivery.channel,
+            attempt=delivery.attempt,
+            status=attempt.status,
+            seconds=round(attempt.seconds, 3),
+            reason=attempt.error or delivery.reason,
+        )

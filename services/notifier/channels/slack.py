@@ -6,10 +6,10 @@ from typing import Any
 
 import orjson
 
+from services.notifier.cases.domain.rules import Priority
 from services.notifier.channels.message import CaseMessage, Item, Message
 from services.notifier.channels.request import Request
 from services.notifier.channels.wording import told
-from services.notifier.domain import Priority
 
 LONGEST_TEXT = 2500
 LONGEST_FIELD = 150

@@ -8,8 +8,8 @@ from email.message import EmailMessage
 import aiosmtplib
 from aiosmtplib import SMTPRecipientRefused, SMTPResponseException
 
-from services.notifier.channel_settings import MailSecurity, SendingSettings
 from services.notifier.channels.attempt import Attempt, printable
+from services.notifier.deliveries.settings import MailSecurity, SendingSettings
 
 
 class MailSender:

@@ -5,11 +5,11 @@ from datetime import datetime
 import orjson
 from standardwebhooks import Webhook
 
-from services.notifier.channel_settings import Channel
 from services.notifier.channels.message import Message
 from services.notifier.channels.payload import payload
 from services.notifier.channels.request import Build, Request
 from services.notifier.channels.templates import BodyTemplate
+from services.notifier.deliveries.settings import Channel
 
 
 def building(channel: Channel, template: BodyTemplate | None = None) -> Build:

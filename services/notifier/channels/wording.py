@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass
 
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.rules import Priority
 from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage
-from services.notifier.domain import Answer, Case, Priority
 
 LONGEST_LINE = 150
 LONGEST_TEXT = 2500

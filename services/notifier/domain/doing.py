@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from services.notifier.domain import actions
-from services.notifier.domain.calendars import Clock
-from services.notifier.domain.cases import Case, Change
+from services.notifier.cases.domain import actions
+from services.notifier.cases.domain.case import Case, Change
+from services.notifier.cases.domain.clocks import Clock
 from services.notifier.domain.states import Outcome
 
 Do = Callable[[Case, datetime, Clock], Change]

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from services.notifier.domain.calendars import Clock
-from services.notifier.domain.cases import Alert, Case, Change, Entry, Fact, moved
-from services.notifier.domain.rules import Priority
+from services.notifier.cases.domain.case import Alert, Case, Change, Entry, Fact, moved
+from services.notifier.cases.domain.clocks import Clock
+from services.notifier.cases.domain.rules import Priority
 from services.notifier.domain.states import Status
 
 _UNASSIGNED = (Status.OPEN, Status.REOPENED)

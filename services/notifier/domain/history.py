@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.notifier.domain.answers import Answer
+from services.notifier.cases.domain.answers import Answer
 from shared.feedback.metrics import Group, Polarity, scale_for
 
 

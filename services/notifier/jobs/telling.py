@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from services.notifier.domain.watching import Compared, ScoreRule, SilenceRule, difference_of
+from services.notifier.deliveries.notices import Kind, New
 from services.notifier.report.wording import MINUS, minute
 from services.notifier.store.intake import Silence
-from services.notifier.store.notices import Kind, New
-from services.notifier.store.watching import parts_of
+from services.notifier.watch.domain import Compared, ScoreRule, SilenceRule, difference_of
+from services.notifier.watch.store import parts_of
 from shared.config.stores import Store
 from shared.feedback.comparison import Difference
 from shared.feedback.figures import Figure, summary

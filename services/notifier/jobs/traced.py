@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.notifier.channels import Attempt, Message, Outlet
-from services.notifier.store.claims import Claimed
+from services.notifier.deliveries.claims import Claimed
 from shared.ops import tracing
 from shared.ops.tracing import Kind, names
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from datetime import datetime
 
-from services.notifier.domain import Priority
-from services.notifier.domain.report import Period, UnknownPeriod, given_period, named_period
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.report.domain import Period, UnknownPeriod, given_period, named_period
 from services.notifier.report.figures import Asked
 from shared.config.stores import Store
 

@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.notifier.domain import Outcome, Priority
-from services.notifier.domain.report import (
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.domain.states import Outcome
+from services.notifier.report import store as report
+from services.notifier.report.domain import (
     JUDGED_FROM,
     RECURRING_MONTHS,
     Period,
@@ -14,8 +16,8 @@ from services.notifier.domain.report import (
     months_seen,
     months_upto,
 )
-from services.notifier.store import report, told, workload
-from services.notifier.store.report import Contacts, Ended, OpenNow, Scope
+from services.notifier.report.store import Contacts, Ended, OpenNow, Scope
+from services.notifier.store import told, workload
 from services.notifier.store.workload import Channel, Load
 from shared.config.stores import Store
 from shared.db import Session

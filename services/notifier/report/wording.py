@@ -2,7 +2,7 @@
 
 from datetime import datetime, tzinfo
 
-from services.notifier.domain.report import Period, Share
+from services.notifier.report.domain import Period, Share
 from shared.feedback.comparison import Verdict
 from shared.feedback.nps import Interval
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from services.notifier.store.answers import AnswerKey, Known
-from services.notifier.store.customers import Ref
+from services.notifier.cases.store.answers import AnswerKey, Known
+from services.notifier.cases.store.customers import Ref
 from shared.db import Session
 
 

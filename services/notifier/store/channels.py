@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from services.notifier.store.deliveries import Target
+from services.notifier.deliveries.store import Target
 from shared.db import Session
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from services.notifier.store import notices
-from services.notifier.store.deliveries import Target
+from services.notifier.deliveries import notices
+from services.notifier.deliveries.store import Target
 from shared.db import Session
 from shared.ops import tracing
 

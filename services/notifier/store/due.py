@@ -5,8 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from services.notifier.domain import Case
-from services.notifier.store.cases import COLUMNS, case_of
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.store.cases import COLUMNS, case_of
 from shared.db import Session
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from services.notifier.domain.report import AGE_HOURS
+from services.notifier.report.domain import AGE_HOURS
 from shared.db import Session
 
 LAG_SECONDS: Final = 30

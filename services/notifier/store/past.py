@@ -4,8 +4,8 @@ from collections.abc import Iterable
 
 from sqlalchemy import text
 
-from services.notifier.domain import Past
-from services.notifier.store.customers import Ref
+from services.notifier.cases.store.customers import Ref
+from services.notifier.domain.history import Past
 from shared.db import Session
 from shared.feedback.metrics import Group
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from sqlalchemy import text
 
-from services.notifier.domain import Answer, Case
-from services.notifier.store.answers import readable
-from services.notifier.store.cases import COLUMNS, case_of
-from services.notifier.store.claims import Claimed
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.store.answers import readable
+from services.notifier.cases.store.cases import COLUMNS, case_of
+from services.notifier.deliveries.claims import Claimed
 from shared.db import Session
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 import orjson
 from sqlalchemy import text
 
-from services.notifier.store.report import Scope
+from services.notifier.report.store import Scope
 from shared.db import Session
 from shared.feedback.identity import ERASED
 

@@ -8,7 +8,7 @@ import orjson
 from sqlalchemy import insert, text
 
 from services.notifier import tables
-from services.notifier.domain import Entry
+from services.notifier.cases.domain.case import Entry
 from shared.db import Session
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import text
 
-from services.notifier.store.report import CONTACT_DUE, LIVE, Scope, closings
+from services.notifier.report.store import CONTACT_DUE, LIVE, Scope, closings
 from shared.db import Session
 
 _MOST_OWNERS = 500

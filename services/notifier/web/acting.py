@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Request, Response
 
-from services.notifier.casework import REFUSALS, AnotherOpenCase, ChangedMeanwhile, NoSuchCase
-from services.notifier.domain import Illegal, Unexplained, Unfit
+from services.notifier.cases.casework import REFUSALS, AnotherOpenCase, ChangedMeanwhile, NoSuchCase
+from services.notifier.cases.domain.actions import Unexplained, Unfit
+from services.notifier.domain.states import Illegal
+from services.notifier.inbox.case_page import CaseDesk, Kept, known, no_case
+from services.notifier.inbox.forms import READERS, Wish
+from services.notifier.inbox.site import AtStore, FormOf, Office
 from services.notifier.reading import Shown
-from services.notifier.web.case import CaseDesk, Kept, known, no_case
-from services.notifier.web.office import AtStore, FormOf, Office
-from services.notifier.web.wishes import READERS, Wish
 from shared.http import Problem
 from shared.pages.forms import Form
 from shared.pages.notices import Notice, Undo

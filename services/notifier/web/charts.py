@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from services.notifier.domain.report import FIRST_CONTACT_HOURS
+from services.notifier.report.domain import FIRST_CONTACT_HOURS
 from services.notifier.settings import Alerts
 
 _BASE, _TALLEST, _LABEL_ABOVE = 184.0, 139.4, 7.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-from services.notifier.channel_settings import Channel, Kind
+from services.notifier.deliveries.settings import Channel, Kind
 from shared.pages.wording import span
 
 CHANNEL_SIGNS = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}

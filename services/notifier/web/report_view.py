@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from urllib.parse import urlencode
 
-from services.notifier.channel_settings import Channel as ChannelSettings
-from services.notifier.channel_settings import Kind
+from services.notifier.deliveries.settings import Channel as ChannelSettings
+from services.notifier.deliveries.settings import Kind
 from services.notifier.report import Asked, Cause, Report
 from services.notifier.report.wording import MISSING, span
 from services.notifier.store.channels import Doing

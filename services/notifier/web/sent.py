@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.notifier.channel_settings import Channel
-from services.notifier.store.deliveries import Delivery, State
+from services.notifier.deliveries.settings import Channel
+from services.notifier.deliveries.store import Delivery, State
+from services.notifier.inbox.looks import Badge
 from services.notifier.web.phrases import CHANNEL_SIGNS, channel_words
-from services.notifier.web.rows import Badge
 from shared.pages.wording import Here, when
 
 _DELIVERY_LOOKS = {

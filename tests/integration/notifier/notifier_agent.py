@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from notifier_application import bare_application
 
-from services.notifier.api import routes
+from services.notifier.cases.api import routes
 from services.notifier.settings import Alerts
 from shared.access import Scope, keys
 from shared.db import Database

@@ -11,9 +11,9 @@ from notifier_application import bare_application
 from notifier_desk import Desk, received, webhook
 from sqlalchemy import text
 
-from services.notifier import web
+from services.notifier import inbox
+from services.notifier.report.page import report_routes
 from services.notifier.settings import Alerts
-from services.notifier.web.report import report_routes
 from shared.access import users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
@@ -108,9 +108,9 @@ class Branch:
 
     def application(self) -> FastAPI:
         self.roster = Roster(self.database)
-        overdue = web.Overdue()
+        overdue = inbox.Overdue()
         pages = Pages(
-            web.HERE,
+            inbox.HERE,
             people=People(self.database, self.roster, SECRETS),
             stores=self.stores,
             current="inbox",
@@ -121,7 +121,7 @@ class Branch:
         alerts = {self.here: self.desk.alerts, self.there: self.other_desk.alerts}
         app.include_router(report_routes(self.database, pages, alerts, self._ring))
         app.include_router(
-            web.routes(
+            inbox.routes(
                 self.database, pages, alerts=alerts, stores=self.stores, ring=self._ring, overdue=overdue
             )
         )

@@ -11,7 +11,8 @@ from notifier_desk import SECRET, Desk, webhook
 from standardwebhooks import Webhook
 
 from services.notifier.channels import Outlets, Shop
-from services.notifier.jobs import DeliveryLoop, lanes_of
+from services.notifier.channels.lanes import lanes_of
+from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.settings import Alerts, NotifierSettings
 
 HASTY: dict[str, Any] = {

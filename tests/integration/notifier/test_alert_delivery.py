@@ -11,9 +11,9 @@ from notifier_desk import Desk
 from notifier_receiver import Receiver, answer, endless, garbage, hang, redirect
 from notifier_sending import check, delivering, sections, settled, webhooks
 
-from services.notifier.store import claims, deliveries
-from services.notifier.store.claims import Result
-from services.notifier.store.deliveries import State
+from services.notifier.deliveries import claims, store
+from services.notifier.deliveries.claims import Result
+from services.notifier.deliveries.store import State
 from shared.db import Database
 
 
@@ -82,7 +82,7 @@ class TestADelivery:
 
                 receiver.script = [answer(204, b"")]
                 async with desk.database.transaction() as session:
-                    await deliveries.replay(session, desk.store, row["delivery_id"])
+                    await store.replay(session, desk.store, row["delivery_id"])
                 loop.ring()
                 await settled(desk, "sent")
         assert {hit.id for hit in receiver.hits} == {row["delivery_id"]}

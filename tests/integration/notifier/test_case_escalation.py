@@ -10,7 +10,7 @@ import pytest
 from notifier_desk import Desk, webhook
 from sqlalchemy import text
 
-from services.notifier.jobs import Clock
+from services.notifier.cases.jobs import Clock
 from services.notifier.settings import Alerts
 from shared.db import Database
 

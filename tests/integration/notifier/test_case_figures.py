@@ -9,9 +9,9 @@ from notifier_ledger import Ledger
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
-from services.notifier.jobs.figures import CaseFigures
-from services.notifier.store import holding
-from services.notifier.store.holding import Why
+from services.notifier.deliveries import holds
+from services.notifier.deliveries.holds import Why
+from services.notifier.report.gauges import CaseFigures
 from shared.db import Database
 
 
@@ -151,13 +151,13 @@ class TestAHold:
         self, database: Database, figures: CaseFigures
     ) -> None:
         async with database.transaction() as session:
-            await holding.hold(session, Why.OPERATOR)
+            await holds.hold(session, Why.OPERATOR)
         try:
             await figures.work()
             assert held() == {"operator": 1.0, "restored": 0.0}
         finally:
             async with database.transaction() as session:
-                await holding.release(session)
+                await holds.release(session)
         await figures.work()
         assert held() == {"operator": 0.0, "restored": 0.0}
         figures.idle()

@@ -8,11 +8,11 @@ import pytest
 from notifier_desk import Desk
 from notifier_ledger import AMSTERDAM, Ledger
 
-from services.notifier.domain import Priority
-from services.notifier.domain.report import Share, named_period
+from services.notifier.cases.domain.rules import Priority
 from services.notifier.report import Asked, Report, build, csv_of, rows_of, ten_lines
+from services.notifier.report.domain import Share, named_period
+from services.notifier.report.store import Scope
 from services.notifier.store import told
-from services.notifier.store.report import Scope
 from shared.feedback.comparison import Verdict
 
 

@@ -11,7 +11,7 @@ from notifier_desk import Desk
 from sqlalchemy import text
 
 from services.notifier.api.paging import cursor_of
-from services.notifier.jobs import Clock
+from services.notifier.cases.jobs import Clock
 from shared.access import Scope
 from shared.db import Database
 

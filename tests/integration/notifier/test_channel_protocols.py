@@ -9,7 +9,7 @@ from notifier_protocols import pagerduty, slack, teams
 from notifier_receiver import Receiver, answer
 from notifier_sending import check, delivering, sections, settled
 
-from services.notifier.store import notices
+from services.notifier.deliveries import notices
 
 KEY = "k" * 32
 NASTY = [

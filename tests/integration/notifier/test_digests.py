@@ -11,7 +11,7 @@ from notifier_receiver import Receiver, answer
 from notifier_sending import delivering, sections, settled
 from sqlalchemy import text
 
-from services.notifier.store import deliveries
+from services.notifier.deliveries import store
 
 
 async def flood(desk: Desk, count: int, start: int = 0) -> None:
@@ -102,7 +102,7 @@ class TestADigest:
                 [dead] = [row for row in await settled(desk, "dead") if row["state"] == "dead"]
                 receiver.script = [answer(200)]
                 async with desk.database.transaction() as session:
-                    await deliveries.replay(session, desk.store, dead["delivery_id"])
+                    await store.replay(session, desk.store, dead["delivery_id"])
                 loop.ring()
                 await settled(desk, "sent", count=2)
         first, second = receiver.hits[1:]

@@ -8,11 +8,13 @@ from typing import Any
 from notifier_desk import Desk, received
 from sqlalchemy import text
 
-from services.notifier.casework import Casework
-from services.notifier.domain import Outcome, note
+from services.notifier.cases.casework import Casework
+from services.notifier.cases.domain.actions import note
+from services.notifier.cases.store import erasing
 from services.notifier.domain.doing import closing, noting
-from services.notifier.store import erasing, told
-from services.notifier.store.report import Scope
+from services.notifier.domain.states import Outcome
+from services.notifier.report.store import Scope
+from services.notifier.store import told
 from shared.db import Database
 from shared.events import Received
 from shared.events.customers import CustomerChanged

@@ -11,9 +11,9 @@ from notifier_desk import Desk
 from notifier_receiver import Receiver
 from notifier_sending import delivering, settled, webhooks
 
-from services.notifier.jobs import RestoreCheck
-from services.notifier.store import holding
-from services.notifier.store.holding import Why
+from services.notifier.channels.restoring import RestoreCheck
+from services.notifier.deliveries import holds
+from services.notifier.deliveries.holds import Why
 from shared.db import Database, Inbox
 from shared.kafka import Brokers
 
@@ -26,17 +26,17 @@ async def let_go(database: Database) -> AsyncIterator[None]:
     """A hold is for all stores, also those of other tests."""
     yield
     async with database.transaction() as session:
-        await holding.release(session)
+        await holds.release(session)
 
 
 async def hold(database: Database, why: Why = Why.OPERATOR) -> None:
     async with database.transaction() as session:
-        await holding.hold(session, why)
+        await holds.hold(session, why)
 
 
 async def why_held(database: Database) -> list[Why]:
     async with database.transaction() as session:
-        return await holding.held(session)
+        return await holds.held(session)
 
 
 class TestAHold:
@@ -51,7 +51,7 @@ class TestAHold:
                 assert receiver.hits == []
                 assert [row["attempt"] for row in await desk.deliveries()] == [0]
                 async with desk.database.transaction() as session:
-                    await holding.release(session)
+                    await holds.release(session)
                 await settled(desk, "sent")
         assert len(receiver.hits) == 1
 
@@ -63,16 +63,16 @@ class TestAHold:
     async def test_twice_goes_on_since_the_first_time(self, database: Database) -> None:
         await hold(database)
         async with database.transaction() as session:
-            [first] = await holding.holds(session)
+            [first] = await holds.holds(session)
         await hold(database)
         async with database.transaction() as session:
-            assert await holding.holds(session) == [first]
+            assert await holds.holds(session) == [first]
 
     async def test_shows_what_waits_on_each_channel(self, desk: Desk) -> None:
         desk.alerts = webhooks(alerts="http://127.0.0.1:1/", second="http://127.0.0.1:1/")
         await desk.apply(desk.submitted(2))
         async with desk.database.transaction() as session:
-            mine = [one for one in await holding.waiting(session) if one.store == desk.store]
+            mine = [one for one in await holds.waiting(session) if one.store == desk.store]
         assert [(one.channel, one.deliveries) for one in mine] == [("alerts", 1), ("second", 1)]
         assert {one.oldest for one in mine} == {desk.now}
 
@@ -83,7 +83,7 @@ class TestAHold:
         desk.now = crash + timedelta(minutes=1)
         await desk.apply(desk.submitted(2, response_id="after", customer="c-2"))
         async with desk.database.transaction() as session:
-            await holding.call_off(session, crash)
+            await holds.call_off(session, crash)
         states = {row["response_id"]: row["state"] for row in await desk.deliveries()}
         assert states == {"before": "cancelled", "after": "pending"}
 

@@ -9,9 +9,9 @@ import pytest
 from notifier_office import Agent, Branch
 from sqlalchemy import text
 
-from services.notifier.store import holding
-from services.notifier.store.holding import Why
-from services.notifier.web.asking import Asked, asked_of, place_of
+from services.notifier.deliveries import holds
+from services.notifier.deliveries.holds import Why
+from services.notifier.inbox.search import Asked, asked_of, place_of
 from shared.db import Database
 
 _NAMES = re.compile(r"data-open><bdi>([^<]*)</bdi>")
@@ -47,12 +47,12 @@ class TestTheList:
     ) -> None:
         assert "Alerts are held back" not in (await noor.get("/inbox")).text
         async with database.transaction() as session:
-            await holding.hold(session, Why.OPERATOR)
+            await holds.hold(session, Why.OPERATOR)
         try:
             page = await noor.get("/inbox")
         finally:
             async with database.transaction() as session:
-                await holding.release(session)
+                await holds.release(session)
 
         (told,) = re.findall(r'<div class="notice notice-warn".*?</div>\s*</div>', page.text, re.DOTALL)
         assert "Alerts are held back" in told

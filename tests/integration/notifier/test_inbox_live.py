@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from notifier_office import Agent, Branch
 
-from services.notifier.web import live
+from services.notifier.inbox import live
 from shared.access import users
 from shared.db import Database
 from shared.http.protocol import Protocol

@@ -12,7 +12,7 @@ from notifier_application import bare_application
 from notifier_desk import Desk
 from notifier_ledger import AMSTERDAM, Ledger
 
-from services.notifier.api import report
+from services.notifier.report import api
 from shared.access import Scope, keys
 
 PEPPER = b"p" * 32
@@ -45,7 +45,7 @@ class Reader:
 @pytest.fixture
 async def reader(desk: Desk) -> AsyncIterator[Reader]:
     app = bare_application(desk.database, PEPPER)
-    app.include_router(report.routes(desk.database, {desk.store: AMSTERDAM}))
+    app.include_router(api.routes(desk.database, {desk.store: AMSTERDAM}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         found = Reader(client, desk)
         await found.key(Scope.CASES_READ, Scope.CASES_WRITE)

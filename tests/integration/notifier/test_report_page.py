@@ -16,10 +16,10 @@ from notifier_application import bare_application
 from notifier_desk import Desk, webhook
 from notifier_ledger import AMSTERDAM, Ledger
 
+from services.notifier.inbox.site import HERE
+from services.notifier.report.page import report_routes
+from services.notifier.report.tell_page import tell_routes
 from services.notifier.settings import Alerts
-from services.notifier.web.office import HERE
-from services.notifier.web.report import report_routes
-from services.notifier.web.tell import tell_routes
 from shared.access import users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets

@@ -8,9 +8,9 @@ import pytest
 from notifier_desk import Desk, received, webhook
 from notifier_ledger import AMSTERDAM
 
-from services.notifier.counting import ScoreSamples
-from services.notifier.jobs.watching import Watch
 from services.notifier.settings import Alerts
+from services.notifier.watch.handlers import ScoreSamples
+from services.notifier.watch.jobs import Watch
 from shared.events import Received
 from shared.events.scores import Figure, ScoreChanged
 from shared.feedback.nps import Counts

@@ -7,9 +7,9 @@ from typing import Any
 from notifier_desk import Desk, webhook
 from notifier_ledger import AMSTERDAM
 
-from services.notifier.counting import count_arrivals
-from services.notifier.jobs.watching import Watch
 from services.notifier.settings import Alerts
+from services.notifier.watch.handlers import count_arrivals
+from services.notifier.watch.jobs import Watch
 
 NOW = datetime(2026, 11, 26, 13, 30, tzinfo=UTC)
 

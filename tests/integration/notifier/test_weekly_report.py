@@ -7,7 +7,7 @@ import pytest
 from notifier_desk import Desk, webhook
 from notifier_ledger import AMSTERDAM, Ledger
 
-from services.notifier.jobs.weekly import WeeklyReport
+from services.notifier.report.jobs import WeeklyReport
 from services.notifier.settings import Alerts
 from shared.db import Database
 

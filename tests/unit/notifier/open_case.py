@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.notifier.domain import Case, Priority, Status
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.domain.states import Status
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 CASE = Case(

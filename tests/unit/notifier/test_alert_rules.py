@@ -8,22 +8,18 @@ from typing import Any
 
 import pytest
 
-from services.notifier.domain import (
+from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
+from services.notifier.cases.domain.rules import (
     DEFAULT_RULE,
-    Answer,
     Conditions,
     Facts,
-    Past,
-    Person,
     Priority,
     Rule,
-    Submitted,
-    fall,
     first_match,
-    fold,
     groups_beyond_low,
     strictest,
 )
+from services.notifier.domain.history import Past, fall
 from shared.feedback.metrics import Group
 
 T0 = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.domain import Amended, Person, Retracted, Revision, Submitted, fold, opens
+from services.notifier.cases.domain.answers import (
+    Amended,
+    Person,
+    Retracted,
+    Revision,
+    Submitted,
+    fold,
+    opens,
+)
 from shared.feedback import InvalidScore
 
 T0 = datetime(2026, 11, 22, 10, tzinfo=UTC)

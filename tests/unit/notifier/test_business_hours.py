@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.notifier.domain import ELAPSED, BusinessHours
+from services.notifier.cases.domain.clocks import ELAPSED, BusinessHours
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 DAY = ((9 * 60, 18 * 60),)

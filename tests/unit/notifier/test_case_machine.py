@@ -8,29 +8,15 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from services.notifier import domain
-from services.notifier.domain import (
-    ALLOWED,
-    ELAPSED,
-    Action,
-    Answer,
-    BusinessHours,
-    Case,
-    Change,
-    Clock,
-    ClockKind,
-    Illegal,
-    Outcome,
-    Person,
-    Priority,
-    Rule,
-    Status,
-    Step,
-    Submitted,
-    doing,
-    fold,
-)
-from services.notifier.domain.escalation import When
+from services.notifier.cases.domain.actions import snooze, wake
+from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
+from services.notifier.cases.domain.case import Case, Change
+from services.notifier.cases.domain.clocks import ELAPSED, BusinessHours, Clock, ClockKind
+from services.notifier.cases.domain.reactions import another_low_answer, new_case
+from services.notifier.cases.domain.rules import Conditions, Priority, Rule
+from services.notifier.domain import doing
+from services.notifier.domain.escalation import Step, When, escalate
+from services.notifier.domain.states import ALLOWED, Action, Illegal, Outcome, Status
 
 T0 = datetime(2026, 3, 27, 10, tzinfo=UTC)  # a Friday, two days before the clocks change
 OFFICE = BusinessHours(ZoneInfo("Europe/Amsterdam"), (((540, 1080),),) * 5 + ((), ()))
@@ -39,7 +25,7 @@ STEPS = (
     Step("late", When.RESOLVE_OVERDUE, 2, raise_to=Priority.URGENT),
     Step("old", When.AGE, 30, frozenset({Priority.URGENT})),
 )
-RULE = Rule("r", domain.Conditions(), Priority.NORMAL, first_contact_hours=8, resolve_hours=24)
+RULE = Rule("r", Conditions(), Priority.NORMAL, first_contact_hours=8, resolve_hours=24)
 WORSE = replace(RULE, name="worse", priority=Priority.HIGH, first_contact_hours=2, resolve_hours=12)
 
 TO = {
@@ -75,7 +61,7 @@ class CaseMachine(RuleBasedStateMachine):
         self.clock: Clock = OFFICE if kind is ClockKind.BUSINESS else ELAPSED
         self.now = T0
         self.answers = 1
-        self.case: Case = domain.new_case(
+        self.case: Case = new_case(
             answer(1, T0),
             replace(RULE, clock=kind),
             case_id="1",
@@ -132,14 +118,14 @@ class CaseMachine(RuleBasedStateMachine):
     @rule(hours=st.integers(1, 48))
     def somebody_snoozes(self, hours: int) -> None:
         if self.status in ALLOWED[Action.SNOOZE]:
-            self._took(domain.snooze(self.case, self.now + timedelta(hours=hours), self.now))
+            self._took(snooze(self.case, self.now + timedelta(hours=hours), self.now))
             self.hidden, self.status, self.since_snooze = self.status, Status.SNOOZED, self.now
 
     @rule()
     def the_snooze_ends(self) -> None:
         if self.status is Status.SNOOZED:
             self.now = max(self.now, self.case.snoozed_until or self.now)
-            self._took(domain.wake(self.case, self.now, clock=self.clock))
+            self._took(wake(self.case, self.now, clock=self.clock))
             self._wakes()
 
     @rule(worse=st.booleans())
@@ -149,7 +135,7 @@ class CaseMachine(RuleBasedStateMachine):
         self.answers += 1
         rule_ = replace(WORSE if worse else RULE, clock=self.case.clock)
         due_before = (self.case.first_contact_due_at, self.case.resolve_due_at)
-        change = domain.another_low_answer(
+        change = another_low_answer(
             answer(self.answers, self.now),
             self.case,
             rule_,
@@ -169,7 +155,7 @@ class CaseMachine(RuleBasedStateMachine):
 
     @rule()
     def the_clock_ticks(self) -> None:
-        changes = domain.escalate(self.case, STEPS, lead="lee", clock=self.clock, now=self.now)
+        changes = escalate(self.case, STEPS, lead="lee", clock=self.clock, now=self.now)
         for change in changes:
             assert change.step is not None
             assert change.step not in self.taken
@@ -179,7 +165,7 @@ class CaseMachine(RuleBasedStateMachine):
             assert self.status not in (Status.RESOLVED, Status.CLOSED, Status.DISMISSED)
             if any("owner" in entry.detail for change in changes for entry in change.entries):
                 self._is_the_leads()
-        assert domain.escalate(self.case, STEPS, lead="lee", clock=self.clock, now=self.now) == []
+        assert escalate(self.case, STEPS, lead="lee", clock=self.clock, now=self.now) == []
 
     def _is_the_leads(self) -> None:
         unassigned = (Status.OPEN, Status.REOPENED)

@@ -9,27 +9,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 from open_case import CASE, NOW
 
-from services.notifier import domain
-from services.notifier.domain import (
-    ALLOWED,
-    Action,
-    Case,
-    Change,
-    Illegal,
-    Outcome,
-    Status,
+from services.notifier.cases.domain.actions import (
     Unexplained,
+    assign,
+    close,
+    contact,
+    dismiss,
+    note,
+    reopen,
+    resolve,
+    snooze,
+    wake,
 )
+from services.notifier.cases.domain.case import Case, Change
+from services.notifier.domain.states import ALLOWED, Action, Illegal, Outcome, Status
 
 ACT: dict[Action, Callable[[Case, datetime], Change]] = {
-    Action.ASSIGN: lambda case, _: domain.assign(case, "kim"),
-    Action.CONTACT: domain.contact,
-    Action.NOTE: lambda case, _: domain.note(case, "n"),
-    Action.SNOOZE: lambda case, now: domain.snooze(case, now + timedelta(hours=1), now),
-    Action.RESOLVE: lambda case, now: domain.resolve(case, now, "cause"),
-    Action.CLOSE: lambda case, now: domain.close(case, now, "cause", Outcome.RECOVERED),
-    Action.REOPEN: domain.reopen,
-    Action.DISMISS: lambda case, now: domain.dismiss(case, now, "spam"),
+    Action.ASSIGN: lambda case, _: assign(case, "kim"),
+    Action.CONTACT: contact,
+    Action.NOTE: lambda case, _: note(case, "n"),
+    Action.SNOOZE: lambda case, now: snooze(case, now + timedelta(hours=1), now),
+    Action.RESOLVE: lambda case, now: resolve(case, now, "cause"),
+    Action.CLOSE: lambda case, now: close(case, now, "cause", Outcome.RECOVERED),
+    Action.REOPEN: reopen,
+    Action.DISMISS: lambda case, now: dismiss(case, now, "spam"),
 }
 
 LEADS_TO = {
@@ -44,7 +47,7 @@ LEADS_TO = {
 
 def in_state(status: Status) -> Case:
     if status is Status.SNOOZED:
-        return domain.snooze(CASE, NOW + timedelta(days=1), NOW).case
+        return snooze(CASE, NOW + timedelta(days=1), NOW).case
     return replace(CASE, status=status)
 
 
@@ -91,24 +94,24 @@ class TestEveryActionInEveryState:
 
 class TestClocks:
     def test_a_late_first_contact_stays_a_miss(self) -> None:
-        case = domain.contact(CASE, NOW + timedelta(hours=25)).case
+        case = contact(CASE, NOW + timedelta(hours=25)).case
         assert case.first_contact_missed(NOW)
-        assert domain.contact(case, NOW + timedelta(hours=26)).case.first_contact_at == case.first_contact_at
+        assert contact(case, NOW + timedelta(hours=26)).case.first_contact_at == case.first_contact_at
 
     def test_a_breach_is_at_the_due_time_and_not_before(self) -> None:
         assert not CASE.first_contact_missed(NOW + timedelta(hours=24))
         assert CASE.first_contact_missed(NOW + timedelta(hours=24, microseconds=1))
 
     def test_a_snooze_moves_the_resolution_only(self) -> None:
-        snoozed = domain.snooze(CASE, NOW + timedelta(hours=9), NOW).case
-        awake = domain.wake(snoozed, NOW + timedelta(hours=10)).case
+        snoozed = snooze(CASE, NOW + timedelta(hours=9), NOW).case
+        awake = wake(snoozed, NOW + timedelta(hours=10)).case
         assert awake.status is Status.OPEN
         assert awake.resolve_due_at == CASE.resolve_due_at + timedelta(hours=10)
         assert awake.first_contact_due_at == CASE.first_contact_due_at
 
     def test_reopening_starts_the_resolution_anew(self) -> None:
         closed = ACT[Action.CLOSE](CASE, NOW + timedelta(hours=1)).case
-        again = domain.reopen(closed, NOW + timedelta(hours=100)).case
+        again = reopen(closed, NOW + timedelta(hours=100)).case
         assert again.resolve_due_at == NOW + timedelta(hours=172)
         assert (again.root_cause, again.outcome, again.reopened) == (None, None, 1)
 
@@ -125,9 +128,9 @@ class TestClosing:
     )
     def test_needs_both(self, cause: str | None, outcome: Outcome | None, missing: tuple[str, ...]) -> None:
         with pytest.raises(Unexplained) as refused:
-            domain.close(CASE, NOW, cause, outcome)
+            close(CASE, NOW, cause, outcome)
         assert refused.value.missing == missing
 
     def test_takes_what_was_said_when_it_was_resolved(self) -> None:
-        resolved = domain.resolve(CASE, NOW, "courier", Outcome.RECOVERED).case
-        assert domain.close(resolved, NOW).case.root_cause == "courier"
+        resolved = resolve(CASE, NOW, "courier", Outcome.RECOVERED).case
+        assert close(resolved, NOW).case.root_cause == "courier"

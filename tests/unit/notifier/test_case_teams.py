@@ -7,9 +7,13 @@ import open_case
 import pytest
 from open_case import NOW
 
-from services.notifier import domain
-from services.notifier.domain import ELAPSED, Assign, Case, Priority, Status, Step, Team, escalate, next_owner
-from services.notifier.domain.escalation import When, planned, with_next_step
+from services.notifier.cases.domain.actions import contact, dismiss, resolve, snooze
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.clocks import ELAPSED
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.domain.escalation import Step, When, escalate, planned, with_next_step
+from services.notifier.domain.states import Status
+from services.notifier.domain.teams import Assign, Team, next_owner
 
 TEAM = Team("care", ("ann", "bob", "cem"))
 CASE = replace(
@@ -66,10 +70,10 @@ class TestSteps:
     @pytest.mark.parametrize(
         ("case", "step"),
         [
-            (domain.contact(CASE, after(1)).case, Step("s", When.FIRST_CONTACT_OVERDUE)),
-            (domain.snooze(CASE, after(9), NOW).case, Step("s", When.RESOLVE_OVERDUE)),
-            (domain.resolve(CASE, after(1), "x").case, Step("s", When.AGE)),
-            (domain.dismiss(CASE, after(1), "x").case, Step("s", When.AGE)),
+            (contact(CASE, after(1)).case, Step("s", When.FIRST_CONTACT_OVERDUE)),
+            (snooze(CASE, after(9), NOW).case, Step("s", When.RESOLVE_OVERDUE)),
+            (resolve(CASE, after(1), "x").case, Step("s", When.AGE)),
+            (dismiss(CASE, after(1), "x").case, Step("s", When.AGE)),
             (replace(CASE, steps=frozenset({"s"})), Step("s", When.AGE)),
             (CASE, Step("s", When.AGE, priorities=frozenset({Priority.URGENT}))),
         ],
@@ -80,7 +84,7 @@ class TestSteps:
         assert with_next_step(replace(case, next_step_at=NOW), [step], ELAPSED).next_step_at is None
 
     def test_of_a_snoozed_case_that_nobody_called_are_due(self) -> None:
-        snoozed = domain.snooze(CASE, after(30), NOW).case
+        snoozed = snooze(CASE, after(30), NOW).case
         assert planned(snoozed, [Step("s", When.FIRST_CONTACT_OVERDUE)], ELAPSED)
 
     def test_raise_assign_and_tell(self) -> None:

@@ -10,9 +10,12 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from services.notifier.cases.domain.answers import Person, Submitted, fold
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.rules import Priority
 from services.notifier.channels import CaseMessage, Item, NoticeMessage, Shop, slack, webhook
 from services.notifier.channels.mail import compose
-from services.notifier.domain import Case, Person, Priority, Status, Submitted, fold
+from services.notifier.domain.states import Status
 from services.notifier.settings import Channel, Kind
 
 NOW = datetime.now(UTC)

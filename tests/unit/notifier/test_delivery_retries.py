@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.notifier.domain import MOST_ATTEMPTS, Breaker, delay_after
+from services.notifier.deliveries.retries import MOST_ATTEMPTS, Breaker, delay_after
 
 
 class TestDelays:

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.notifier.domain.report import (
+from services.notifier.report.domain import (
     Share,
     UnknownPeriod,
     given_period,

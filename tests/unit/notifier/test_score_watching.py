@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.notifier.domain.watching import (
+from services.notifier.watch.domain import (
     Compared,
     Sample,
     ScoreRule,

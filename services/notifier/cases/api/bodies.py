@@ -1,0 +1,167 @@
+"""What people say when they do something with a case."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Literal, TypeVar
+
+from fastapi import Request
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+
+from services.notifier.cases.casework import AssignBy
+from services.notifier.domain import doing
+from services.notifier.domain.doing import Do
+from services.notifier.domain.states import Outcome
+from services.notifier.domain.teams import Assign
+from shared.http import Text, read_json
+from shared.http.bodies import parse_json
+
+B = TypeVar("B", bound=BaseModel)
+
+MOST_AT_ONCE = 200
+
+Word = Annotated[Text, Field(min_length=1, max_length=128)]
+Note = Annotated[Text, Field(min_length=1, max_length=4000)]
+CaseRef = Annotated[Text, Field(max_length=64, pattern="^[0-9a-f-]+$")]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ActIn(_Body):
+    """`version`: what the sender saw; 409 when the case changed since. The header If-Match says the same."""
+
+    version: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+    def does(self) -> Do | AssignBy:
+        raise NotImplementedError
+
+
+class AssignIn(ActIn):
+    """`round_robin` and `least_loaded` find somebody in the case's team."""
+
+    owner: Word
+
+    def does(self) -> Do | AssignBy:
+        if self.owner in (Assign.ROUND_ROBIN, Assign.LEAST_LOADED):
+            return AssignBy(Assign(self.owner))
+        return doing.assigning(self.owner)
+
+
+class ContactIn(ActIn):
+    note: Note | None = None
+
+    def does(self) -> Do:
+        return doing.contacting(self.note)
+
+
+class NoteIn(ActIn):
+    note: Note
+
+    def does(self) -> Do:
+        return doing.noting(self.note)
+
+
+class SnoozeIn(ActIn):
+    until: AwareDatetime
+
+    def does(self) -> Do:
+        return doing.snoozing(self.until)
+
+
+class ResolveIn(ActIn):
+    root_cause: Word
+    outcome: Outcome | None = None
+
+    def does(self) -> Do:
+        return doing.resolving(self.root_cause, self.outcome)
+
+
+class CloseIn(ActIn):
+    """Both are needed, unless they were given when the case was resolved."""
+
+    root_cause: Word | None = None
+    outcome: Outcome | None = None
+
+    def does(self) -> Do:
+        return doing.closing(self.root_cause, self.outcome)
+
+
+class ReopenIn(ActIn):
+    def does(self) -> Do:
+        return doing.reopening()
+
+
+class DismissIn(ActIn):
+    reason: Word
+
+    def does(self) -> Do:
+        return doing.dismissing(self.reason)
+
+
+class WatchIn(_Body):
+    """Whoever it is: an e-mail address of a person, or any word of a client."""
+
+    watcher: Word
+
+
+class ToldIn(_Body):
+    pass
+
+
+class Chosen(_Body):
+    id: CaseRef
+    version: Annotated[int, Field(strict=True, ge=1)] | None = None
+
+
+class _Bulk(_Body):
+    cases: tuple[Chosen, ...] = Field(min_length=1, max_length=MOST_AT_ONCE)
+
+
+class BulkAssign(_Bulk, AssignIn):
+    action: Literal["assign"]
+
+
+class BulkContact(_Bulk, ContactIn):
+    action: Literal["contact"]
+
+
+class BulkNote(_Bulk, NoteIn):
+    action: Literal["note"]
+
+
+class BulkSnooze(_Bulk, SnoozeIn):
+    action: Literal["snooze"]
+
+
+class BulkResolve(_Bulk, ResolveIn):
+    action: Literal["resolve"]
+
+
+class BulkClose(_Bulk, CloseIn):
+    action: Literal["close"]
+
+
+class BulkReopen(_Bulk, ReopenIn):
+    action: Literal["reopen"]
+
+
+class BulkDismiss(_Bulk, DismissIn):
+    action: Literal["dismiss"]
+
+
+BulkIn = Annotated[
+    BulkAssign | BulkContact | BulkNote | BulkSnooze | BulkResolve | BulkClose | BulkReopen | BulkDismiss,
+    Field(discriminator="action"),
+]
+
+
+def body_of(model: type[B]) -> Callable[[Request], Awaitable[B]]:
+    """A dependency that reads the body; none at all counts as an empty object."""
+    adapter: TypeAdapter[B] = TypeAdapter(model)
+
+    async def read(request: Request) -> B:
+        if not await request.body():
+            return parse_json(adapter, b"{}")
+        return await read_json(request, adapter)
+
+    return read

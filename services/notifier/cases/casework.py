@@ -1,0 +1,224 @@
+"""Working cases: what the API, the pages and the command all call. One action, one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from services.notifier import assigning, reading
+from services.notifier.cases.domain.actions import Unexplained, Unfit, assign
+from services.notifier.cases.domain.case import Case, Change, Entry
+from services.notifier.cases.domain.policy import NO_POLICY, Policy
+from services.notifier.cases.erasing import LEDGER
+from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.store import cases, customers, writing
+from services.notifier.cases.store.writing import Added
+from services.notifier.domain.doing import Do
+from services.notifier.domain.states import Illegal
+from services.notifier.domain.teams import Assign
+from services.notifier.reading import Shown
+from services.notifier.settings import Alerts
+from services.notifier.store import trail
+from services.notifier.store.trail import HistoryRow
+from shared.db import Database, Session
+from shared.events.envelope import new_traceparent
+
+
+@dataclass(frozen=True, slots=True)
+class AssignBy:
+    """Instead of a `Do`: to whom of the case's team its turn or the least load says. Raises Unfit."""
+
+    how: Assign
+
+
+class NoSuchCase(Exception):
+    """The store has no such case."""
+
+
+class ChangedMeanwhile(Exception):
+    """Somebody changed the case since `version`; `entries` are what was done since, the oldest first."""
+
+    def __init__(self, case: Case, entries: Sequence[HistoryRow]) -> None:
+        super().__init__(f"the case is at version {case.version}")
+        self.case = case
+        self.entries = tuple(entries)
+
+
+class AnotherOpenCase(Exception):
+    """The customer has another case in work, so this one cannot be opened again."""
+
+    def __init__(self, case_id: str) -> None:
+        super().__init__(f"the customer's open case is {case_id}")
+        self.case_id = case_id
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    case_id: str
+    case: Case
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """`why` is one of the exceptions of `act`."""
+
+    case_id: str
+    why: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    store: str
+    case_id: str
+    who: str
+    do: Do | AssignBy
+    version: int | None
+    traceparent: str
+
+
+REFUSALS = (NoSuchCase, ChangedMeanwhile, AnotherOpenCase, Illegal, Unexplained, Unfit)
+"""What `act` raises when a case is not to be changed so."""
+
+
+class Casework:
+    """`who` is `user:<email>`, `key:<key id>` or `system`; `ring` wakes whoever sends what was committed."""
+
+    def __init__(
+        self,
+        database: Database,
+        alerts: Mapping[str, Alerts],
+        ring: Callable[[], None] = lambda: None,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._database = database
+        self._alerts = alerts
+        self._policies = {store: section.policy for store, section in alerts.items()}
+        self._ledger = Ledger(self._policies)
+        self._ring = ring
+        self._now = now
+
+    def policy(self, store: str) -> Policy:
+        return self._policies.get(store, NO_POLICY)
+
+    async def show(self, store: str, case_id: str) -> Shown:
+        """Raises NoSuchCase."""
+        async with self._database.snapshot() as session:
+            case = await cases.read(session, store, case_id)
+            if case is None:
+                raise NoSuchCase
+            return await self._shown(session, case)
+
+    async def act(
+        self,
+        store: str,
+        case_id: str,
+        who: str,
+        do: Do | AssignBy,
+        *,
+        version: int | None = None,
+        traceparent: str = "",
+    ) -> Shown:
+        """Raises NoSuchCase, ChangedMeanwhile, AnotherOpenCase, Illegal, Unexplained or Unfit."""
+        wish = _Wish(store, case_id, who, do, version, traceparent)
+        async with self._database.transaction() as session:
+            case = await self._changed(session, wish)
+            shown = await self._shown(session, case)
+        self._ring()
+        return shown
+
+    async def bulk(
+        self,
+        store: str,
+        wanted: Sequence[tuple[str, int | None]],
+        who: str,
+        do: Do | AssignBy,
+        *,
+        traceparent: str = "",
+    ) -> list[Done | Refused]:
+        """The same action on many cases (id and the version that was seen), each on its own."""
+        results: list[Done | Refused] = []
+        for case_id, version in wanted:
+            wish = _Wish(store, case_id, who, do, version, traceparent)
+            try:
+                async with self._database.transaction() as session:
+                    case = await self._changed(session, wish)
+            except REFUSALS as refusal:
+                results.append(Refused(case_id, refusal))
+            else:
+                results.append(Done(case_id, case))
+        self._ring()
+        return results
+
+    async def watch(
+        self, store: str, case_id: str, who: str, watcher: str, *, watching: bool = True
+    ) -> Shown:
+        """Harmless twice; no new version, since nothing that others decide by changes. Raises NoSuchCase."""
+        async with self._database.transaction() as session:
+            case = await self._held(session, store, case_id)
+            change = trail.watch if watching else trail.unwatch
+            if await change(session, case_id, watcher):
+                entry = Entry("watched" if watching else "unwatched", {"watcher": watcher})
+                await self._note(session, case, who, entry)
+            return await self._shown(session, case)
+
+    async def told(self, store: str, case_id: str, who: str) -> Shown:
+        """The customer was told what was done; the first time counts. Raises NoSuchCase."""
+        async with self._database.transaction() as session:
+            case = await self._held(session, store, case_id)
+            if case.told_at is None:
+                case = replace(case, told_at=self._now())
+                await self._note(session, case, who, Entry("told"))
+            return await self._shown(session, case)
+
+    async def _changed(self, session: Session, wish: _Wish) -> Case:
+        case = await self._held(session, wish.store, wish.case_id)
+        if wish.version is not None and wish.version != case.version:
+            since = await trail.history(session, case.case_id, after_version=wish.version)
+            raise ChangedMeanwhile(case, since)
+        now = self._now()
+        if isinstance(wish.do, AssignBy):
+            change = await self._assigned(session, case, wish.do.how)
+        else:
+            change = wish.do(case, now, self._ledger.clock_of(case))
+        await self._refuse_second(session, case, change.case)
+        written = Written(change, case.response_id, wish.traceparent or new_traceparent(), wish.who)
+        return (await self._ledger.write(session, [written], now=now))[case.case_id]
+
+    async def _assigned(self, session: Session, case: Case, how: Assign) -> Change:
+        team = self.policy(case.store).teams.get(case.team or "")
+        if team is None:
+            raise Unfit("owner", "The case has no team to find one in.")
+        assign(case, "")  # raises Illegal before a turn is taken
+        owner = await assigning.pick(session, case.store, team, how)
+        if owner is None:
+            raise Unfit("owner", f"The team {team.name} has no members.")
+        return assign(case, owner, how=how.value)
+
+    async def _held(self, session: Session, store: str, case_id: str) -> Case:
+        """The case, locked after its customer, as everywhere; nobody is erased meanwhile."""
+        await LEDGER.share(session)
+        ref = await cases.customer_of(session, store, case_id)
+        if ref is None:
+            raise NoSuchCase
+        await customers.lock(session, [(store, ref)])
+        case = await cases.read(session, store, case_id, for_update=True)
+        if case is None:
+            raise NoSuchCase
+        return case
+
+    async def _refuse_second(self, session: Session, before: Case, after: Case) -> None:
+        if before.live or not after.live:
+            return
+        for other in await cases.lock(session, [(after.store, after.customer_ref)], []):
+            if other.live and other.case_id != after.case_id:
+                raise AnotherOpenCase(other.case_id)
+
+    async def _note(self, session: Session, case: Case, who: str, entry: Entry) -> None:
+        await cases.save(session, [case])
+        row = HistoryRow(case.case_id, self._now(), who, entry)
+        await writing.add(session, Added(history=[row]))
+
+    async def _shown(self, session: Session, case: Case) -> Shown:
+        return await reading.shown(session, case, self._alerts.get(case.store))

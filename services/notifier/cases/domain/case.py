@@ -1,0 +1,191 @@
+"""A case: one unhappy customer in front of a person, with two clocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from services.notifier.cases.domain.clocks import Clock, ClockKind
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.domain.states import LIVE, Outcome, Status
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """`version` counts the changes. `standing`: its answers that were not retracted."""
+
+    case_id: str
+    store: str
+    customer_ref: str
+    response_id: str
+    """The answer that opened it."""
+    status: Status
+    priority: Priority
+    rule: str
+    config_version: str
+    verified: bool
+    opened_at: datetime
+    first_contact_due_at: datetime
+    resolve_due_at: datetime
+    resolve_hours: float
+    tier: str | None = None
+    """The customer's, when the case opened."""
+    owner: str | None = None
+    first_contact_at: datetime | None = None
+    """Written once: a late first contact stays a miss."""
+    resolved_at: datetime | None = None
+    closed_at: datetime | None = None
+    snoozed_at: datetime | None = None
+    snoozed_until: datetime | None = None
+    before_snooze: Status | None = None
+    root_cause: str | None = None
+    outcome: Outcome | None = None
+    dismissed_because: str | None = None
+    reopened: int = 0
+    version: int = 1
+    standing: frozenset[str] = frozenset()
+    number: int = 0
+    """Shown to people; the database counts, so a case that was not stored yet has none."""
+    team: str | None = None
+    clock: ClockKind = ClockKind.ELAPSED
+    first_contact_hours: float | None = None
+    clock_from: datetime | None = None
+    """When the low score reached us: both clocks started here."""
+    resolve_from: datetime | None = None
+    """As `clock_from`, moved by every pause and set anew by reopening."""
+    first_contact_seconds: float | None = None
+    resolve_seconds: float | None = None
+    """Counted by the case's own clock, pauses left out."""
+    last_group: str | None = None
+    """promoter, passive or detractor: of the customer's latest known answer."""
+    score: int | None = None
+    metric: str | None = None
+    wants_contact: bool = False
+    auto_assigned: bool = False
+    """It has its owner by nobody's doing."""
+    escalated: int = 0
+    steps: frozenset[str] = frozenset()
+    """Escalation steps that were taken."""
+    next_step_at: datetime | None = None
+    told_at: datetime | None = None
+    """When the customer was told what was done about the root cause."""
+    changed_at: datetime | None = None
+    """Read only: the database's clock at the last change."""
+
+    @property
+    def live(self) -> bool:
+        return self.status in LIVE
+
+    @property
+    def untouched(self) -> bool:
+        """Nobody has done anything about it."""
+        waits = self.status is Status.OPEN and self.owner is None
+        handed_out = self.status is Status.ASSIGNED and self.auto_assigned
+        return (waits or handed_out) and self.first_contact_at is None
+
+    def first_contact_missed(self, now: datetime) -> bool:
+        if self.first_contact_at is not None:
+            return self.first_contact_at > self.first_contact_due_at
+        return self.live and now > self.first_contact_due_at
+
+    def resolve_missed(self, now: datetime) -> bool:
+        done = self.resolved_at or self.closed_at
+        if done is not None:
+            return done > self.resolve_due_at
+        return self.live and self.status is not Status.SNOOZED and now > self.resolve_due_at
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of the case's history. Who and when are added where it is written."""
+
+    what: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One delivery for each channel. `channels` of None: all of the store's."""
+
+    reason: str
+    response_id: str
+    received_at: datetime
+    not_before: datetime
+    channels: tuple[str, ...] | None
+
+
+class Part(StrEnum):
+    """What an answer did to its case."""
+
+    OPENED = "opened"
+    JOINED = "joined"
+    REOPENED = "reopened"
+
+
+class Fact(StrEnum):
+    """Which event tells the other services."""
+
+    OPENED = "opened"
+    REOPENED = "reopened"
+    CHANGED = "changed"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A case after something happened to it, and all that is to be written with it."""
+
+    case: Case
+    fact: Fact
+    entries: tuple[Entry, ...]
+    alert: Alert | None = None
+    part: Part | None = None
+    """The answer is new to the case."""
+    releases_alert: bool = False
+    """The alert of the answer waits for its comment no longer."""
+    cancels_alerts: bool = False
+    retracts: bool = False
+    step: str | None = None
+    """The escalation step that was taken."""
+
+
+def moved(case: Case, **fields: Any) -> Case:
+    """The case after one more change."""
+    return replace(case, version=case.version + 1, **fields)
+
+
+def awake(case: Case, now: datetime, clock: Clock) -> Case:
+    """The case without its snooze; the clock of the resolution was paused meanwhile."""
+    if case.status is not Status.SNOOZED or case.snoozed_at is None or case.before_snooze is None:
+        return case
+    paused = clock.worked(case.snoozed_at, now)
+    return replace(
+        case,
+        status=case.before_snooze,
+        resolve_due_at=clock.due(case.resolve_due_at, paused),
+        resolve_from=clock.due(case.resolve_from or case.opened_at, paused),
+        snoozed_at=None,
+        snoozed_until=None,
+        before_snooze=None,
+    )
+
+
+def begun_again(case: Case, since: datetime, clock: Clock) -> Case:
+    """Live again, with a new clock for the resolution. What is known of the first contact stays."""
+    return replace(
+        case,
+        status=Status.REOPENED,
+        resolve_due_at=clock.due(since, timedelta(hours=case.resolve_hours)),
+        resolve_from=since,
+        resolve_seconds=None,
+        resolved_at=None,
+        closed_at=None,
+        root_cause=None,
+        outcome=None,
+        dismissed_because=None,
+        told_at=None,
+        reopened=case.reopened + 1,
+    )

@@ -1,0 +1,162 @@
+"""How urgent a case is, how fast somebody must call, and who is told. The first rule that matches wins."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from enum import StrEnum
+from functools import lru_cache
+from typing import Final
+
+from services.notifier.cases.domain.clocks import ClockKind
+from shared.feedback.metrics import Group
+
+
+class Priority(StrEnum):
+    URGENT = "urgent"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 is the most urgent."""
+        return _RANKS[self]
+
+    def outranks(self, other: Priority) -> bool:
+        return self.rank < other.rank
+
+
+_RANKS: Final = {priority: rank for rank, priority in enumerate(Priority)}
+
+LOW_ANSWERS: Final = frozenset({Group.DETRACTOR})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known when a rule is asked. A fact that is not there matches nothing."""
+
+    metric: str
+    score: int
+    tier: str | None = None
+    touchpoint: str | None = None
+    channel: str | None = None
+    order_value: Decimal | None = None
+    group: Group = Group.DETRACTOR
+    fell_by: int | None = None
+    """By how much the answer is worse than the customer's last one on the same scale."""
+    tags: frozenset[str] = frozenset()
+    risk: str | None = None
+    themes: frozenset[str] = frozenset()
+    comments: tuple[str, ...] = ()
+    """What the comment says, and what it said before."""
+    wants_contact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """All that are set must hold; an empty set of names sets nothing, but for the groups."""
+
+    metric: str | None = None
+    min_score: int | None = None
+    max_score: int | None = None
+    tiers: frozenset[str] = frozenset()
+    touchpoints: frozenset[str] = frozenset()
+    answer_channels: frozenset[str] = frozenset()
+    order_value_at_least: Decimal | None = None
+    groups: frozenset[Group] = LOW_ANSWERS
+    fell_by: int | None = None
+    tags: frozenset[str] = frozenset()
+    risk: frozenset[str] = frozenset()
+    themes: frozenset[str] = frozenset()
+    words: frozenset[str] = frozenset()
+    wants_contact: bool | None = None
+
+    def hold(self, facts: Facts) -> bool:
+        return (
+            facts.group in self.groups
+            and (self.metric is None or facts.metric == self.metric)
+            and _within(self.min_score, facts.score, self.max_score)
+            and _one_of(self.tiers, facts.tier)
+            and _one_of(self.touchpoints, facts.touchpoint)
+            and _one_of(self.answer_channels, facts.channel)
+            and _one_of(self.risk, facts.risk)
+            and (not self.tags or bool(self.tags & facts.tags))
+            and (not self.themes or bool(self.themes & facts.themes))
+            and _reaches(self.order_value_at_least, facts.order_value)
+            and _reaches(self.fell_by, facts.fell_by)
+            and (self.wants_contact is None or facts.wants_contact == self.wants_contact)
+            and (not self.words or _speaks_of(self.words, facts.comments))
+        )
+
+
+def _within(least: int | None, score: int, most: int | None) -> bool:
+    return (least is None or score >= least) and (most is None or score <= most)
+
+
+def _one_of(wanted: frozenset[str], fact: str | None) -> bool:
+    return not wanted or fact in wanted
+
+
+def _reaches(least: Decimal | int | None, fact: Decimal | int | None) -> bool:
+    return least is None or (fact is not None and fact >= least)
+
+
+def _speaks_of(words: frozenset[str], comments: Iterable[str]) -> bool:
+    pattern = _whole_words(words)
+    return any(pattern.search(comment.casefold()) for comment in comments)
+
+
+@lru_cache(maxsize=256)
+def _whole_words(words: frozenset[str]) -> re.Pattern[str]:
+    """Any of them with nothing of a word beside it; between words of a phrase there may be any space."""
+    phrases = (r"\s+".join(map(re.escape, word.casefold().split())) for word in sorted(words))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(phrases)})(?!\w)")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`channels` of None: every channel of the store."""
+
+    name: str
+    when: Conditions
+    priority: Priority
+    first_contact_hours: float
+    resolve_hours: float
+    channels: tuple[str, ...] | None = None
+    clock: ClockKind = ClockKind.ELAPSED
+    team: str | None = None
+
+
+DEFAULT_RULE: Final = Rule("default", Conditions(), Priority.NORMAL, first_contact_hours=24, resolve_hours=72)
+"""Stands after the store's own rules, so that nobody unhappy is forgotten. It takes low answers only."""
+
+
+def first_match(rules: Iterable[Rule], facts: Facts) -> Rule | None:
+    """The first rule whose conditions hold, the default rule the last of them; None for a good answer
+    that nobody asked for."""
+    return next((rule for rule in (*rules, DEFAULT_RULE) if rule.when.hold(facts)), None)
+
+
+def strictest(rules: Sequence[Rule], possible: Iterable[Facts]) -> Rule | None:
+    """The most urgent of what the rules say to each of the facts (an answer that was low twice).
+
+    Of equally urgent ones it is the rule that stands first, and all the channels of all of them are
+    told, so that the order in which the facts became known does not matter. None when none matches.
+    """
+    order = {rule.name: place for place, rule in enumerate((*rules, DEFAULT_RULE))}
+    matches = {rule for facts in possible if (rule := first_match(rules, facts)) is not None}
+    found = sorted(matches, key=lambda rule: order[rule.name])
+    if len(found) <= 1:
+        return found[0] if found else None
+    channels = None
+    if all(rule.channels is not None for rule in found):
+        channels = tuple(dict.fromkeys(name for rule in found for name in rule.channels or ()))
+    return replace(min(found, key=lambda rule: rule.priority.rank), channels=channels)
+
+
+def groups_beyond_low(rules: Iterable[Rule]) -> frozenset[Group]:
+    """The better answers for which any rule may open a case."""
+    return frozenset(group for rule in rules for group in rule.when.groups) - LOW_ANSWERS

@@ -1,0 +1,172 @@
+"""People who asked to be forgotten: their cases stay as numbers, and nobody hears of them any more."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from services.notifier.cases.domain.case import Case, Change, Entry, Fact
+from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.store import cases, erasing
+from services.notifier.cases.store.answers import AnswerKey, Known
+from services.notifier.cases.store.customers import Ref
+from services.notifier.cases.store.erasing import BECAUSE_ERASED, Said
+from services.notifier.domain.states import Status
+from services.notifier.settings import Alerts
+from shared.db import Session
+from shared.db.erasures import Erasures
+from shared.events import Event, Received
+from shared.events.customers import CustomerChanged
+from shared.events.envelope import new_traceparent
+from shared.events.responses import ResponseAmended, ResponseSubmitted
+from shared.feedback.identity import is_erased, length_prefixed, surrogate
+
+LEDGER = Erasures("notifier")
+
+
+class Forgetting:
+    """`alerts`: each store's own words for root causes may stay; `ledger` writes what happens to cases."""
+
+    def __init__(self, alerts: Mapping[str, Alerts], ledger: Ledger) -> None:
+        self._alerts = alerts
+        self._ledger = ledger
+
+    async def erase(self, session: Session, erased: Mapping[Ref, datetime], *, now: datetime) -> set[Ref]:
+        """Forget these people as they were until then. Their open cases are dismissed: nobody can be called.
+
+        The lock around erasing is held. Returns for whom it was news.
+        """
+        news = await LEDGER.enter(session, erased)
+        rows = await erasing.known_customers(session, erased)
+        said = await erasing.answers_until(session, erased)
+        links = await cases.links(session, [one.key for one in said])
+        held = await cases.lock(session, erased, [link.case_id for link in links.values()])
+        opening = {one.key for one in said if (one.key[0], one.customer_ref or "") in erased}
+        theirs = [case for case in held if _belongs(case, erased, opening)]
+        refs = {*rows, *((case.store, case.customer_ref) for case in theirs), *_named(said, erased)}
+        surrogates = {ref: surrogate() for ref in sorted(refs)}
+        await erasing.rewrite_answers(session, [one.forgotten(erased, surrogates) for one in said])
+        await self._forget_cases(session, theirs, held, {link.case_id for link in links.values()}, surrogates)
+        await self._dismiss(session, theirs, surrogates, now)
+        await erasing.hand_over_customers(session, surrogates, erased)
+        keys = [length_prefixed(*one.key).encode() for one in said]
+        await LEDGER.blank_letters(session, erased, keys)
+        return news
+
+    async def _forget_cases(
+        self,
+        session: Session,
+        theirs: Sequence[Case],
+        held: Sequence[Case],
+        linked: set[str],
+        surrogates: Mapping[Ref, str],
+    ) -> None:
+        own = {case.case_id for case in theirs}
+        for store in sorted({case.store for case in held}):
+            section = self._alerts.get(store)
+            await erasing.forget_cases(
+                session,
+                {c.case_id: surrogates[store, c.customer_ref] for c in theirs if c.store == store},
+                [str(cause) for cause in section.root_causes] if section else [],
+                others=[c.case_id for c in held if c.store == store and c.case_id in linked - own],
+            )
+
+    async def _dismiss(
+        self, session: Session, theirs: Sequence[Case], surrogates: Mapping[Ref, str], now: datetime
+    ) -> None:
+        written = []
+        for case in theirs:
+            if case.live:
+                ended = replace(
+                    case,
+                    customer_ref=surrogates[case.store, case.customer_ref],
+                    status=Status.DISMISSED,
+                    closed_at=now,
+                    dismissed_because=BECAUSE_ERASED,
+                    version=case.version + 1,
+                )
+                entry = Entry("dismissed", {"reason": BECAUSE_ERASED})
+                change = Change(ended, Fact.CLOSED, (entry,), cancels_alerts=True)
+                written.append(Written(change, case.response_id, new_traceparent()))
+        if written:
+            await self._ledger.write(session, written, now=now)
+
+
+async def without_the_erased(
+    session: Session,
+    batch: Sequence[Received],
+    erased: Mapping[Ref, datetime],
+    outcomes: Counter[tuple[str, str]],
+) -> Sequence[Received]:
+    """The batch without what was received before its customer was erased; that is buried, never stored.
+
+    `erased`: who of the batch's customers was, and until when.
+    """
+    kept, gone, ends = list[Received](), set[AnswerKey](), dict[Ref, int]()
+    for received in batch:
+        event, ref = received.event, customer_of(received.event)
+        if ref is not None and isinstance(event, CustomerChanged) and event.erased:
+            ends[ref] = max(event.seq, ends.get(ref, 0))
+        elif ref is None or ref not in erased or not _is_old(event, erased[ref]):
+            kept.append(received)
+            continue
+        elif isinstance(event, ResponseSubmitted):
+            gone.add((event.store, event.response_id))
+        outcomes[received.topic, "skipped"] += 1
+    if len(kept) == len(batch):
+        return batch
+    await erasing.bury(session, gone)
+    await erasing.end_customers(session, ends)
+    return [r for r in kept if not _is_ended(r.event, ends)]
+
+
+def unwritten(told: Sequence[Received], before: Mapping[AnswerKey, Known]) -> list[Received]:
+    """Without later words for answers of the erased, and without the same answer sent once more."""
+    return [
+        received
+        for received in told
+        if not (
+            isinstance(event := received.event, ResponseAmended | ResponseSubmitted)
+            and (known := before.get((event.store, event.response_id)))
+            and is_erased(known.customer_ref)
+        )
+    ]
+
+
+def _is_old(event: Event, erased_at: datetime) -> bool:
+    """`seq` is the segmenter's clock in milliseconds."""
+    if isinstance(event, ResponseSubmitted):
+        return event.received_at <= erased_at
+    assert isinstance(event, CustomerChanged)  # noqa: S101
+    return event.seq <= erased_at.timestamp() * 1000
+
+
+def _is_ended(event: Event, ends: Mapping[Ref, int]) -> bool:
+    """Whether a state was told before the end that is in the same batch."""
+    return isinstance(event, CustomerChanged) and event.seq < ends.get((event.store, event.customer_ref), 0)
+
+
+def customer_of(event: Event) -> Ref | None:
+    """Whom the event names."""
+    if isinstance(event, ResponseSubmitted):
+        return (event.store, event.customer.ref) if event.customer else None
+    return (event.store, event.customer_ref) if isinstance(event, CustomerChanged) else None
+
+
+def _belongs(case: Case, erased: Mapping[Ref, datetime], opening: set[AnswerKey]) -> bool:
+    """Whether the case is of somebody who is erased, rather than of who came after."""
+    at = erased.get((case.store, case.customer_ref))
+    return at is not None and (case.opened_at <= at or (case.store, case.response_id) in opening)
+
+
+def _named(said: Sequence[Said], erased: Mapping[Ref, datetime]) -> set[Ref]:
+    """Everybody of the erased who said something in these answers."""
+    found = {(one.key[0], one.customer_ref or "") for one in said}
+    found |= {
+        (one.key[0], (part["body"].get("customer") or {}).get("ref", ""))
+        for one in said
+        for part in one.revisions.values()
+    }
+    return found & erased.keys()

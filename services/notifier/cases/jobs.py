@@ -1,0 +1,117 @@
+"""What becomes due without anybody doing anything."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from services.notifier.cases.domain.actions import wake
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.recording import Ledger, Written
+from services.notifier.deliveries import store as deliveries
+from services.notifier.domain.escalation import escalate, with_next_step
+from services.notifier.settings import Alerts
+from services.notifier.store import due
+from shared.db import Database
+from shared.jobs.rounds import Rounds
+from shared.ops import tracing
+from shared.ops.logs import log
+
+_log = log("notifier")
+
+_STRAND_AFTER_SECONDS = 600
+_AT_ONCE = 500
+_PLANNED_AT_ONCE = 2000
+
+
+class Clock(Rounds):
+    """Wakes cases whose snooze is over, takes escalation steps, gives up deliveries whose channel is gone.
+
+    Any number of replicas may run it: a row that another one holds is skipped, and a step that is taken
+    is written in the same transaction as what it does.
+    """
+
+    def __init__(
+        self, database: Database, alerts: Mapping[str, Alerts], *, every_seconds: float = 10
+    ) -> None:
+        super().__init__("clock", every_seconds=every_seconds)
+        self._database = database
+        self._targets = [(store, name) for store, section in alerts.items() for name in section.targets]
+        self._policies = {store: section.policy for store, section in alerts.items()}
+        self._ledger = Ledger(self._policies)
+
+    async def round(self) -> float:
+        await self.tick()
+        self.succeeded()
+        return self.pause()
+
+    async def tick(self) -> int:
+        """Returns how many cases woke or were escalated."""
+        done = await self._wake()
+        await self._plan()
+        escalated = _AT_ONCE
+        while escalated == _AT_ONCE and not self._stopping:
+            escalated = await self._escalate()
+            done += escalated
+        async with self._database.transaction() as session:
+            stranded = await deliveries.strand(session, self._targets, after_seconds=_STRAND_AFTER_SECONDS)
+        if stranded:
+            _log.warning("deliveries.stranded", count=stranded)
+        return done
+
+    async def _wake(self) -> int:
+        async with self._database.transaction() as session:
+            now = datetime.now(UTC)
+            woken = [
+                Written(
+                    wake(case, now, clock=self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
+                )
+                for case in await due.snoozed_out(session, _AT_ONCE)
+            ]
+            await self._ledger.write(session, woken, now=now)
+        return len(woken)
+
+    async def _escalate(self) -> int:
+        """Every step that is due of as many cases as fit one transaction; returns how many cases."""
+        async with self._database.transaction() as session:
+            now = datetime.now(UTC)
+            held = await due.steps_due(session, _AT_ONCE)
+            taken: list[Written] = []
+            for case in held:
+                policy = self._ledger.policy(case.store)
+                changes = escalate(
+                    case,
+                    policy.steps,
+                    lead=policy.lead(case.team),
+                    clock=self._ledger.clock_of(case),
+                    now=now,
+                )
+                taken += [
+                    Written(change, case.response_id, tracing.new_trace("escalate case"))
+                    for change in changes
+                ]
+            escalated = await self._ledger.write(session, taken, now=now)
+            # A step that is due no more, because the configuration changed: look again when one will be.
+            idle = [case for case in held if case.case_id not in escalated]
+            await due.plan(session, [self._looked_at(case) for case in idle])
+        return len(held)
+
+    async def _plan(self) -> None:
+        """Look anew at the cases of stores whose escalation steps have changed, some in each tick."""
+        for store, policy in self._policies.items():
+            async with self._database.transaction() as session:
+                waiting = await due.to_plan(session, store, _fingerprint(policy), _PLANNED_AT_ONCE)
+                await due.plan(session, [self._looked_at(case) for case in waiting or ()])
+
+    def _looked_at(self, case: Case) -> tuple[str, datetime | None]:
+        """When to look at the case again."""
+        steps = self._ledger.policy(case.store).steps
+        return case.case_id, with_next_step(case, steps, self._ledger.clock_of(case)).next_step_at
+
+
+def _fingerprint(policy: Policy) -> str:
+    """Names what decides when a step is due, the same in every process."""
+    steps = [(s.name, s.when.value, s.after_hours, sorted(s.priorities)) for s in policy.steps]
+    hours = policy.hours
+    open_at = hours and (hours.zone.key, hours.week, sorted(hours.holidays))
+    return hashlib.sha256(repr((steps, open_at)).encode()).hexdigest()[:16]

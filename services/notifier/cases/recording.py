@@ -1,0 +1,155 @@
+"""What changes of cases leave behind: rows, history, alerts and facts, all in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from services.notifier.cases.domain.case import Case, Change, Fact
+from services.notifier.cases.domain.clocks import Clock
+from services.notifier.cases.domain.policy import NO_POLICY, Policy
+from services.notifier.cases.store import cases, writing
+from services.notifier.deliveries import store as deliveries
+from services.notifier.domain.escalation import with_next_step
+from services.notifier.domain.ids import id_of
+from services.notifier.facts import fact_of
+from services.notifier.store import trail
+from shared.db import Outbox, Session
+from shared.events.envelope import trace_id
+from shared.ops import metrics
+from shared.ops.logs import log
+
+_log = log("notifier")
+
+SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A change, the answer behind it, and the traceparent of what caused it."""
+
+    change: Change
+    response_id: str
+    traceparent: str
+    who: str = SYSTEM
+
+
+class Ledger:
+    """Writes changes down. `policies`: what each store has decided, for its channels and next steps."""
+
+    def __init__(self, policies: Mapping[str, Policy]) -> None:
+        self._policies = policies
+        self._outbox = Outbox("notifier")
+
+    def policy(self, store: str) -> Policy:
+        return self._policies.get(store, NO_POLICY)
+
+    def clock_of(self, case: Case) -> Clock:
+        return self.policy(case.store).clock(case.clock)
+
+    async def write(
+        self,
+        session: Session,
+        written: Sequence[Written],
+        *,
+        now: datetime,
+        new: Container[str] = (),
+        words: Mapping[str, str] | None = None,
+    ) -> dict[str, Case]:
+        """The changes in their order; returns each case as it is in the end.
+
+        The cases are locked by this transaction, but those of `new`, which are inserted. `words`: by
+        case, text by which it can be found from now on.
+        """
+        last = {w.change.case.case_id: self._planned(w.change.case) for w in written}
+        words = words or {}
+        await self._add(session, written, [case for key, case in last.items() if key in new], words, now)
+        await cases.save(session, [last[key] for key in sorted(last) if key not in new])
+        await cases.add_words(session, {key: said for key, said in words.items() if key not in new})
+        await cases.mark_retracted(
+            session, [(w.change.case.store, w.response_id) for w in written if w.change.retracts]
+        )
+        await trail.add_steps(
+            session, [(w.change.case.case_id, w.change.step, now) for w in written if w.change.step]
+        )
+        await deliveries.release(
+            session, [(w.change.case.case_id, w.response_id) for w in written if w.change.releases_alert]
+        )
+        await deliveries.cancel(session, [w.change.case.case_id for w in written if w.change.cancels_alerts])
+        facts = [(fact_of(w.change, w.response_id, now), w.traceparent) for w in written]
+        await self._outbox.put_all(session, facts)
+        for w in written:
+            _tell(w)
+        return last
+
+    async def _add(
+        self,
+        session: Session,
+        written: Sequence[Written],
+        opened: Sequence[Case],
+        words: Mapping[str, str],
+        now: datetime,
+    ) -> None:
+        added = writing.Added(
+            opened,
+            words,
+            answers=[
+                (
+                    (w.change.case.store, w.response_id),
+                    cases.Link(w.change.case.case_id, w.change.part),
+                    now,
+                )
+                for w in written
+                if w.change.part is not None
+            ],
+            history=[
+                trail.HistoryRow(w.change.case.case_id, now, w.who, entry, w.change.case.version)
+                for w in written
+                for entry in w.change.entries
+            ],
+            deliveries=[new for w in written for new in self._deliveries(w)],
+        )
+        await writing.add(session, added)
+
+    def _planned(self, case: Case) -> Case:
+        return with_next_step(case, self.policy(case.store).steps, self.clock_of(case))
+
+    def _deliveries(self, written: Written) -> list[deliveries.New]:
+        alert, case = written.change.alert, written.change.case
+        if alert is None:
+            return []
+        wanted = self.policy(case.store).channels
+        if alert.channels is not None:
+            wanted = tuple(name for name in wanted if name in alert.channels)
+        return [
+            deliveries.New(
+                delivery_id=id_of(alert.received_at, case.case_id, alert.reason, channel),
+                store=case.store,
+                case_id=case.case_id,
+                reason=alert.reason,
+                channel=channel,
+                response_id=alert.response_id,
+                received_at=alert.received_at,
+                not_before=alert.not_before,
+                traceparent=written.traceparent,
+            )
+            for channel in wanted
+        ]
+
+
+def _tell(written: Written) -> None:
+    change, case = written.change, written.change.case
+    if change.fact in (Fact.OPENED, Fact.REOPENED):
+        metrics.CASES_OPENED.labels(case.priority).inc()
+    with structlog.contextvars.bound_contextvars(correlation_id=trace_id(written.traceparent)):
+        _log.info(
+            f"case.{change.fact}",
+            case_id=case.case_id,
+            response_id=written.response_id,
+            rule=case.rule,
+            store=case.store,
+            reason=change.entries[0].what,
+        )

@@ -1,0 +1,222 @@
+"""Everything known of an answer, as the events told it."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+
+from services.notifier.cases.domain.answers import (
+    Amended,
+    Answer,
+    Person,
+    Retracted,
+    Revision,
+    Submitted,
+    fold,
+)
+from shared.db import Session
+from shared.events import EVENTS, Event
+from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.ops.logs import log
+
+_log = log("notifier")
+
+AnswerKey = tuple[str, str]
+"""(store, response id)"""
+
+Events = Mapping[str, Event]
+"""The events of one answer by their ids."""
+
+_FOLD = "metric, scale, score, grp, answered_at, received_at, retracted"
+_FOLD_ARRAYS = """CAST(:metrics AS text[]), CAST(:scales AS text[]), CAST(:scores AS int[]),
+    CAST(:groups AS text[]), CAST(:answered AS timestamptz[]), CAST(:received AS timestamptz[]),
+    CAST(:gone AS boolean[])"""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An answer that has a row: whose it is, and which events it is made of."""
+
+    customer_ref: str | None
+    events: frozenset[str]
+
+
+def revision_of(event_id: str, event: Event) -> Revision | None:
+    """What an event says of its answer, in the words of the domain; None for one that names nobody."""
+    match event:
+        case ResponseSubmitted(customer=None):
+            return None
+        case ResponseSubmitted():
+            return _submitted(event_id, event)
+        case ResponseAmended():
+            return Amended(
+                event_id,
+                event.received_at,
+                event.revision,
+                score=event.score,
+                comment=event.comment,
+                complete=event.complete,
+                follow_ups=None
+                if event.answers is None
+                else tuple((answer.question, answer.value) for answer in event.answers),
+            )
+        case ResponseRetracted():
+            return Retracted(event_id, event.received_at)
+        case _:
+            return None
+
+
+def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
+    if event.customer is None:
+        return None
+    order = event.order
+    return Submitted(
+        event_id,
+        received_at=event.received_at,
+        answered_at=event.answered_at,
+        metric=event.metric,
+        scale=event.scale,
+        score=event.score,
+        person=Person(event.customer.ref, event.customer.id, event.customer.email, event.customer.name),
+        verified=event.verified,
+        comment=event.comment,
+        complete=event.complete,
+        touchpoint=event.touchpoint,
+        channel=event.channel.raw,
+        order_id=order.id if order else None,
+        order_value=order.value if order else None,
+        currency=order.currency if order else None,
+        segments=tuple(sorted(event.segments.items())),
+        follow_ups=tuple((answer.question, answer.value) for answer in event.answers),
+    )
+
+
+async def add(session: Session, news: Mapping[AnswerKey, Events]) -> dict[AnswerKey, Answer | None]:
+    """Add events to their answers; returns the answers as they are now, None where the original lacks.
+
+    The rows stay locked, in sorted order. Adding what is known already changes nothing.
+    """
+    keys = sorted(news)
+    alone = {key: _folded(key[1], news[key]) for key in keys}
+    rows = await session.execute(
+        text(f"""INSERT INTO notifier.answers AS a (store, response_id, customer_ref, revisions, {_FOLD})
+                SELECT n.store, n.id, n.ref, CAST(n.revisions AS jsonb), {_FOLD}
+                FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), CAST(:refs AS text[]),
+                            CAST(:revisions AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, ref, revisions, {_FOLD})
+                ORDER BY 1, 2
+                ON CONFLICT (store, response_id) DO UPDATE
+                SET revisions = a.revisions || excluded.revisions,
+                    customer_ref = coalesce(a.customer_ref, excluded.customer_ref)
+                RETURNING store, response_id,
+                          CASE WHEN xmax = 0 THEN NULL ELSE CAST(revisions AS text) END AS merged"""),
+        {
+            "stores": [store for store, _ in keys],
+            "ids": [response for _, response in keys],
+            "refs": [_customer_ref(news[key]) for key in keys],
+            "revisions": [_stored(news[key]) for key in keys],
+            **_columns([alone[key] for key in keys]),
+        },
+    )
+    merged = {(r.store, r.response_id): _folded(r.response_id, _read(r.merged)) for r in rows if r.merged}
+    await _refold(session, merged)
+    return alone | merged
+
+
+async def _refold(session: Session, folded: Mapping[AnswerKey, Answer | None]) -> None:
+    """Write what answers say now into their columns; the rows are ours."""
+    if not folded:
+        return
+    keys = sorted(folded)
+    assigned = ", ".join(f"{name} = n.{name}" for name in _FOLD.split(", "))
+    await session.execute(
+        text(f"""UPDATE notifier.answers a SET {assigned}
+                FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, {_FOLD})
+                WHERE a.store = n.store AND a.response_id = n.id"""),
+        {
+            "stores": [store for store, _ in keys],
+            "ids": [response for _, response in keys],
+            **_columns([folded[key] for key in keys]),
+        },
+    )
+
+
+def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
+    """The folds column by column, in the order of `_FOLD`; NULL where the original is unknown."""
+    return {
+        "metrics": [a and a.body.metric for a in answers],
+        "scales": [a and a.body.scale for a in answers],
+        "scores": [a.score if a else None for a in answers],
+        "groups": [a and a.group.name.lower() for a in answers],
+        "answered": [a and a.body.answered_at for a in answers],
+        "received": [a and a.body.received_at for a in answers],
+        "gone": [bool(a and a.retracted) for a in answers],
+    }
+
+
+async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Answer]:
+    """These answers as they are now; without those whose original is unknown."""
+    wanted = list(keys)
+    rows = await session.execute(
+        text("""SELECT store, response_id, CAST(revisions AS text) AS revisions FROM notifier.answers
+                WHERE (store, response_id) IN
+                      (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[])))"""),
+        {"stores": [store for store, _ in wanted], "ids": [response for _, response in wanted]},
+    )
+    found = {(r.store, r.response_id): readable(r.response_id, r.revisions) for r in rows}
+    return {key: answer for key, answer in found.items() if answer}
+
+
+def readable(response_id: str, revisions: str) -> Answer | None:
+    """The answer of a row; None when its original is unknown, or when this code cannot read it."""
+    try:
+        return _folded(response_id, _read(revisions))
+    except ValueError as error:  # it must not hide the others
+        _log.error("answer.unreadable", response_id=response_id, exc_info=error)
+        return None
+
+
+async def since(
+    session: Session, store: str, moment: datetime, *, at_once: int
+) -> AsyncIterator[list[tuple[str, Answer]]]:
+    """The store's readable answers that reached us since then, each with its customer, in that order."""
+    place = (moment, "")
+    while True:
+        rows = await session.execute(
+            text("""SELECT response_id, customer_ref, received_at, CAST(revisions AS text) AS revisions
+                    FROM notifier.answers
+                    WHERE store = :store AND (received_at, response_id) > (:moment, :after)
+                          AND customer_ref IS NOT NULL
+                    ORDER BY received_at, response_id LIMIT :at_once"""),
+            {"store": store, "moment": place[0], "after": place[1], "at_once": at_once},
+        )
+        found = rows.all()
+        if not found:
+            return
+        place = (found[-1].received_at, found[-1].response_id)
+        folded = [(row.customer_ref, _folded(row.response_id, _read(row.revisions))) for row in found]
+        yield [(ref, answer) for ref, answer in folded if answer]
+
+
+def _customer_ref(events: Events) -> str | None:
+    bodies = [event for _, event in sorted(events.items()) if isinstance(event, ResponseSubmitted)]
+    return next((body.customer.ref for body in bodies if body.customer), None)
+
+
+def _stored(events: Events) -> str:
+    parts = {i: {"type": event.type, "body": orjson.Fragment(event.body())} for i, event in events.items()}
+    return orjson.dumps(parts).decode()
+
+
+def _read(stored: str) -> dict[str, Event]:
+    parts: dict[str, dict[str, Any]] = orjson.loads(stored)
+    return {i: EVENTS[part["type"]].model_validate(part["body"]) for i, part in parts.items()}
+
+
+def _folded(response_id: str, events: Events) -> Answer | None:
+    found = (revision_of(i, event) for i, event in events.items())
+    return fold(response_id, [revision for revision in found if revision])

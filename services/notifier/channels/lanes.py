@@ -1,0 +1,113 @@
+"""A lane for each channel of each store: what it bears now, apart from all others."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from services.notifier.channels import Attempt, Outlet, Outlets, Shop
+from services.notifier.deliveries.retries import Breaker, delay_after
+from services.notifier.deliveries.settings import Channel
+from services.notifier.deliveries.store import State, Target
+from services.notifier.store.digests import Quiet
+from shared.ops import metrics
+
+
+class Lane:
+    """One channel of one store: its outlet, its breaker, its quiet hours, and how much is on its way."""
+
+    def __init__(
+        self, target: Target, channel: Channel, outlet: Outlet, zone: ZoneInfo, *, retry_scale: float
+    ) -> None:
+        self.target = target
+        self.outlet = outlet
+        self.kind = channel.kind
+        self.singles = channel.single_alerts
+        self.busy = 0
+        self._channel = channel
+        self._zone = zone
+        self._scale = retry_scale
+        self._breaker = Breaker(first_seconds=30 * retry_scale, longest_seconds=300 * retry_scale)
+        self._failing = False
+
+    def free(self, now: float) -> int:
+        """How many more deliveries may be on their way."""
+        return self._breaker.free(now, in_flight=self.busy, most=self.outlet.most)
+
+    def opens_in(self, now: float) -> float:
+        return self._breaker.opens_in(now)
+
+    def state(self, now: float) -> str:
+        if self._breaker.opens_in(now):
+            return "paused"
+        return "failing" if self._failing else "healthy"
+
+    def quiet(self, at: datetime) -> Quiet | None:
+        hours = self._channel.quiet_hours
+        until = hours.until(at, self._zone) if hours else None
+        return Quiet(self.target, until, self._channel.quiet_urgent) if until else None
+
+    def judge(self, attempt: Attempt, number: int, now: float) -> tuple[State, float]:
+        """What becomes of a delivery after its `number`th attempt, and how long it then waits."""
+        if attempt.accepted:
+            self._failing = False
+            self._breaker.success()
+            return State.SENT, 0.0
+        if attempt.final:  # it says something about the message, not about the receiver
+            return State.DEAD, 0.0
+        self._failing = True
+        self._breaker.failure(now)
+        if attempt.retry_after_seconds:
+            self._breaker.hold(now, attempt.retry_after_seconds)
+        wait = delay_after(
+            number,
+            luck=random.random(),
+            retry_after_seconds=attempt.retry_after_seconds,
+            scale=self._scale,
+        )
+        return (State.DEAD, 0.0) if wait is None else (State.PENDING, wait)
+
+
+class Lanes(Mapping[Target, Lane]):
+    def __init__(self, lanes: Iterable[Lane]) -> None:
+        self._lanes = {lane.target: lane for lane in lanes}
+
+    def __getitem__(self, target: Target) -> Lane:
+        return self._lanes[target]
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(self._lanes)
+
+    def __len__(self) -> int:
+        return len(self._lanes)
+
+    def free(self, now: float) -> dict[Target, int]:
+        """How many more deliveries each bears; in another order each time, so that none is always last."""
+        lanes = random.sample(list(self._lanes.values()), len(self._lanes))
+        return {lane.target: free for lane in lanes if (free := lane.free(now)) > 0}
+
+    def quiet(self) -> list[Quiet]:
+        at = datetime.now(UTC)
+        return [quiet for lane in self._lanes.values() if (quiet := lane.quiet(at))]
+
+    def soonest_opening(self, now: float) -> float | None:
+        """Seconds until the first of those that pause lets something through."""
+        return min((wait for lane in self._lanes.values() if (wait := lane.opens_in(now))), default=None)
+
+    def tell(self, now: float) -> None:
+        """The states as metrics."""
+        counted = Counter((lane.kind, lane.state(now)) for lane in self._lanes.values())
+        for kind in {lane.kind for lane in self._lanes.values()}:
+            for state in ("healthy", "failing", "paused"):
+                metrics.CHANNELS.labels(kind, state).set(counted[kind, state])
+
+
+def lanes_of(
+    channels: Mapping[Target, Channel], outlets: Outlets, shops: Mapping[str, Shop], *, retry_scale: float
+) -> Lanes:
+    """A lane for each channel that is on."""
+    return Lanes(
+        Lane(target, channel, outlets[target], shops[target[0]].zone, retry_scale=retry_scale)
+        for target, channel in channels.items()
+    )

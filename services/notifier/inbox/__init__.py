@@ -1,0 +1,32 @@
+"""The pages of the inbox, by session: the list, the case, and the changes as they happen."""
+
+from collections.abc import Callable, Mapping
+
+from fastapi import APIRouter
+
+from services.notifier.inbox import bulk, case_page, list_page, live
+from services.notifier.inbox.site import HERE, Office, Overdue
+from services.notifier.settings import Alerts
+from services.notifier.web import acting, replaying
+from shared.config.stores import Store
+from shared.db import Database
+from shared.pages.pages import Pages
+
+__all__ = ["HERE", "Overdue", "routes"]
+
+
+def routes(
+    database: Database,
+    pages: Pages,
+    *,
+    alerts: Mapping[str, Alerts],
+    stores: Mapping[str, Store],
+    ring: Callable[[], None],
+    overdue: Overdue,
+) -> APIRouter:
+    """Everything under `/inbox` but the report. `pages` has `HERE` among its folders and asks `overdue`."""
+    office = Office(database, pages, alerts=alerts, stores=stores, ring=ring, overdue=overdue)
+    router = APIRouter()
+    for part in (list_page, bulk, live, replaying, case_page, acting):
+        router.include_router(part.routes(office))
+    return router

@@ -1,0 +1,187 @@
+"""What a form of the case page asks to be done, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from services.notifier.cases.casework import AssignBy
+from services.notifier.cases.domain.actions import Unfit
+from services.notifier.cases.domain.case import Case, Change
+from services.notifier.cases.domain.clocks import Clock
+from services.notifier.domain import doing
+from services.notifier.domain.doing import Do
+from services.notifier.domain.states import Outcome, Status
+from services.notifier.domain.teams import Assign
+from services.notifier.web.names import Names
+from shared.access import Person
+from shared.pages.forms import Form
+
+LEAST_LOADED = "least_loaded"
+LONGEST_NOTE = 4000
+LONGEST_WORD = 128
+
+WAYS = {"phone": "Phone", "email": "E-mail", "chat": "Chat", "letter": "Letter", "other": "Other"}
+"""How a customer was contacted."""
+
+OUTCOMES = {
+    Outcome.RECOVERED: "Recovered",
+    Outcome.UNRESOLVED: "Unresolved",
+    Outcome.CHURNED: "Left us",
+    Outcome.NO_RESPONSE: "No response",
+    Outcome.NOT_ACTIONABLE: "Nothing to act on",
+}
+
+DISMISSALS = ("Spam", "Test", "Duplicate", "Not a complaint")
+"""Reasons that are offered; any other may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """`said`: the sentence for when it was done."""
+
+    do: Do | AssignBy
+    said: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who fills in the form, and for which store."""
+
+    person: Person
+    names: Names
+    zone: ZoneInfo
+
+
+Reader = Callable[[Form, Asker], Wish]
+"""Notes in the form what is wrong with it; what it returns then counts for nothing."""
+
+
+def adding(do: Do, **detail: str) -> Do:
+    """The same, with more in the line that it writes into the history; nothing for what is empty."""
+
+    def done(case: Case, now: datetime, clock: Clock) -> Change:
+        change = do(case, now, clock)
+        first, *others = change.entries
+        more = {name: value for name, value in detail.items() if value}
+        return replace(change, entries=(replace(first, detail={**first.detail, **more}), *others))
+
+    return done
+
+
+def _note(form: Form, asker: Asker) -> Wish:
+    text = form.text("text", longest=LONGEST_NOTE, needed="Write the note.")
+    return Wish(doing.noting(text), "Note added.")
+
+
+def _contact(form: Form, asker: Asker) -> Wish:
+    how = form.text("how", needed="Choose how.")
+    if how and how not in WAYS:
+        form.refuse("how", "Choose one of the list.")
+    said = form.text("text", longest=LONGEST_NOTE)
+    return Wish(adding(doing.contacting(said or None), how=how), "Contact logged.")
+
+
+def _snooze(form: Form, asker: Asker) -> Wish:
+    until = moment_of(form, "until", asker.zone)
+    return Wish(doing.snoozing(until), f"Snoozed to {until.astimezone(asker.zone):%a %d %b, %H:%M}.")
+
+
+def _wake(form: Form, asker: Asker) -> Wish:
+    def do(case: Case, now: datetime, clock: Clock) -> Change:
+        if case.status is not Status.SNOOZED:
+            raise Unfit("until", "The case is not snoozed.")
+        return doing.waking()(case, now, clock)
+
+    return Wish(do, "Awake again; the clock of the resolution runs on.")
+
+
+def _resolve(form: Form, asker: Asker) -> Wish:
+    cause, outcome, done = _ending(form)
+    return Wish(
+        adding(doing.resolving(cause, outcome), note=done), "Resolved. A new low answer reopens the case."
+    )
+
+
+def _close(form: Form, asker: Asker) -> Wish:
+    cause, outcome, done = _ending(form)
+    return Wish(
+        adding(doing.closing(cause, outcome), note=done), "Closed. A new low answer reopens the case."
+    )
+
+
+def _ending(form: Form) -> tuple[str, Outcome, str]:
+    cause = form.text("root_cause", longest=LONGEST_WORD)
+    other = form.text("other_cause", longest=LONGEST_WORD)
+    if not (other or cause):
+        form.refuse("root_cause", "Choose a root cause before you resolve the case.")
+    outcome = form.text("outcome")
+    if outcome not in OUTCOMES:
+        form.refuse("outcome", "Choose how it ended.")
+        outcome = Outcome.UNRESOLVED
+    return other or cause, Outcome(outcome), form.text("text", longest=LONGEST_NOTE)
+
+
+def _dismiss(form: Form, asker: Asker) -> Wish:
+    return Wish(dismissal(form).do, "Dismissed. Alerts that wait are not sent.")
+
+
+def dismissal(form: Form) -> Wish:
+    """With its reason."""
+    other = form.text("other_reason", longest=LONGEST_WORD)
+    reason = other or form.text("reason", longest=LONGEST_WORD, needed="Say why it should not be a case.")
+    return Wish(doing.dismissing(reason), f"Dismissed: {reason}.")
+
+
+def _reopen(form: Form, asker: Asker) -> Wish:
+    return Wish(doing.reopening(), "Open again, with a new clock for the resolution.")
+
+
+def _take(form: Form, asker: Asker) -> Wish:
+    return Wish(doing.assigning(asker.person.email), "It is yours.")
+
+
+def assignment(form: Form, asker: Asker) -> Wish:
+    """To a member of the store, or to whom the team's load says."""
+    owner = form.text("owner", longest=254, needed="Choose who.")
+    if owner == LEAST_LOADED:
+        return Wish(AssignBy(Assign.LEAST_LOADED), "Assigned to the least loaded of the team.")
+    if owner and owner not in asker.names:
+        form.refuse("owner", "Choose somebody of this store.")
+    return Wish(doing.assigning(owner), f"Assigned to {asker.names.of(owner)}.")
+
+
+READERS: Mapping[str, Reader] = {
+    "note": _note,
+    "contact": _contact,
+    "snooze": _snooze,
+    "wake": _wake,
+    "resolve": _resolve,
+    "close": _close,
+    "dismiss": _dismiss,
+    "reopen": _reopen,
+    "take": _take,
+    "assign": assignment,
+}
+"""By the last part of the address."""
+
+
+def moment_of(form: Form, name: str, zone: ZoneInfo) -> datetime:
+    """A wall time of the store, as `datetime-local` sends it. Notes an error for what is none."""
+    text = form.text(name, longest=40, needed="Choose until when.")
+    moment = _moment(text)
+    if moment is None:
+        form.refuse(name, "A day and a time, such as 2026-11-27T09:00.")
+        return datetime(2000, 1, 1, tzinfo=zone)
+    return moment if moment.tzinfo else moment.replace(tzinfo=zone)
+
+
+def _moment(text: str) -> datetime | None:
+    """None too for a year that no time zone can be applied to."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if 1970 < moment.year < 9000 else None

@@ -1,0 +1,229 @@
+"""The history of a case as sentences, the oldest first, with the alerts that were sent among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.deliveries.settings import Channel
+from services.notifier.deliveries.store import Delivery, State
+from services.notifier.inbox.clocks import day_and_time
+from services.notifier.inbox.forms import OUTCOMES, WAYS
+from services.notifier.inbox.looks import ScoreShown, name_of, score_of_answer
+from services.notifier.reading import Shown
+from services.notifier.store.trail import HistoryRow
+from services.notifier.web.names import OURSELVES, Names
+from services.notifier.web.phrases import CHANNEL_SIGNS, channel_words, hours_text, seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """`strong` begins the sentence, `text` ends it, `muted` adds to it; the customer's `quote`, our `note`.
+
+    `look` is the colour of the mark: a group, up, warn or nothing; `score` stands in it instead of a sign.
+    """
+
+    at: datetime
+    sign: str
+    strong: str = ""
+    text: str = ""
+    muted: str = ""
+    quote: str = ""
+    note: str = ""
+    look: str = ""
+    score: int | None = None
+    tags: tuple[str, ...] = ()
+
+
+class Teller:
+    """Tells what happened to one case of a store."""
+
+    def __init__(
+        self,
+        shown: Shown,
+        names: Names,
+        channels: Mapping[str, Channel],
+        now: datetime,
+        zone: ZoneInfo,
+    ) -> None:
+        self._shown = shown
+        self._names = names
+        self._channels = channels
+        self._now = now
+        self._zone = zone
+        self._answers = {answer.response_id: answer for answer, _ in shown.answers}
+
+    def everything(self) -> list[Told]:
+        told = [part for row in self._shown.history for part in self._row(row)]
+        told += [part for delivery in self._shown.deliveries if (part := self._delivery(delivery))]
+        return sorted(told, key=lambda part: part.at)
+
+    def sentences(self, rows: Sequence[HistoryRow]) -> list[str]:
+        """What was done, for somebody who did not see it."""
+        return [
+            " ".join(filter(None, (part.strong, part.text, part.muted)))
+            for row in rows
+            for part in self._row(row)
+        ]
+
+    def _row(self, row: HistoryRow) -> list[Told]:
+        what, detail = row.entry.what, row.entry.detail
+        if what in ("opened", "joined", "reopened", "answered_again") and "response_id" in detail:
+            return self._answered(row, what, detail)
+        tell = _TELLERS.get(what)
+        who = self._names.actor(row.who)
+        if tell is None:
+            return [Told(row.at, "info", who, what.replace("_", " "))]
+        return [tell(self, row.at, who, detail)]
+
+    def _answered(self, row: HistoryRow, what: str, detail: Mapping[str, Any]) -> list[Told]:
+        answer = self._answers.get(str(detail["response_id"]))
+        name = name_of(self._shown)
+        first = what == "opened"
+        score = score_of_answer(answer) if answer else ScoreShown(detail.get("score"), None)
+        metric = str(detail.get("metric", "")).upper()
+        value = detail.get("score", score.value)
+        amount = f"{value}" if metric in ("", "NPS") else f"{metric} {value} of {score.top}"
+        told = Told(
+            min(row.at, answer.body.received_at) if answer else row.at,
+            "inbox" if first else "merge",
+            f"{name} answered {'' if first else 'again: '}{amount}",
+            "",
+            _circumstances(answer, what),
+            quote=(answer.comment or "") if answer and not answer.retracted else "",
+            look=(score.group or "") if first else "warn",
+            score=value if first else None,
+        )
+        if first:
+            return [told, self._opened(row, detail)]
+        if what == "reopened":
+            return [told, Told(row.at, "refresh", "", "Case reopened, with a new clock for the resolution")]
+        return [told]
+
+    def _opened(self, row: HistoryRow, detail: Mapping[str, Any]) -> Told:
+        case = self._shown.case
+        hours = case.first_contact_hours
+        text = f"Case opened, {detail.get('priority', case.priority)}"
+        if hours:
+            text += f", {hours_text(hours, business=case.clock == 'business')} to first contact"
+        return Told(row.at, "inbox", "", text)
+
+    def _delivery(self, delivery: Delivery) -> Told | None:
+        kind, name = channel_words(delivery.channel, self._channels)
+        if delivery.state is State.SENT and delivery.settled_at:
+            took = (delivery.settled_at - delivery.created_at).total_seconds()
+            return Told(
+                delivery.settled_at, CHANNEL_SIGNS[kind], name, "told", f"in {seconds(took)}", look="up"
+            )
+        error = delivery.last_error or (f"status {delivery.last_status}" if delivery.last_status else "")
+        if delivery.state is State.PENDING and delivery.attempt and error:
+            text = f"not told yet (try {delivery.attempt} failed: {error})"
+            return Told(delivery.created_at, CHANNEL_SIGNS[kind], name, "", text, look="warn")
+        if delivery.state is State.DEAD and delivery.settled_at:
+            text = f"gave up after {delivery.attempt} tries" + (f": {error}" if error else "")
+            return Told(delivery.settled_at, CHANNEL_SIGNS[kind], name, "was not told,", text, look="warn")
+        if delivery.state is State.DIGESTED and delivery.settled_at:
+            return Told(
+                delivery.settled_at, CHANNEL_SIGNS[kind], name, "told in a digest with others", look="up"
+            )
+        return None
+
+    # One for each kind of entry: moment, who, detail.
+
+    def _assigned(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        owner = self._names.of(str(detail.get("owner", "")))
+        how = {"round_robin": "whose turn it was", "least_loaded": "who had the fewest cases"}.get(
+            str(detail.get("how", "")), ""
+        )
+        if owner == who:
+            return Told(at, "user", who, "took the case")
+        return Told(at, "user", who, f"assigned it to {owner}", f"({how})" if how else "")
+
+    def _contacted(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        way = WAYS.get(str(detail.get("how", "")), "")
+        by = f"by {way.lower()}" if way and detail.get("how") != "other" else ""
+        return Told(
+            at, "phone", who, "contacted the customer", by, note=str(detail.get("note", "")), look="up"
+        )
+
+    def _noted(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        return Told(at, "note", who, "added a note", note=str(detail.get("note", "")))
+
+    def _snoozed(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        until = datetime.fromisoformat(str(detail["until"]))
+        return Told(at, "moon", who, f"snoozed it to {day_and_time(until, self._now, self._zone)}")
+
+    def _woken(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        if who == OURSELVES:
+            return Told(at, "clock", "", "The snooze is over; the clock of the resolution runs on")
+        return Told(at, "clock", who, "woke it; the clock of the resolution runs on")
+
+    def _ended(self, at: datetime, who: str, detail: Mapping[str, Any], word: str) -> Told:
+        outcome = next((text for key, text in OUTCOMES.items() if key == detail.get("outcome")), "")
+        about = ", ".join(filter(None, (str(detail.get("root_cause") or ""), outcome.lower())))
+        return Told(at, "check", who, word, about, note=str(detail.get("note", "")), look="up")
+
+    def _dismissed(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        reason = str(detail.get("reason", ""))
+        if reason == "retracted":
+            return Told(at, "x", "", "Dismissed: the answer was retracted before anybody had touched it")
+        return Told(at, "x", who, "dismissed it", reason)
+
+    def _escalated(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        parts = []
+        if detail.get("owner"):
+            parts.append(f"to {self._names.of(str(detail['owner']))}")
+        if detail.get("priority"):
+            parts.append(f"now {detail['priority']}")
+        return Told(
+            at, "up", "", " ".join(["Escalated", ", ".join(parts)]).strip(), f"({detail.get('step', '')})",
+            look="warn",
+        )  # fmt: skip
+
+
+def _simple(sign: str, text: str, *, look: str = "", ours: bool = False) -> Any:
+    def tell(teller: Teller, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
+        filled = text.format_map({"priority": "", "channel": "", "score": "", **detail})
+        return Told(at, sign, "" if ours else who, filled, look=look)
+
+    return tell
+
+
+_TELLERS: Mapping[str, Any] = {
+    "assigned": Teller._assigned,
+    "contacted": Teller._contacted,
+    "noted": Teller._noted,
+    "snoozed": Teller._snoozed,
+    "woken": Teller._woken,
+    "resolved": lambda t, at, who, detail: t._ended(at, who, detail, "resolved it:"),
+    "closed": lambda t, at, who, detail: t._ended(at, who, detail, "closed it:"),
+    "reopened": _simple("refresh", "opened it again", look="warn"),
+    "dismissed": Teller._dismissed,
+    "escalated": Teller._escalated,
+    "priority_raised": _simple("up", "Priority raised to {priority}", look="warn", ours=True),
+    "answer_amended": _simple("note", "The customer added to the answer", ours=True),
+    "score_changed": _simple("pulse", "The customer changed the score to {score}", ours=True),
+    "answer_retracted": _simple("trash", "An answer was retracted", ours=True),
+    "delivery_replayed": _simple("refresh", "sent the alert to {channel} again"),
+    "told": _simple("check", "told the customer what was done", look="up"),
+    "watched": _simple("hidden", "watches the case"),
+    "unwatched": _simple("hidden", "stopped watching"),
+}
+
+
+def _circumstances(answer: Answer | None, what: str) -> str:
+    parts = []
+    if answer:
+        if answer.body.channel != "api":
+            parts.append(f"by {answer.body.channel.replace('_', ' ')}")
+        if answer.body.touchpoint:
+            parts.append(f"at {answer.body.touchpoint.replace('_', ' ')}")
+        if answer.retracted:
+            parts.append("retracted since")
+    text = ", ".join(parts)
+    joined = {"joined": "It joined this case.", "answered_again": "Noted; it changes nothing."}.get(what, "")
+    return f"{text}. {joined}" if text and joined else text or joined

@@ -1,0 +1,148 @@
+"""A case as a row of the list, in words and looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from services.notifier.cases.domain.answers import Answer, vouched
+from services.notifier.cases.domain.case import Case, Part
+from services.notifier.domain.states import Status
+from services.notifier.inbox.clocks import ClockShown, in_list
+from services.notifier.reading import Line
+from services.notifier.web.names import Names
+from shared.feedback.metrics import FeedbackError, scale_for
+
+STATUS_LOOKS: Mapping[Status, str] = {
+    Status.OPEN: "accent",
+    Status.ASSIGNED: "",
+    Status.CONTACTED: "ok",
+    Status.SNOOZED: "line",
+    Status.RESOLVED: "",
+    Status.REOPENED: "warn",
+    Status.CLOSED: "",
+    Status.DISMISSED: "line",
+}
+"""The kind of the badge of each state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Badge:
+    text: str
+    kind: str = ""
+    sign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreShown:
+    value: int | None
+    group: str | None
+    top: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerShown:
+    key: str
+    name: str
+    initials: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """`ticket` is what the check box sends: the case and the version that was seen."""
+
+    case: Case
+    href: str
+    ticket: str
+    clock: ClockShown
+    score: ScoreShown
+    name: str
+    comment: str
+    badges: Sequence[Badge]
+    tier: str
+    rank: int
+    owner: OwnerShown
+    status: Badge
+
+
+class Shelf:
+    """Makes rows for the list of one store."""
+
+    def __init__(self, names: Names, tiers: Sequence[str], now: datetime, zone: ZoneInfo) -> None:
+        self._names = names
+        self._tiers = tiers
+        self._now = now
+        self._zone = zone
+
+    def row(self, line: Line, href: str) -> Row:
+        case = line.case
+        standing = [answer for answer, _ in line.answers if not answer.retracted]
+        tier = line.customer.tier or case.tier or ""
+        return Row(
+            case,
+            href,
+            f"{case.case_id}:{case.version}",
+            in_list(case, self._now, self._zone),
+            score_of(line),
+            name_of(line),
+            next((answer.comment for answer in reversed(standing) if answer.comment), ""),
+            badges_of(line),
+            tier,
+            rank_of(tier, self._tiers),
+            owner_of(case, self._names),
+            status_of(case),
+        )
+
+
+def owner_of(case: Case, names: Names) -> OwnerShown:
+    return OwnerShown(case.owner or "", names.of(case.owner), names.initials(case.owner))
+
+
+def status_of(case: Case) -> Badge:
+    return Badge(case.status.value.capitalize(), STATUS_LOOKS[case.status])
+
+
+def rank_of(tier: str, tiers: Sequence[str]) -> int:
+    """1 to 4 by its place among the store's tiers; 0 for one that it has not."""
+    return min(tiers.index(tier) + 1, 4) if tier in tiers else 0
+
+
+def name_of(line: Line) -> str:
+    """What the customer is called in the last answer that is vouched for; at worst the reference."""
+    named = vouched([answer for answer, _ in line.answers])
+    person = named.body.person if named else None
+    return (person and (person.name or person.email or person.id)) or line.case.customer_ref
+
+
+def score_of(line: Line) -> ScoreShown:
+    """The score of the answer that came last and stands."""
+    standing = [answer for answer, _ in line.answers if not answer.retracted]
+    if standing:
+        return score_of_answer(standing[-1])
+    return ScoreShown(line.case.score, None)
+
+
+def score_of_answer(answer: Answer) -> ScoreShown:
+    try:
+        scale = scale_for(answer.body.metric, answer.body.scale)
+    except FeedbackError:
+        return ScoreShown(answer.score, None)
+    return ScoreShown(answer.score, answer.group.name.lower(), scale.high)
+
+
+def badges_of(line: Line) -> list[Badge]:
+    case = line.case
+    found = []
+    if case.escalated and case.live:
+        found.append(Badge("Escalated", "danger", "up"))
+    if len(case.standing) > 1:
+        found.append(Badge(f"{len(case.standing)} answers", "", "merge"))
+    if case.wants_contact:
+        found.append(Badge("Asks to be contacted", "accent", "phone"))
+    if not case.verified:
+        found.append(Badge("Not verified", "line", "shield"))
+    if any(part is Part.REOPENED for _, part in line.answers) and case.status is not Status.REOPENED:
+        found.append(Badge("Was reopened", "", "refresh"))
+    return found

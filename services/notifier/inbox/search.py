@@ -1,0 +1,135 @@
+"""What a person asks the inbox for: everything is in the address."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from services.notifier.cases.domain.rules import Priority
+from services.notifier.domain.states import LIVE, Status
+from services.notifier.inbox.search_store import Filter, Place
+
+VIEWS = {
+    "open": "All open",
+    "mine": "Mine",
+    "unassigned": "Unassigned",
+    "overdue": "Overdue",
+    "today": "Due today",
+    "snoozed": "Snoozed",
+    "watching": "Watching",
+    "resolved": "Resolved, to close",
+}
+"""Those that everybody has, in their order."""
+
+EVERY = "all"
+"""The view of all cases, closed ones too: where a search goes on that found nothing."""
+
+NOBODY = "none"
+PAGE = 50
+LONGEST_SEARCH = 100
+_LONGEST_WORD = 128
+_CASE = re.compile(r"[0-9a-f-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A list of cases. `after`: where the page before ended, with `first` as the number of its next case."""
+
+    view: str = "open"
+    q: str = ""
+    priority: str = ""
+    owner: str = ""
+    team: str = ""
+    after: Place | None = None
+    first: int = 1
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether anything but the view was chosen."""
+        return bool(self.q or self.priority or self.owner or self.team)
+
+    @property
+    def name(self) -> str:
+        return VIEWS.get(self.view, "All cases")
+
+    def filter(self, me: str, now: datetime, zone: ZoneInfo) -> Filter:
+        """For the list of a person at a store with this zone, which says when today ends."""
+        statuses: tuple[Status, ...] = tuple(sorted(LIVE))
+        if self.view == EVERY:
+            statuses = ()
+        elif self.view in (Status.SNOOZED, Status.RESOLVED):
+            statuses = (Status(self.view),)
+        owner = {"mine": me, "unassigned": ""}.get(self.view)
+        if owner is None and self.owner:
+            owner = "" if self.owner == NOBODY else self.owner
+        return Filter(
+            statuses=statuses,
+            owner=owner,
+            priority=Priority(self.priority) if self.priority else None,
+            overdue=True if self.view == "overdue" else None,
+            team=self.team or None,
+            q=self.q or None,
+            due_before=day_ends(now, zone) if self.view == "today" else None,
+            watcher=me if self.view == "watching" else None,
+        )
+
+    def query(self, store: str = "", /, **more: str) -> str:
+        """As it stands behind the question mark; without the page."""
+        fields = {
+            "store": store,
+            "view": self.view,
+            "q": self.q,
+            "priority": self.priority,
+            "owner": self.owner,
+            "team": self.team,
+            **more,
+        }
+        return urlencode({name: value for name, value in fields.items() if value})
+
+
+def asked_of(query: Mapping[str, str]) -> Asked:
+    """What an address asks for; a value that means nothing counts as not given."""
+    view = query.get("view", "")
+    return Asked(
+        view=view if view in VIEWS or view == EVERY else "open",
+        q=" ".join(query.get("q", "").replace("\0", " ").split())[:LONGEST_SEARCH],
+        priority=query.get("priority", "") if query.get("priority") in tuple(Priority) else "",
+        owner=_word(query.get("owner", "")),
+        team=_word(query.get("team", "")),
+        after=place_of(query.get("after", "")),
+        first=_number(query.get("first", "")),
+    )
+
+
+def place_text(place: Place) -> str:
+    """A place of a list, as `place_of` reads it."""
+    return f"{place.due}~{place.case_id}"
+
+
+def place_of(text: str) -> Place | None:
+    """None for what is no place."""
+    due, _, case_id = text.partition("~")
+    if not _CASE.fullmatch(case_id):
+        return None
+    try:
+        return Place.read(due, case_id)
+    except ValueError:
+        return None
+
+
+def day_ends(now: datetime, zone: ZoneInfo) -> datetime:
+    """The next midnight of a zone."""
+    tomorrow = now.astimezone(zone).date() + timedelta(days=1)
+    return datetime.combine(tomorrow, time(), zone)
+
+
+def _word(text: str) -> str:
+    return "" if "\0" in text else text.strip()[:_LONGEST_WORD]
+
+
+def _number(text: str) -> int:
+    return int(text) if re.fullmatch(r"[1-9]\d{0,8}", text) else 1

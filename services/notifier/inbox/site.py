@@ -1,0 +1,138 @@
+"""What the pages of the inbox stand on, and what all of them show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import Depends
+
+from services.notifier.cases.casework import Casework
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.deliveries.settings import Channel
+from services.notifier.inbox import store as inbox
+from services.notifier.inbox.forms import Asker
+from services.notifier.inbox.looks import Shelf
+from services.notifier.inbox.search import Asked
+from services.notifier.inbox.search_store import Filter
+from services.notifier.settings import Alerts
+from services.notifier.web.names import Names
+from shared.config.stores import Store
+from shared.db import Database, Session
+from shared.pages.forms import Form, form_of
+from shared.pages.pages import Pages
+from shared.pages.people import At, member
+
+HERE = Path(__file__).parent
+"""The folder for `Pages`."""
+
+COUNTED = 1000
+"""Counts go no further, and are shown as "999+": so they cost the same with a million cases."""
+
+AtStore = Annotated[At, Depends(member())]
+FormOf = Annotated[Form, Depends(form_of)]
+
+
+class Overdue:
+    """How many cases of each store are overdue, as was last seen: for the badge on every page."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, int] = {}
+
+    def of(self, store: str) -> int:
+        return self._seen.get(store, 0)
+
+    def see(self, store: str, count: int) -> None:
+        self._seen[store] = count
+
+
+class Office:
+    """Everything that a page of the inbox needs; one for the application."""
+
+    def __init__(
+        self,
+        database: Database,
+        pages: Pages,
+        *,
+        alerts: Mapping[str, Alerts],
+        stores: Mapping[str, Store],
+        ring: Callable[[], None],
+        overdue: Overdue,
+    ) -> None:
+        self.database = database
+        self.pages = pages
+        self.casework = Casework(database, alerts, ring)
+        self.ring = ring
+        self._alerts = alerts
+        self._stores = stores
+        self._overdue = overdue
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def zone(self, store: str) -> ZoneInfo:
+        return self._stores[store].zone
+
+    def policy(self, store: str) -> Policy:
+        return self.casework.policy(store)
+
+    def causes(self, store: str) -> tuple[str, ...]:
+        alerts = self._alerts.get(store)
+        return alerts.root_causes if alerts else ()
+
+    def channels(self, store: str) -> Mapping[str, Channel]:
+        alerts = self._alerts.get(store)
+        return alerts.channels if alerts else {}
+
+    def tiers(self, store: str) -> list[str]:
+        """The names of the store's tiers, the lowest first."""
+        declared = self._stores[store].loyalty.get("tiers") or ()
+        return [str(tier.get("name")) for tier in declared if isinstance(tier, dict)]
+
+    def names(self, store: str) -> Names:
+        return Names(self.pages.people.roster.members(store))
+
+    def shelf(self, store: str) -> Shelf:
+        return Shelf(self.names(store), self.tiers(store), self.now(), self.zone(store))
+
+    def asker(self, at: At) -> Asker:
+        return Asker(at.person, self.names(at.store), self.zone(at.store))
+
+    def query(self, at: At, asked: Asked, /, **more: str) -> str:
+        """The address of a list behind the question mark; names the store for who has more than one."""
+        return asked.query(at.store if len(at.person.stores) > 1 else "", **more)
+
+    def filter(self, at: At, asked: Asked) -> Filter:
+        return asked.filter(at.person.email, self.now(), self.zone(at.store))
+
+    async def count_overdue(self, session: Session, store: str) -> int:
+        """Look again how many are overdue, for the badge."""
+        wanted = Asked(view="overdue").filter("", self.now(), self.zone(store))
+        [count] = await inbox.counts(session, store, [wanted], most=COUNTED)
+        self.see_overdue(store, count)
+        return count
+
+    def see_overdue(self, store: str, count: int) -> None:
+        self._overdue.see(store, count)
+
+    def next_morning(self, store: str) -> datetime:
+        """What a snooze is offered to: 9 o'clock of the next day on which the store is open."""
+        zone, hours = self.zone(store), self.policy(store).hours
+        morning = (self.now().astimezone(zone) + timedelta(days=1)).replace(
+            hour=9, minute=0, second=0, microsecond=0
+        )
+        if hours is None:
+            return morning
+        for _ in range(14):
+            if hours.worked(morning, morning + timedelta(hours=1)):
+                return morning
+            morning += timedelta(days=1)
+        return morning
+
+
+def shown_count(count: int) -> str:
+    """`23`, or `999+` for what was not counted to its end."""
+    return f"{COUNTED - 1}+" if count >= COUNTED else str(count)

@@ -1,0 +1,1 @@
+"""Scores that fall, and stores that fall silent: watched, and told once."""

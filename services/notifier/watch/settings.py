@@ -1,0 +1,132 @@
+"""Rules over scores and over silence, and the weekly report: parts of a store's `alerts` section."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from services.notifier.watch.domain import ScoreRule as DomainScoreRule
+from services.notifier.watch.domain import SilenceRule as DomainSilenceRule
+from shared.config import Config
+from shared.config.loading import Mistake
+from shared.config.stores import TIER, Name, Strict
+from shared.feedback.metrics import Metric
+from shared.feedback.windows import parse_window
+
+EACH = "*"
+
+
+def _window(text: str) -> str:
+    parse_window(text)
+    return text
+
+
+class ScoreRule(Strict):
+    """Tells when a score is lower than one window ago by more than noise.
+
+    What is compared are two windows that share no answer, with 30 answers in both.
+    """
+
+    name: Name
+    metric: Metric = Metric.NPS
+    window: Annotated[str, AfterValidator(_window)] = Field(
+        "30d", description="One of the store's windows; the score of its default policy is watched"
+    )
+    segments: tuple[Annotated[str, Field(max_length=400)], ...] = Field(
+        ("",), description='As "country:NL"; "*": each that has a score; by default all customers together'
+    )
+    touchpoints: tuple[Annotated[str, Field(max_length=64)], ...] = Field(
+        ("",), description='Of these touchpoints; "*": each; by default all together'
+    )
+    at_least_points: float = Field(5, ge=0, le=200, description="A smaller fall is not told")
+    channels: tuple[Name, ...] | None = Field(None, description="Who is told; by default every channel")
+
+    def for_domain(self) -> DomainScoreRule:
+        return DomainScoreRule(
+            self.name,
+            metric=self.metric,
+            window=self.window,
+            length=parse_window(self.window),
+            segments=frozenset(self.segments),
+            touchpoints=frozenset(self.touchpoints),
+            at_least_points=self.at_least_points,
+            channels=self.channels,
+        )
+
+
+class SilenceRule(Strict):
+    """Tells when no answers come where there usually are some, and when they are back."""
+
+    name: Name
+    touchpoints: tuple[Name, ...] = Field(
+        (), description="Each is watched by itself; by default the store as a whole"
+    )
+    hours: int = Field(6, ge=1, le=168, description="No answer for so long")
+    usual_at_least: float = Field(
+        5, gt=0, description="Answers in the same hours of the four weeks before (their median)"
+    )
+    channels: tuple[Name, ...] | None = Field(None, description="Who is told; by default every channel")
+
+    def for_domain(self) -> DomainSilenceRule:
+        return DomainSilenceRule(self.name, self.touchpoints, self.hours, self.usual_at_least, self.channels)
+
+
+class WeeklyReport(Strict):
+    """Every Monday at 08:00 of the store: the week before, in ten lines."""
+
+    channels: tuple[Name, ...] = Field((), description="Who gets it; nobody by default")
+
+
+class Watching(Strict):
+    """These parts of the section, mixed into it."""
+
+    score_rules: tuple[ScoreRule, ...] = Field((), description="Told when a score falls by more than noise")
+    silence_rules: tuple[SilenceRule, ...] = Field((), description="Told when answers stop coming")
+    weekly_report: WeeklyReport = WeeklyReport()
+
+    def watching_faults(self, channels: tuple[str, ...]) -> list[tuple[str, tuple[str | int, ...]]]:
+        """Each mistake with its place in the section: names used twice, channels that there are not."""
+        faults: list[tuple[str, tuple[str | int, ...]]] = []
+        lists: tuple[tuple[str, tuple[ScoreRule | SilenceRule, ...]], ...] = (
+            ("score_rules", self.score_rules),
+            ("silence_rules", self.silence_rules),
+        )
+        for part, rules in lists:
+            names = [rule.name for rule in rules]
+            faults += [
+                ("is taken: every rule has a name of its own", (part, place, "name"))
+                for place, name in enumerate(names)
+                if name in names[:place]
+            ]
+            for place, rule in enumerate(rules):
+                faults += _unknown(rule.channels or (), channels, (part, place, "channels"))
+        return faults + _unknown(self.weekly_report.channels, channels, ("weekly_report", "channels"))
+
+
+def _unknown(
+    names: tuple[str, ...], declared: tuple[str, ...], place: tuple[str | int, ...]
+) -> list[tuple[str, tuple[str | int, ...]]]:
+    known = ", ".join(declared) or "none is"
+    return [
+        (f"{name} is not a channel of this store (declared: {known})", (*place, index))
+        for index, name in enumerate(names)
+        if name not in declared
+    ]
+
+
+def watch_mistakes(config: Config, store: str, watching: Watching) -> Iterator[Mistake]:
+    """Rules over scores that are never published, which would watch in silence for ever."""
+    shop = config.stores[store]
+    for place, rule in enumerate(watching.score_rules):
+        at = ("stores", store, "alerts", "score_rules", place)
+        if rule.window not in shop.windows:
+            yield config.mistake(f"the store publishes {', '.join(shop.windows)} only", *at, "window")
+        for index, segment in enumerate(rule.segments):
+            names = [part.partition(":")[0] for part in segment.split(",") if part != EACH and part]
+            unknown = [name for name in names if name not in {*shop.segments, TIER}]
+            if unknown:
+                yield config.mistake(f"{unknown[0]} is not a segment of the store", *at, "segments", index)
+        for index, touchpoint in enumerate(rule.touchpoints):
+            if touchpoint not in {"", EACH, *shop.touchpoints}:
+                what = f"{touchpoint} is not a touchpoint of the store that has scores"
+                yield config.mistake(what, *at, "touchpoints", index)

@@ -1,0 +1,156 @@
+"""Samples of watched scores, and which falls were told and are not over."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import orjson
+from sqlalchemy import text
+
+from services.notifier.watch.domain import Compared, Sample
+from shared.db import Session
+from shared.feedback.nps import Counts
+
+
+def key_of(metric: str, policy: str, segment: str, touchpoint: str, window: str) -> str:
+    """One text for one score of a store."""
+    return orjson.dumps((metric, policy, segment, touchpoint, window)).decode()
+
+
+def parts_of(key: str) -> tuple[str, str, str, str, str]:
+    """(metric, policy, segment, touchpoint, window)"""
+    metric, policy, segment, touchpoint, window = orjson.loads(key)
+    return metric, policy, segment, touchpoint, window
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A figure as an event told it; `counts` of None is hidden."""
+
+    store: str
+    key: str
+    day: date
+    seq: int
+    as_of: datetime
+    counts: Counts | None
+
+
+async def keep(session: Session, told: Iterable[Told]) -> set[tuple[str, str, date, int]]:
+    """Keep the newest figure of each day; returns what was news, as (store, key, day, seq).
+
+    Lower `seq`: old news. Rows are locked in sorted order.
+    """
+    newest: dict[tuple[str, str, date], Told] = {}
+    for one in told:
+        place = (one.store, one.key, one.day)
+        if place not in newest or newest[place].seq < one.seq:
+            newest[place] = one
+    rows = [newest[place] for place in sorted(newest)]
+    if not rows:
+        return set()
+    counts = [row.counts for row in rows]
+    found = await session.execute(
+        text("""INSERT INTO notifier.score_samples AS s
+                    (store, key, day, seq, as_of, n, promoters, passives, detractors)
+                SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:keys AS text[]), CAST(:days AS date[]),
+                                     CAST(:seqs AS bigint[]), CAST(:moments AS timestamptz[]),
+                                     CAST(:n AS int[]), CAST(:promoters AS int[]),
+                                     CAST(:passives AS int[]), CAST(:detractors AS int[]))
+                ON CONFLICT (store, key, day) DO UPDATE
+                SET seq = excluded.seq, as_of = excluded.as_of, n = excluded.n,
+                    promoters = excluded.promoters, passives = excluded.passives,
+                    detractors = excluded.detractors
+                WHERE s.seq < excluded.seq
+                RETURNING store, key, day, seq"""),
+        {
+            "stores": [row.store for row in rows],
+            "keys": [row.key for row in rows],
+            "days": [row.day for row in rows],
+            "seqs": [row.seq for row in rows],
+            "moments": [row.as_of for row in rows],
+            "n": [c.n if c else None for c in counts],
+            "promoters": [c.promoters if c else None for c in counts],
+            "passives": [c.passives if c else None for c in counts],
+            "detractors": [c.detractors if c else None for c in counts],
+        },
+    )
+    return {(row.store, row.key, row.day, row.seq) for row in found}
+
+
+async def keys(session: Session, store: str) -> list[str]:
+    """The scores of a store that have samples."""
+    rows = await session.execute(
+        text("SELECT DISTINCT key FROM notifier.score_samples WHERE store = :store ORDER BY key"),
+        {"store": store},
+    )
+    return list(rows.scalars())
+
+
+async def compared(
+    session: Session, store: str, rule: str, watched: Sequence[str], length: timedelta, *, now: datetime
+) -> list[Compared]:
+    """Each score now beside the newest sample whose window shares no answer with it.
+
+    Without those that are hidden now or were then, or that have no sample one to two windows older; and
+    without those of which nothing was said for a whole window, such as those of a segment that is declared
+    no more: then every answer has left it, so it is not the score of now.
+    """
+    rows = await session.execute(
+        text("""SELECT w.key, now.as_of, now.promoters, now.passives, now.detractors, old.as_of AS old_as_of,
+                       old.promoters AS old_promoters, old.passives AS old_passives,
+                       old.detractors AS old_detractors, f.key IS NOT NULL AS told
+                FROM unnest(CAST(:keys AS text[])) AS w(key)
+                CROSS JOIN LATERAL (
+                    SELECT * FROM notifier.score_samples s WHERE s.store = :store AND s.key = w.key
+                    ORDER BY s.day DESC LIMIT 1) now
+                CROSS JOIN LATERAL (
+                    SELECT * FROM notifier.score_samples s WHERE s.store = :store AND s.key = w.key
+                           AND s.as_of <= now.as_of - CAST(:length AS interval)
+                           AND s.as_of >= now.as_of - 2 * CAST(:length AS interval)
+                    ORDER BY s.day DESC LIMIT 1) old
+                LEFT JOIN notifier.score_falls f ON (f.store, f.rule, f.key) = (:store, :rule, w.key)
+                WHERE now.n IS NOT NULL AND old.n IS NOT NULL AND now.as_of > :since"""),
+        {"keys": list(watched), "store": store, "rule": rule, "length": length, "since": now - length},
+    )
+    return [
+        Compared(
+            row.key,
+            before=Sample(row.old_as_of, Counts(row.old_promoters, row.old_passives, row.old_detractors)),
+            now=Sample(row.as_of, Counts(row.promoters, row.passives, row.detractors)),
+            told=row.told,
+        )
+        for row in rows
+    ]
+
+
+async def fallen(
+    session: Session, store: str, rule: str, key: str, *, since: datetime, notice_id: str
+) -> bool:
+    """Note that a fall was told; False when it was told already."""
+    done = await session.execute(
+        text("""INSERT INTO notifier.score_falls (store, key, rule, since, notice_id)
+                VALUES (:store, :key, :rule, :since, :notice_id) ON CONFLICT DO NOTHING"""),
+        {"store": store, "key": key, "rule": rule, "since": since, "notice_id": notice_id},
+    )
+    return done.rowcount > 0
+
+
+async def over(session: Session, store: str, rule: str, keys: Sequence[str]) -> None:
+    """The falls are over: the next one is told again."""
+    if keys:
+        await session.execute(
+            text("""DELETE FROM notifier.score_falls
+                    WHERE store = :store AND rule = :rule AND key = ANY(CAST(:keys AS text[]))"""),
+            {"store": store, "rule": rule, "keys": list(keys)},
+        )
+
+
+async def forget(session: Session, *, samples_before: date, hours_before: datetime) -> int:
+    """Let old samples and hours go; returns how many rows there were."""
+    samples = await session.execute(
+        text("DELETE FROM notifier.score_samples WHERE day < :before"), {"before": samples_before}
+    )
+    hours = await session.execute(
+        text("DELETE FROM notifier.intake_hours WHERE hour < :before"), {"before": hours_before}
+    )
+    return int(samples.rowcount + hours.rowcount)
