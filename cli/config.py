@@ -8,7 +8,7 @@ import typer
 from pydantic import BaseModel
 
 from cli import CommandError, product
-from services.notifier.channels import template_mistakes
+from services.notifier.channels.outlets import template_mistakes
 from services.notifier.settings import Alerts, mistakes_across
 from services.segmenter.settings import Loyalty
 from shared.config import Config, ConfigError, load

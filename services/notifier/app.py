@@ -6,15 +6,18 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.notifier import inbox
-from services.notifier.cases.api import routes
+from services.notifier.cases import api as cases_api
+from services.notifier.cases.casework import Casework
 from services.notifier.cases.jobs import Clock
 from services.notifier.cases.store.erasing import drop_orphans
-from services.notifier.channels import Outlets, Shop, mail_mistakes, template_mistakes
+from services.notifier.channels import api as channels_api
 from services.notifier.channels.lanes import lanes_of
+from services.notifier.channels.message import Shop
+from services.notifier.channels.outlets import Outlets, mail_mistakes, template_mistakes
 from services.notifier.channels.restoring import RestoreCheck
 from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.handlers import Handlers
-from services.notifier.report import api
+from services.notifier.report import api as report_api
 from services.notifier.report.gauges import CaseFigures
 from services.notifier.report.jobs import WeeklyReport
 from services.notifier.report.page import report_routes
@@ -127,8 +130,9 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(api.routes(runtime.database, config.stores))
-        app.include_router(routes(runtime.database, ring, alerts))
+        app.include_router(report_api.routes(runtime.database, config.stores))
+        app.include_router(cases_api.routes(runtime.database, Casework(runtime.database, alerts, ring)))
+        app.include_router(channels_api.routes(runtime.database, ring, alerts))
         people = People(runtime.database, runtime.people(), runtime.secrets)
         overdue = inbox.Overdue()
         pages = Pages(inbox.HERE, people=people, stores=config.stores, current="inbox", overdue=overdue.of)

@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from datetime import UTC, datetime
 from typing import Final
 
-from services.notifier import assigning, news
+from services.notifier.cases import deciding, recording
 from services.notifier.cases.deciding import Judge, Known, found_by
 from services.notifier.cases.domain.answers import Answer
 from services.notifier.cases.domain.rules import groups_beyond_low
 from services.notifier.cases.erasing import LEDGER, Forgetting, customer_of, unwritten, without_the_erased
 from services.notifier.cases.recording import Ledger, Written
 from services.notifier.cases.store import answers, cases, customers
-from services.notifier.cases.store.answers import AnswerKey
+from services.notifier.cases.store import answers as before
+from services.notifier.cases.store import answers as past
+from services.notifier.cases.store.answers import AnswerKey, Before
 from services.notifier.cases.store.customers import Customer, Ref
 from services.notifier.settings import Alerts
-from services.notifier.store import before, past
-from services.notifier.store.before import Before
 from services.notifier.watch.handlers import count_arrivals
 from shared.db import Session
 from shared.db.erasures import outcomes as ended
@@ -70,17 +70,17 @@ class Handlers:
         loyalty = [r.event for r in batch if isinstance(r.event, CustomerChanged)]
         standings = [_standing(event) for event in loyalty]
         told = [r for r in batch if not isinstance(r.event, CustomerChanged)]
-        of_answers = news.relevant(told, self._policies, outcomes)
+        of_answers = deciding.relevant(told, self._policies, outcomes)
         seen = known.answers
         if any(is_erased(answer.customer_ref) for answer in seen.values()):
-            of_answers = news.relevant(unwritten(told, seen), self._policies, Counter())
-        touched = news.people(of_answers, seen, self._beyond)
-        touched |= news.customers(of_answers) & known.with_cases
+            of_answers = deciding.relevant(unwritten(told, seen), self._policies, Counter())
+        touched = deciding.people(of_answers, seen, self._beyond)
+        touched |= deciding.customers(of_answers) & known.with_cases
         people = await customers.lock(session, [*(s.ref for s in standings), *touched])
         learnt = await customers.learn(session, standings)
         outcomes[CUSTOMERS.name, "ok"] += len(learnt)
         outcomes[CUSTOMERS.name, "duplicate"] += len(standings) - len(learnt)
-        fresh = news.unseen(of_answers, seen, outcomes)
+        fresh = deciding.unseen(of_answers, seen, outcomes)
         if fresh:
             await self._answers_changed(session, fresh, seen.keys(), people | learnt)
         await count_arrivals(session, batch, self._policies)
@@ -88,7 +88,7 @@ class Handlers:
 
     async def _look(self, session: Session, batch: Sequence[Received]) -> Before:
         people = {ref for received in batch if (ref := customer_of(received.event))}
-        keys = news.relevant(batch, self._policies, Counter())
+        keys = deciding.relevant(batch, self._policies, Counter())
         return await before.look(session, people, keys, days=WATCHED_DAYS)
 
     async def _after_erasures(
@@ -108,7 +108,7 @@ class Handlers:
     async def _answers_changed(
         self,
         session: Session,
-        fresh: news.News,
+        fresh: deciding.News,
         old: Set[AnswerKey],
         people: Mapping[Ref, Customer],
     ) -> None:
@@ -131,7 +131,7 @@ class Handlers:
         written, new = self._judge.decide(judged, Known(fresh, links, held, people, answered), now)
         if written:
             self._wrote = True
-            handed_out = await assigning.hand_out(session, written, self._policies)
+            handed_out = await recording.hand_out(session, written, self._policies)
             await self._ledger.write(session, handed_out, now=now, new=new, words=_words(written, judged))
 
 

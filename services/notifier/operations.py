@@ -11,7 +11,7 @@ from services.notifier.cases.domain.answers import Answer
 from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.domain.rules import Rule, strictest
 from services.notifier.cases.store import answers, customers
-from services.notifier.store import past
+from services.notifier.cases.store import answers as past
 from shared.db import Session
 
 _AT_ONCE = 500

@@ -11,11 +11,10 @@ from pydantic_settings import SettingsConfigDict
 
 from services.notifier.cases.domain.clocks import BusinessHours, ClockKind
 from services.notifier.cases.domain.policy import Policy
-from services.notifier.cases.domain.rules import DEFAULT_RULE
+from services.notifier.cases.domain.rules import DEFAULT_RULE, Assign
 from services.notifier.cases.domain.rules import Rule as DomainRule
 from services.notifier.cases.settings import Cause, Reply, Rule, Step, Team, When
 from services.notifier.deliveries.settings import Channel, Kind, SendingSettings
-from services.notifier.domain.teams import Assign
 from services.notifier.watch.settings import Watching, watch_mistakes
 from shared.config import Config, ConfigError, Store
 from shared.config.loading import Mistake

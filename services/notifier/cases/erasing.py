@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from services.notifier.cases.domain.case import Case, Change, Entry, Fact
+from services.notifier.cases.domain.case import Case, Change, Entry, Fact, Status
 from services.notifier.cases.recording import Ledger, Written
 from services.notifier.cases.store import cases, erasing
-from services.notifier.cases.store.answers import AnswerKey, Known
+from services.notifier.cases.store.answers import AnswerKey, KnownAnswer
 from services.notifier.cases.store.customers import Ref
 from services.notifier.cases.store.erasing import BECAUSE_ERASED, Said
-from services.notifier.domain.states import Status
 from services.notifier.settings import Alerts
 from shared.db import Session
 from shared.db.erasures import Erasures
@@ -122,7 +121,7 @@ async def without_the_erased(
     return [r for r in kept if not _is_ended(r.event, ends)]
 
 
-def unwritten(told: Sequence[Received], before: Mapping[AnswerKey, Known]) -> list[Received]:
+def unwritten(told: Sequence[Received], before: Mapping[AnswerKey, KnownAnswer]) -> list[Received]:
     """Without later words for answers of the erased, and without the same answer sent once more."""
     return [
         received

@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 
 from services.notifier.cases.domain.actions import wake
 from services.notifier.cases.domain.case import Case
-from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.domain.policy import Policy, escalate, with_next_step
 from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.store import cases
 from services.notifier.deliveries import store as deliveries
-from services.notifier.domain.escalation import escalate, with_next_step
 from services.notifier.settings import Alerts
-from services.notifier.store import due
 from shared.db import Database
 from shared.jobs.rounds import Rounds
 from shared.ops import tracing
@@ -66,7 +65,7 @@ class Clock(Rounds):
                 Written(
                     wake(case, now, clock=self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
                 )
-                for case in await due.snoozed_out(session, _AT_ONCE)
+                for case in await cases.snoozed_out(session, _AT_ONCE)
             ]
             await self._ledger.write(session, woken, now=now)
         return len(woken)
@@ -75,7 +74,7 @@ class Clock(Rounds):
         """Every step that is due of as many cases as fit one transaction; returns how many cases."""
         async with self._database.transaction() as session:
             now = datetime.now(UTC)
-            held = await due.steps_due(session, _AT_ONCE)
+            held = await cases.steps_due(session, _AT_ONCE)
             taken: list[Written] = []
             for case in held:
                 policy = self._ledger.policy(case.store)
@@ -93,15 +92,15 @@ class Clock(Rounds):
             escalated = await self._ledger.write(session, taken, now=now)
             # A step that is due no more, because the configuration changed: look again when one will be.
             idle = [case for case in held if case.case_id not in escalated]
-            await due.plan(session, [self._looked_at(case) for case in idle])
+            await cases.plan(session, [self._looked_at(case) for case in idle])
         return len(held)
 
     async def _plan(self) -> None:
         """Look anew at the cases of stores whose escalation steps have changed, some in each tick."""
         for store, policy in self._policies.items():
             async with self._database.transaction() as session:
-                waiting = await due.to_plan(session, store, _fingerprint(policy), _PLANNED_AT_ONCE)
-                await due.plan(session, [self._looked_at(case) for case in waiting or ()])
+                waiting = await cases.to_plan(session, store, _fingerprint(policy), _PLANNED_AT_ONCE)
+                await cases.plan(session, [self._looked_at(case) for case in waiting or ()])
 
     def _looked_at(self, case: Case) -> tuple[str, datetime | None]:
         """When to look at the case again."""

@@ -2,25 +2,69 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
-from services.notifier.cases.domain.case import Case, Change, Fact
+from services.notifier.cases.domain.actions import handed_out
+from services.notifier.cases.domain.case import Case, Change, Fact, Part, Status, id_of
 from services.notifier.cases.domain.clocks import Clock
-from services.notifier.cases.domain.policy import NO_POLICY, Policy
+from services.notifier.cases.domain.policy import NO_POLICY, Policy, with_next_step
+from services.notifier.cases.domain.rules import Assign, Team, next_owner
 from services.notifier.cases.store import cases, writing
+from services.notifier.cases.store import writing as trail
 from services.notifier.deliveries import store as deliveries
-from services.notifier.domain.escalation import with_next_step
-from services.notifier.domain.ids import id_of
-from services.notifier.facts import fact_of
-from services.notifier.store import trail
 from shared.db import Outbox, Session
+from shared.events import Event
+from shared.events.cases import CaseChanged, CaseClosed, CaseOpened
 from shared.events.envelope import trace_id
 from shared.ops import metrics
 from shared.ops.logs import log
+
+# What the other services are told of a case.
+
+
+def fact_of(change: Change, response_id: str, at: datetime) -> Event:
+    """The event of a change; `response_id` is the answer behind it, for a case that opened."""
+    case = change.case
+    if change.fact is Fact.CHANGED:
+        return CaseChanged(
+            store=case.store,
+            case_id=case.case_id,
+            at=at,
+            customer_ref=case.customer_ref,
+            status=case.status,
+            priority=case.priority,
+            rule=case.rule,
+            change=change.entries[0].what,
+        )
+    if change.fact is Fact.CLOSED:
+        return CaseClosed(
+            store=case.store,
+            case_id=case.case_id,
+            at=at,
+            customer_ref=case.customer_ref,
+            status=case.status,
+            priority=case.priority,
+            rule=case.rule,
+            root_cause=case.root_cause,
+            outcome=case.outcome,
+        )
+    return CaseOpened(
+        store=case.store,
+        case_id=case.case_id,
+        at=at,
+        customer_ref=case.customer_ref,
+        status=case.status,
+        priority=case.priority,
+        rule=case.rule,
+        response_id=response_id,
+        reopened=change.fact is Fact.REOPENED,
+    )
+
 
 _log = log("notifier")
 
@@ -153,3 +197,65 @@ def _tell(written: Written) -> None:
             store=case.store,
             reason=change.entries[0].what,
         )
+
+
+# Finding an owner for a case in its team, fairly under any number of handlers at once.
+
+
+async def pick(session: Session, store: str, team: Team, how: Assign) -> str | None:
+    """Whose turn it is in the team; nobody else gets the same turn. None in a team without members."""
+    [owner] = await _owners(session, [(store, team, how)])
+    return owner
+
+
+async def hand_out(
+    session: Session, written: Sequence[Written], policies: Mapping[str, Policy]
+) -> list[Written]:
+    """The changes of a batch, with owners for cases that opened for a team that hands its cases out."""
+    last = {w.change.case.case_id: w.change.case for w in written}
+    waiting: dict[str, tuple[str, Team, Assign]] = {}
+    for w in written:
+        case = last[w.change.case.case_id]
+        team = policies[case.store].teams.get(case.team or "")
+        opens = w.change.part in (Part.OPENED, Part.REOPENED) and case.live and case.owner is None
+        if opens and team is not None and team.assign is not Assign.NONE:
+            waiting.setdefault(case.case_id, (case.store, team, team.assign))
+    if not waiting:
+        return list(written)
+    owners = dict(zip(waiting, await _owners(session, list(waiting.values())), strict=True))
+    result: list[Written] = []
+    for w in written:
+        case_id = w.change.case.case_id
+        owner = owners.pop(case_id, None)
+        if owner is not None:
+            how = waiting[case_id][2]
+            result.append(replace(w, change=handed_out(w.change, owner, how)))
+            last[case_id] = replace(last[case_id], owner=owner)
+        elif case_id in waiting:
+            result.append(replace(w, change=replace(w.change, case=_owned(w.change.case, last[case_id]))))
+        else:
+            result.append(w)
+    return result
+
+
+def _owned(case: Case, final: Case) -> Case:
+    """A later change of the same batch, to a case that has found its owner meanwhile."""
+    status = Status.ASSIGNED if case.status is Status.OPEN else case.status
+    return replace(case, owner=final.owner, status=status, auto_assigned=True)
+
+
+async def _owners(session: Session, wanted: Sequence[tuple[str, Team, Assign]]) -> list[str | None]:
+    """One owner each, in this order."""
+    asked = Counter((store, team.name) for store, team, _ in wanted)
+    taken = await cases.take(session, asked)
+    by_load = [(store, team) for store, team, how in wanted if how is Assign.LEAST_LOADED]
+    load = await cases.load(session, [(store, member) for store, team in by_load for member in team.members])
+    owners = []
+    for store, team, how in wanted:
+        turn = taken[store, team.name]
+        taken[store, team.name] += 1
+        owner = next_owner(team, how, turn, {member: load.get((store, member), 0) for member in team.members})
+        if owner is not None:
+            load[store, owner] = load.get((store, owner), 0) + 1
+        owners.append(owner)
+    return owners

@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
 
+from services.notifier.cases.domain.case import Priority
 from services.notifier.cases.domain.clocks import ClockKind
-from services.notifier.cases.domain.rules import DEFAULT_RULE, Conditions, Priority
+from services.notifier.cases.domain.policy import Step as DomainStep
+from services.notifier.cases.domain.policy import When as StepWhen
+from services.notifier.cases.domain.rules import DEFAULT_RULE, Assign, Conditions
 from services.notifier.cases.domain.rules import Rule as DomainRule
-from services.notifier.domain.escalation import Step as DomainStep
-from services.notifier.domain.escalation import When as StepWhen
-from services.notifier.domain.teams import Assign
-from services.notifier.domain.teams import Team as DomainTeam
+from services.notifier.cases.domain.rules import Team as DomainTeam
 from shared.config.stores import Name, Strict
 from shared.feedback.metrics import Group, Metric
 

@@ -1,24 +1,41 @@
 """Deliveries, and sending dead ones again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from enum import StrEnum
+from types import MappingProxyType
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.notifier.api.delivery_shapes import DeliveriesOut, DeliveryOut, delivery_out
-from services.notifier.api.paging import LARGEST_PAGE, PAGE, cursor_of, link_next, place_of
-from services.notifier.cases.api.access import DeliveryId, Reader, Worker, not_found
+from services.notifier.cases.api.access import (
+    LARGEST_PAGE,
+    PAGE,
+    DeliveryId,
+    Reader,
+    Worker,
+    cursor_of,
+    link_next,
+    not_found,
+    place_of,
+)
 from services.notifier.cases.domain.case import Entry
 from services.notifier.cases.store import writing
+from services.notifier.cases.store import writing as trail
 from services.notifier.cases.store.writing import Added
-from services.notifier.deliveries import store
-from services.notifier.deliveries.store import Delivery, State
-from services.notifier.store import trail
+from services.notifier.deliveries import notices, store
+from services.notifier.deliveries import store as channels
+from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
+from services.notifier.deliveries.settings import Channel, Kind
+from services.notifier.deliveries.store import Delivery, Doing, State
+from services.notifier.settings import Alerts
 from shared.db import Database, Session
+from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
 
+NO_ALERTS: Mapping[str, Alerts] = MappingProxyType({})
 REPLAYED_AT_ONCE = 1000
 
 
@@ -36,7 +53,17 @@ class ReplayedOut(BaseModel):
     more: bool = Field(description="There may be more: ask again")
 
 
-def routes(database: Database, ring: Callable[[], None]) -> APIRouter:
+def routes(
+    database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts] = NO_ALERTS
+) -> APIRouter:
+    """`/v1/deliveries` and `/v1/channels`. `ring` wakes whoever sends what was committed."""
+    router = APIRouter(prefix="/v1")
+    router.include_router(_delivery_routes(database, ring))
+    router.include_router(_channel_routes(database, ring, alerts))
+    return router
+
+
+def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
     router = APIRouter(tags=["deliveries"])
 
     @router.get("/deliveries", summary="Alerts and how they went, the newest first")
@@ -104,3 +131,97 @@ async def _note(session: Session, replayed: list[Delivery], who: str) -> None:
         if one.case_id
     ]
     await writing.add(session, Added(history=rows))
+
+
+# Where alerts go, how each channel is doing, and a test of it.
+
+
+class ChannelState(StrEnum):
+    HEALTHY = "healthy"
+    RETRYING = "retrying"
+    PAUSED = "paused"
+    OFF = "off"
+
+
+class ChannelOut(BaseModel):
+    """A channel of the store. Its address is shown without what is secret in it."""
+
+    name: str
+    kind: Kind
+    goes_to: str = Field(description="The host of a webhook, or how many addresses get the e-mail")
+    state: ChannelState = Field(
+        description="retrying: deliveries failed and wait for their next try; paused: its receiver failed "
+        "again and again, or asked for a rest; off: it has no address"
+    )
+    paused_until: datetime | None
+    sent: int = Field(description="In the last 24 hours")
+    failed: int = Field(description="Given up in the last 24 hours")
+    waiting: int = Field(description="Not sent yet: due, put off, or tried again later")
+    quiet_hours: str | None
+    digest_after: int = Field(description="Alerts in ten minutes that come singly; 0: all of them")
+
+
+class ChannelsOut(BaseModel):
+    channels: list[ChannelOut]
+
+
+Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9_-]*$", examples=["slack"])]
+
+
+def _channel_routes(database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts]) -> APIRouter:
+    router = APIRouter(tags=["channels"])
+
+    @router.get("/channels", summary="The channels of the store and how they are doing")
+    async def read_channels(key: Reader) -> ChannelsOut:
+        known = alerts[key.store].channels if key.store in alerts else {}
+        async with database.transaction() as session:
+            doing = await channels.doing(session, key.store, list(known))
+        return ChannelsOut(channels=[channel_out(name, one, doing[name]) for name, one in known.items()])
+
+    @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)
+    async def send_test(key: Worker, name: Name) -> DeliveryOut:
+        channel = alerts[key.store].channels.get(name) if key.store in alerts else None
+        if channel is None:
+            raise not_found("channel")
+        if not channel.on:
+            raise Problem(409, "channel-off", "The channel is off: closeloop.yaml gives it no address.")
+        new = notices.trial(key.store, name, f"key:{key.key_id}")
+        async with database.transaction() as session:
+            await notices.add(session, new, [name], traceparent=new_traceparent())
+            [delivery] = await store.of_notice(session, new.notice_id)
+        ring()
+        return delivery_out(delivery)
+
+    return router
+
+
+def channel_out(name: str, channel: Channel, doing: Doing) -> ChannelOut:
+    hours = channel.quiet_hours
+    return ChannelOut(
+        name=name,
+        kind=channel.kind,
+        goes_to=_goes_to(channel),
+        state=_state(channel, doing),
+        paused_until=doing.paused_until if channel.on else None,
+        sent=doing.sent,
+        failed=doing.failed,
+        waiting=doing.waiting,
+        quiet_hours=f"{hours.start:%H:%M}-{hours.end:%H:%M}" if hours else None,
+        digest_after=channel.single_alerts,
+    )
+
+
+def _state(channel: Channel, doing: Doing) -> ChannelState:
+    if not channel.on:
+        return ChannelState.OFF
+    if doing.paused_until:
+        return ChannelState.PAUSED
+    return ChannelState.RETRYING if doing.retrying else ChannelState.HEALTHY
+
+
+def _goes_to(channel: Channel) -> str:
+    if channel.kind is not Kind.EMAIL:
+        return urlsplit(channel.url).hostname or ""
+    many = len(channel.mailboxes)
+    parts = [f"{many} address{'es' if many != 1 else ''}"] if many else []
+    return " and ".join([*parts, *(["the owner"] if channel.to_owner else [])])

@@ -1,14 +1,59 @@
 """What claimed deliveries say, read in the transaction that claimed them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from sqlalchemy import text
+
+from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.domain.case import Case
 from services.notifier.cases.store import answers, cases
-from services.notifier.channels import CaseMessage, Item, Message, NoticeMessage, Shop, absolute
+from services.notifier.cases.store.answers import readable
+from services.notifier.cases.store.cases import COLUMNS, case_of
+from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage, Shop, absolute
 from services.notifier.channels.wording import case_line, who
-from services.notifier.deliveries import notices
+from services.notifier.deliveries import claims, notices
 from services.notifier.deliveries.claims import Claimed
-from services.notifier.store import digests, subjects
 from shared.db import Session
+
+# What alerts about cases tell: the case, the answer behind the alert and the customer, in one look.
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """`answer` of None: it is unknown or unreadable. `tier` and `tags` are the customer's of now."""
+
+    case: Case
+    answer: Answer | None
+    tier: str | None
+    tags: tuple[str, ...]
+
+
+async def of(session: Session, claimed: Sequence[Claimed]) -> dict[str, Subject]:
+    """By delivery id, of deliveries that are about cases."""
+    rows = await session.execute(
+        text(f"""SELECT {COLUMNS}, d.delivery_id, a.response_id AS told,
+                        CAST(a.revisions AS text) AS revisions, k.tier AS known_tier, k.tags
+                 FROM unnest(CAST(:ids AS text[]), CAST(:cases AS text[]), CAST(:answers AS text[]))
+                      AS d(delivery_id, case_id, response_id)
+                 JOIN notifier.cases c ON c.case_id = d.case_id
+                 LEFT JOIN notifier.answers a ON a.store = c.store AND a.response_id = d.response_id
+                 LEFT JOIN notifier.customers k ON k.store = c.store AND k.customer_ref = c.customer_ref"""),
+        {
+            "ids": [delivery.delivery_id for delivery in claimed],
+            "cases": [delivery.case_id for delivery in claimed],
+            "answers": [delivery.response_id for delivery in claimed],
+        },
+    )
+    return {
+        row.delivery_id: Subject(
+            case_of(row),
+            readable(row.told, row.revisions) if row.told else None,
+            row.known_tier,
+            tuple(row.tags or ()),
+        )
+        for row in rows
+    }
 
 
 async def compose(
@@ -29,7 +74,7 @@ async def _of_cases(
     session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
 ) -> dict[str, Message]:
     composed: dict[str, Message] = {}
-    told = await subjects.of(session, claimed)
+    told = await of(session, claimed)
     for delivery in claimed:
         subject = told[delivery.delivery_id]
         composed[delivery.delivery_id] = CaseMessage(
@@ -77,7 +122,7 @@ async def _of_notices(
 
 def _items(notice: notices.Notice, shop: Shop) -> tuple[tuple[Item, ...], int]:
     given = notice.detail.get("items") or []
-    shown = given[: digests.MOST_NAMED]
+    shown = given[: claims.MOST_NAMED]
     return (
         tuple(Item(str(item["text"]), absolute(str(item["link"]), shop)) for item in shown),
         len(given) - len(shown),
@@ -88,7 +133,7 @@ async def _digests(
     session: Session, notice_ids: Sequence[str], shops: Mapping[str, Shop]
 ) -> dict[str, tuple[tuple[Item, ...], int]]:
     """The alerts of each digest, each a line with a link, and how many have none."""
-    found = await digests.members(session, notice_ids)
+    found = await claims.members(session, notice_ids)
     named = [member for _, members in found.values() for member in members]
     if not named:
         return dict.fromkeys(notice_ids, ((), 0))

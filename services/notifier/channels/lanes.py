@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from services.notifier.channels import Attempt, Outlet, Outlets, Shop
+from services.notifier.channels.http import Attempt
+from services.notifier.channels.message import Shop
+from services.notifier.channels.outlets import Outlet, Outlets
+from services.notifier.deliveries.claims import Quiet
 from services.notifier.deliveries.retries import Breaker, delay_after
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import State, Target
-from services.notifier.store.digests import Quiet
 from shared.ops import metrics
 
 

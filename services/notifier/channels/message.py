@@ -101,3 +101,91 @@ Message = CaseMessage | NoticeMessage
 def absolute(link: str, shop: Shop) -> str:
     """An address as it is, a path behind the product's own."""
     return link if link.startswith(("https://", "http://")) else f"{shop.base_url}/{link.lstrip('/')}"
+
+
+# What a message says as data: the body of a signed webhook, and what a template is given.
+
+
+def payload(message: Message) -> dict[str, Any]:
+    """`type`, `timestamp` and `data`, as Standard Webhooks advises."""
+    data = _of_case(message) if isinstance(message, CaseMessage) else _of_notice(message)
+    return {"type": message.type, "timestamp": message.created_at, "data": data}
+
+
+def _of_case(message: CaseMessage) -> dict[str, Any]:
+    return {
+        "case": _case(message.case),
+        "answer": _answer(message.answer) if message.answer else None,
+        "customer": _customer(message),
+        "links": {"case": message.link},
+    }
+
+
+def _of_notice(message: NoticeMessage) -> dict[str, Any]:
+    return {
+        "notice": {
+            "id": message.notice_id,
+            "kind": message.kind,
+            "store": message.shop.key,
+            "title": message.title,
+            "detail": message.detail,
+            "items": [{"text": item.text, "link": item.link} for item in message.items],
+            "more": message.more,
+        },
+        "links": {"notice": message.link},
+    }
+
+
+def _case(case: Case) -> dict[str, Any]:
+    return {
+        "id": case.case_id,
+        "number": case.number,
+        "store": case.store,
+        "status": case.status,
+        "priority": case.priority,
+        "rule": case.rule,
+        "verified": case.verified,
+        "team": case.team,
+        "owner": case.owner,
+        "wants_contact": case.wants_contact,
+        "opened_at": case.opened_at,
+        "first_contact_due_at": case.first_contact_due_at,
+        "resolve_due_at": case.resolve_due_at,
+        "answers": len(case.standing),
+        "reopened": case.reopened,
+    }
+
+
+def _answer(answer: Answer) -> dict[str, Any]:
+    body = answer.body
+    return {
+        "response_id": answer.response_id,
+        "metric": body.metric,
+        "scale": body.scale,
+        "score": answer.score,
+        "comment": answer.comment,
+        "touchpoint": body.touchpoint,
+        "channel": body.channel,
+        "answered_at": body.answered_at,
+        "retracted": answer.retracted,
+        "verified": body.verified,
+        "order": {
+            "id": body.order_id,
+            "value": str(body.order_value) if body.order_value is not None else None,
+            "currency": body.currency,
+        },
+        "segments": dict(body.segments),
+        "answers": [{"question": question, "value": value} for question, value in answer.follow_ups],
+    }
+
+
+def _customer(message: CaseMessage) -> dict[str, Any]:
+    person = message.answer.body.person if message.answer else None
+    return {
+        "ref": message.case.customer_ref,
+        "id": person.id if person else None,
+        "email": person.email if person else None,
+        "name": person.name if person else None,
+        "tier": message.tier,
+        "tags": message.tags,
+    }

@@ -11,15 +11,14 @@ from typing import Protocol, Self
 import certifi
 
 from services.notifier.channels import mail, slack, webhook
-from services.notifier.channels.attempt import Attempt
-from services.notifier.channels.http import HttpLimits, HttpSender
+from services.notifier.channels.http import Attempt, HttpLimits, HttpSender, Resolve, Resolver
+from services.notifier.channels.mail import MailSender
 from services.notifier.channels.message import Message
-from services.notifier.channels.request import Build, Unbuildable
-from services.notifier.channels.samples import samples
-from services.notifier.channels.smtp import MailSender
-from services.notifier.channels.target import Resolve, Resolver
-from services.notifier.channels.templates import BodyTemplate
+from services.notifier.channels.webhook import BodyTemplate, Build, TemplateMistake, Unbuildable, samples
 from services.notifier.deliveries.settings import Channel, Kind, SendingSettings, is_mailbox
+from services.notifier.settings import Alerts
+from shared.config import Config
+from shared.config.loading import Mistake
 
 Place = tuple[str, str]
 """(store, channel)"""
@@ -142,3 +141,31 @@ def _trust(extra: Path | None) -> ssl.SSLContext:
     if extra is not None:
         context.load_verify_locations(cafile=extra)
     return context
+
+
+# Mistakes of channels that their section of closeloop.yaml alone does not show.
+
+
+def template_mistakes(config: Config, store: str, alerts: Alerts) -> Iterator[Mistake]:
+    """Templates that are not there, are not Jinja, or do not make JSON of every sample.
+
+    A channel that is off may name one that is not there, so that the example file can be copied alone.
+    """
+    for name, channel in alerts.channels.items():
+        if channel.template and not channel.on and not (config.path.parent / channel.template).exists():
+            continue
+        try:
+            prove_template(channel, config.path.parent)
+        except TemplateMistake as error:
+            yield config.mistake(str(error), "stores", store, "alerts", "channels", name, "template")
+
+
+def mail_mistakes(
+    config: Config, alerts: Mapping[str, Alerts], settings: SendingSettings
+) -> Iterator[Mistake]:
+    """E-mail channels that are on while the environment names no mail server."""
+    for store, section in alerts.items():
+        for name, channel in section.targets.items():
+            if channel.kind is Kind.EMAIL and not settings.smtp_host:
+                what = "sends e-mail, and NOTIFIER_SMTP_HOST is not set"
+                yield config.mistake(what, "stores", store, "alerts", "channels", name)

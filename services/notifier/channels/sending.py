@@ -3,25 +3,28 @@
 import asyncio
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
 
-from services.notifier.channels import Attempt, Message, Shop
 from services.notifier.channels.composing import compose
+from services.notifier.channels.http import Attempt
 from services.notifier.channels.lanes import Lanes
-from services.notifier.deliveries import claims
+from services.notifier.channels.message import Message, Shop
+from services.notifier.channels.outlets import Outlet
+from services.notifier.deliveries import claims, store
+from services.notifier.deliveries import claims as digests
 from services.notifier.deliveries.claims import Claimed, Result
 from services.notifier.deliveries.store import State, Target
-from services.notifier.jobs.traced import traced_attempt
 from services.notifier.settings import NotifierSettings
-from services.notifier.store import channels, digests
 from shared.db import Database, Session
 from shared.events.envelope import trace_id
 from shared.jobs.rounds import Rounds, backoff
-from shared.ops import metrics
+from shared.ops import metrics, tracing
 from shared.ops.logs import log
+from shared.ops.tracing import Kind, names
 
 _log = log("notifier")
 
@@ -69,7 +72,7 @@ class DeliveryLoop(Rounds):
                 if await claims.begin(session):
                     free = {}
                 await claims.record(session, results)
-                await channels.pause(session, pauses)
+                await store.pause(session, pauses)
                 await digests.put_off(session, self._lanes.quiet())
                 free, crowded = await self._gather(session, free)
                 claimed = await claims.claim(
@@ -210,3 +213,24 @@ def _tell(delivery: Claimed, kind: str, attempt: Attempt, state: State) -> None:
             seconds=round(attempt.seconds, 3),
             reason=attempt.error or delivery.reason,
         )
+
+
+async def traced_attempt(outlet: Outlet, kind: str, delivery: Claimed, message: Message) -> Attempt:
+    """Send once. What arrives carries the attempt's own span. Raises what the outlet does."""
+    attributes: dict[str, str | int] = {
+        names.STORE: delivery.store,
+        names.CHANNEL: delivery.channel,
+        names.CHANNEL_KIND: kind,
+        names.DELIVERY_ID: delivery.delivery_id,
+        names.DELIVERY_REASON: delivery.reason,
+        names.DELIVERY_ATTEMPT: delivery.attempt,
+    }
+    with tracing.span(f"deliver {kind}", Kind.CLIENT, delivery.traceparent, attributes) as span:
+        if span.traceparent != message.traceparent:
+            message = replace(message, traceparent=span.traceparent)
+        attempt = await outlet.send(message, datetime.now(UTC))
+        if attempt.status is not None:
+            span.put({names.DELIVERY_STATUS: attempt.status})
+        if not attempt.accepted:
+            span.fail(attempt.error)
+    return attempt

@@ -6,9 +6,9 @@ from typing import Any
 
 import orjson
 
-from services.notifier.cases.domain.rules import Priority
+from services.notifier.cases.domain.case import Priority
 from services.notifier.channels.message import CaseMessage, Item, Message
-from services.notifier.channels.request import Request
+from services.notifier.channels.webhook import Request
 from services.notifier.channels.wording import told
 
 LONGEST_TEXT = 2500

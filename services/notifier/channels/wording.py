@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from services.notifier.cases.domain.answers import Answer
-from services.notifier.cases.domain.case import Case
-from services.notifier.cases.domain.rules import Priority
+from services.notifier.cases.domain.case import Case, Priority
 from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage
 
 LONGEST_LINE = 150

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 
-from services.notifier.domain.quiet import QuietHours
+from services.notifier.deliveries.retries import QuietHours
 from shared.config.stores import Strict
 from shared.ops.settings import ListenSettings
 

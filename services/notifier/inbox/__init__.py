@@ -7,7 +7,6 @@ from fastapi import APIRouter
 from services.notifier.inbox import bulk, case_page, list_page, live
 from services.notifier.inbox.site import HERE, Office, Overdue
 from services.notifier.settings import Alerts
-from services.notifier.web import acting, replaying
 from shared.config.stores import Store
 from shared.db import Database
 from shared.pages.pages import Pages
@@ -27,6 +26,13 @@ def routes(
     """Everything under `/inbox` but the report. `pages` has `HERE` among its folders and asks `overdue`."""
     office = Office(database, pages, alerts=alerts, stores=stores, ring=ring, overdue=overdue)
     router = APIRouter()
-    for part in (list_page, bulk, live, replaying, case_page, acting):
-        router.include_router(part.routes(office))
+    for routes_of in (
+        list_page.routes,
+        bulk.routes,
+        live.routes,
+        case_page.replay_routes,
+        case_page.routes,
+        case_page.action_routes,
+    ):
+        router.include_router(routes_of(office))
     return router

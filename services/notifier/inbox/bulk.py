@@ -6,18 +6,16 @@ from dataclasses import dataclass
 
 from fastapi import APIRouter, Request, Response
 
-from services.notifier import reading
+from services.notifier.cases import casework
 from services.notifier.cases.casework import AnotherOpenCase, AssignBy, ChangedMeanwhile, Done, Refused
+from services.notifier.cases.domain import actions
 from services.notifier.cases.domain.actions import Unfit
-from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.case import Case, Illegal
 from services.notifier.cases.store import cases
-from services.notifier.domain import doing
-from services.notifier.domain.states import Illegal
-from services.notifier.inbox.forms import DISMISSALS, READERS, Asker, Wish, assignment, dismissal, moment_of
-from services.notifier.inbox.looks import name_of
+from services.notifier.inbox.forms import READERS, Asker, Wish, assignment, dismissal, moment_of
+from services.notifier.inbox.looks import DISMISSALS, Names, name_of
 from services.notifier.inbox.search import PAGE, asked_of
 from services.notifier.inbox.site import AtStore, FormOf, Office
-from services.notifier.web.names import Names
 from shared.http import Problem
 from shared.pages.forms import Form
 from shared.pages.notices import Notice, Undo
@@ -129,7 +127,7 @@ class _Worker:
         async with self._office.database.snapshot() as session:
             found = await cases.by_ids(session, [each.case_id for each in refused])
             known = [case for case in found.values() if case.store == at.store]
-            lines = {line.case.case_id: line for line in await reading.lines(session, known)}
+            lines = {line.case.case_id: line for line in await casework.lines(session, known)}
         return [
             RefusedShown(
                 lines[each.case_id].case.number,
@@ -184,7 +182,7 @@ def _wish(do: str, form: Form, asker: Asker) -> Wish:
     if do == "wake":
         return READERS["wake"](form, asker)
     until = moment_of(form, "until", asker.zone)
-    return Wish(doing.snoozing(until), f"to {until.astimezone(asker.zone):%a %d %b, %H:%M}")
+    return Wish(actions.snoozing(until), f"to {until.astimezone(asker.zone):%a %d %b, %H:%M}")
 
 
 def _said(do: str, done: list[Done], wish: Wish, names: Names) -> str:

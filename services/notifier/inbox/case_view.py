@@ -2,26 +2,76 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.notifier.cases.casework import Shown
 from services.notifier.cases.domain.answers import vouched
-from services.notifier.cases.domain.case import Case
-from services.notifier.cases.domain.policy import Policy
-from services.notifier.domain.escalation import When
-from services.notifier.domain.states import Action, Status, allowed
+from services.notifier.cases.domain.case import Action, Case, Status, allowed
+from services.notifier.cases.domain.policy import Policy, When
+from services.notifier.deliveries.settings import Channel
+from services.notifier.deliveries.store import Delivery, State
 from services.notifier.inbox.clocks import ClockBar, bars, day_and_time
-from services.notifier.inbox.forms import DISMISSALS, OUTCOMES, WAYS
 from services.notifier.inbox.history import Teller, Told
-from services.notifier.inbox.looks import Badge, ScoreShown, badges_of, name_of, rank_of, score_of, status_of
+from services.notifier.inbox.looks import (
+    CHANNEL_SIGNS,
+    DISMISSALS,
+    OUTCOMES,
+    WAYS,
+    Badge,
+    ScoreShown,
+    amount,
+    badges_of,
+    channel_words,
+    hours_text,
+    name_of,
+    rank_of,
+    score_of,
+    status_of,
+)
 from services.notifier.inbox.site import Office
-from services.notifier.reading import Shown
-from services.notifier.web.phrases import amount, hours_text
-from services.notifier.web.sent import DeliveryShown, delivery_shown
 from shared.feedback.metrics import FeedbackError, scale_for
 from shared.pages.people import At
 from shared.pages.wording import Here, when
+
+# The alerts of a case: where each went, and how.
+
+_DELIVERY_LOOKS = {
+    State.SENT: Badge("Delivered", "ok", "check"),
+    State.DEAD: Badge("Dead", "danger", "x"),
+    State.CANCELLED: Badge("Called off", "line", "x"),
+    State.DIGESTED: Badge("In a digest", "ok", "check"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryShown:
+    delivery_id: str
+    name: str
+    sign: str
+    line: str
+    look: Badge
+    dead: bool
+
+
+def delivery_shown(delivery: Delivery, channels: Mapping[str, Channel], here: Here) -> DeliveryShown:
+    kind, name = channel_words(delivery.channel, channels)
+    error = delivery.last_error or (f"status {delivery.last_status}" if delivery.last_status else "")
+    line, look = "", _DELIVERY_LOOKS.get(delivery.state, Badge("Waiting", "", "clock"))
+    if delivery.settled_at:
+        line = when(delivery.settled_at, here)
+    if delivery.state is State.DEAD:
+        line = f"Gave up after {delivery.attempt} tries. {error}"
+    if delivery.state is State.PENDING:
+        line = f"Next try {when(delivery.next_at, here)}"
+        if delivery.attempt and error:
+            look = Badge("Retrying", "warn", "refresh")
+            line = f"Try {delivery.attempt}, next {when(delivery.next_at, here)}. {error}"
+    return DeliveryShown(
+        delivery.delivery_id, name, CHANNEL_SIGNS[kind], line, look, delivery.state is State.DEAD
+    )
+
 
 _WHY = {
     When.FIRST_CONTACT_OVERDUE: "if nobody has contacted the customer",

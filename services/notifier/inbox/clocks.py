@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.case import Case, Status
 from services.notifier.cases.domain.clocks import Clock
-from services.notifier.domain.states import Status
 from shared.pages.wording import Here, span, when
 
 _SOON = timedelta(hours=1)

@@ -8,34 +8,17 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from services.notifier.cases.casework import AssignBy
-from services.notifier.cases.domain.actions import Unfit
-from services.notifier.cases.domain.case import Case, Change
+from services.notifier.cases.domain import actions
+from services.notifier.cases.domain.actions import Do, Unfit
+from services.notifier.cases.domain.case import Case, Change, Outcome, Status
 from services.notifier.cases.domain.clocks import Clock
-from services.notifier.domain import doing
-from services.notifier.domain.doing import Do
-from services.notifier.domain.states import Outcome, Status
-from services.notifier.domain.teams import Assign
-from services.notifier.web.names import Names
+from services.notifier.cases.domain.rules import Assign
+from services.notifier.inbox.looks import LEAST_LOADED, OUTCOMES, WAYS, Names
 from shared.access import Person
 from shared.pages.forms import Form
 
-LEAST_LOADED = "least_loaded"
 LONGEST_NOTE = 4000
 LONGEST_WORD = 128
-
-WAYS = {"phone": "Phone", "email": "E-mail", "chat": "Chat", "letter": "Letter", "other": "Other"}
-"""How a customer was contacted."""
-
-OUTCOMES = {
-    Outcome.RECOVERED: "Recovered",
-    Outcome.UNRESOLVED: "Unresolved",
-    Outcome.CHURNED: "Left us",
-    Outcome.NO_RESPONSE: "No response",
-    Outcome.NOT_ACTIONABLE: "Nothing to act on",
-}
-
-DISMISSALS = ("Spam", "Test", "Duplicate", "Not a complaint")
-"""Reasons that are offered; any other may be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +56,7 @@ def adding(do: Do, **detail: str) -> Do:
 
 def _note(form: Form, asker: Asker) -> Wish:
     text = form.text("text", longest=LONGEST_NOTE, needed="Write the note.")
-    return Wish(doing.noting(text), "Note added.")
+    return Wish(actions.noting(text), "Note added.")
 
 
 def _contact(form: Form, asker: Asker) -> Wish:
@@ -81,19 +64,19 @@ def _contact(form: Form, asker: Asker) -> Wish:
     if how and how not in WAYS:
         form.refuse("how", "Choose one of the list.")
     said = form.text("text", longest=LONGEST_NOTE)
-    return Wish(adding(doing.contacting(said or None), how=how), "Contact logged.")
+    return Wish(adding(actions.contacting(said or None), how=how), "Contact logged.")
 
 
 def _snooze(form: Form, asker: Asker) -> Wish:
     until = moment_of(form, "until", asker.zone)
-    return Wish(doing.snoozing(until), f"Snoozed to {until.astimezone(asker.zone):%a %d %b, %H:%M}.")
+    return Wish(actions.snoozing(until), f"Snoozed to {until.astimezone(asker.zone):%a %d %b, %H:%M}.")
 
 
 def _wake(form: Form, asker: Asker) -> Wish:
     def do(case: Case, now: datetime, clock: Clock) -> Change:
         if case.status is not Status.SNOOZED:
             raise Unfit("until", "The case is not snoozed.")
-        return doing.waking()(case, now, clock)
+        return actions.waking()(case, now, clock)
 
     return Wish(do, "Awake again; the clock of the resolution runs on.")
 
@@ -101,14 +84,14 @@ def _wake(form: Form, asker: Asker) -> Wish:
 def _resolve(form: Form, asker: Asker) -> Wish:
     cause, outcome, done = _ending(form)
     return Wish(
-        adding(doing.resolving(cause, outcome), note=done), "Resolved. A new low answer reopens the case."
+        adding(actions.resolving(cause, outcome), note=done), "Resolved. A new low answer reopens the case."
     )
 
 
 def _close(form: Form, asker: Asker) -> Wish:
     cause, outcome, done = _ending(form)
     return Wish(
-        adding(doing.closing(cause, outcome), note=done), "Closed. A new low answer reopens the case."
+        adding(actions.closing(cause, outcome), note=done), "Closed. A new low answer reopens the case."
     )
 
 
@@ -132,15 +115,15 @@ def dismissal(form: Form) -> Wish:
     """With its reason."""
     other = form.text("other_reason", longest=LONGEST_WORD)
     reason = other or form.text("reason", longest=LONGEST_WORD, needed="Say why it should not be a case.")
-    return Wish(doing.dismissing(reason), f"Dismissed: {reason}.")
+    return Wish(actions.dismissing(reason), f"Dismissed: {reason}.")
 
 
 def _reopen(form: Form, asker: Asker) -> Wish:
-    return Wish(doing.reopening(), "Open again, with a new clock for the resolution.")
+    return Wish(actions.reopening(), "Open again, with a new clock for the resolution.")
 
 
 def _take(form: Form, asker: Asker) -> Wish:
-    return Wish(doing.assigning(asker.person.email), "It is yours.")
+    return Wish(actions.assigning(asker.person.email), "It is yours.")
 
 
 def assignment(form: Form, asker: Asker) -> Wish:
@@ -150,7 +133,7 @@ def assignment(form: Form, asker: Asker) -> Wish:
         return Wish(AssignBy(Assign.LEAST_LOADED), "Assigned to the least loaded of the team.")
     if owner and owner not in asker.names:
         form.refuse("owner", "Choose somebody of this store.")
-    return Wish(doing.assigning(owner), f"Assigned to {asker.names.of(owner)}.")
+    return Wish(actions.assigning(owner), f"Assigned to {asker.names.of(owner)}.")
 
 
 READERS: Mapping[str, Reader] = {

@@ -8,16 +8,25 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from services.notifier.cases.casework import Shown
 from services.notifier.cases.domain.answers import Answer
+from services.notifier.cases.store.writing import HistoryRow
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Delivery, State
 from services.notifier.inbox.clocks import day_and_time
-from services.notifier.inbox.forms import OUTCOMES, WAYS
-from services.notifier.inbox.looks import ScoreShown, name_of, score_of_answer
-from services.notifier.reading import Shown
-from services.notifier.store.trail import HistoryRow
-from services.notifier.web.names import OURSELVES, Names
-from services.notifier.web.phrases import CHANNEL_SIGNS, channel_words, hours_text, seconds
+from services.notifier.inbox.looks import (
+    CHANNEL_SIGNS,
+    OURSELVES,
+    OUTCOMES,
+    WAYS,
+    Names,
+    ScoreShown,
+    channel_words,
+    hours_text,
+    name_of,
+    score_of_answer,
+    seconds,
+)
 
 
 @dataclass(frozen=True, slots=True)

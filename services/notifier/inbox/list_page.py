@@ -9,17 +9,15 @@ from urllib.parse import parse_qsl
 
 from fastapi import APIRouter, Request, Response
 
-from services.notifier import reading
-from services.notifier.cases.domain.rules import Priority
+from services.notifier.cases import casework
+from services.notifier.cases.domain.case import Priority
 from services.notifier.deliveries import holds
 from services.notifier.inbox import search_store, store
-from services.notifier.inbox.forms import LEAST_LOADED
-from services.notifier.inbox.looks import Row
+from services.notifier.inbox import store as views
+from services.notifier.inbox.looks import LEAST_LOADED, Names, Row
 from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, Asked, asked_of, place_text
 from services.notifier.inbox.site import COUNTED, AtStore, FormOf, Office, shown_count
-from services.notifier.store import views
-from services.notifier.store.views import SavedView
-from services.notifier.web.names import Names
+from services.notifier.inbox.store import SavedView
 from shared.db import Session
 from shared.events import new_id
 from shared.http import Problem
@@ -139,7 +137,7 @@ class _List:
         wanted = office.filter(at, asked)
         found = await search_store.page(session, at.store, wanted, after=asked.after, limit=PAGE + 1)
         shown, more = found[:PAGE], len(found) > PAGE
-        lines = await reading.lines(session, [case for case, _ in shown])
+        lines = await casework.lines(session, [case for case, _ in shown])
         shelf = office.shelf(at.store)
         rows = [
             shelf.row(

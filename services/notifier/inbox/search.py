@@ -9,8 +9,7 @@ from datetime import datetime, time, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.domain.states import LIVE, Status
+from services.notifier.cases.domain.case import LIVE, Priority, Status
 from services.notifier.inbox.search_store import Filter, Place
 
 VIEWS = {

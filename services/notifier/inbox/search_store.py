@@ -9,10 +9,8 @@ from typing import Any, Self
 
 from sqlalchemy import text
 
-from services.notifier.cases.domain.case import Case
-from services.notifier.cases.domain.rules import Priority
+from services.notifier.cases.domain.case import LIVE, Case, Priority, Status
 from services.notifier.cases.store.cases import COLUMNS, case_of
-from services.notifier.domain.states import LIVE, Status
 from shared.db import Session
 
 _NUMBER = re.compile(r"#?(\d{1,18})")

@@ -15,11 +15,10 @@ from services.notifier.cases.domain.policy import Policy
 from services.notifier.deliveries.settings import Channel
 from services.notifier.inbox import store as inbox
 from services.notifier.inbox.forms import Asker
-from services.notifier.inbox.looks import Shelf
+from services.notifier.inbox.looks import Names, Shelf
 from services.notifier.inbox.search import Asked
 from services.notifier.inbox.search_store import Filter
 from services.notifier.settings import Alerts
-from services.notifier.web.names import Names
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.pages.forms import Form, form_of

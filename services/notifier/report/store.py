@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import text
 
-from services.notifier.cases.domain.rules import Priority
+from services.notifier.cases.domain.case import Priority
 from services.notifier.report.domain import AGE_HOURS, FIRST_CONTACT_HOURS
 from shared.db import Session
+from shared.feedback.identity import ERASED
 
 NO_TEAM = "none"
 
@@ -239,3 +241,181 @@ async def proved(session: Session, scope: Scope, start: datetime, end: datetime)
     )
     row = rows.one()
     return row.recovered, row.answered
+
+
+# Who carries what, and how alerts went: the parts of the report that have a row for each name.
+
+_MOST_OWNERS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one owner has and had; `owner` of None is nobody. Seconds by each case's own clock."""
+
+    owner: str | None
+    open: int
+    closed: int
+    contact_due: int
+    contact_in_time: int
+    median: float | None
+
+
+async def loads(session: Session, scope: Scope, start: datetime, end: datetime, now: datetime) -> list[Load]:
+    """Those with most to do first. Closed: in the period; in time and median: of cases opened in it."""
+    rows = await session.execute(
+        text(f"""WITH closing AS ({closings(scope)}),
+                 part AS (
+                     SELECT c.owner, count(*) AS open, 0 AS closed, 0 AS due, 0 AS in_time,
+                            CAST(NULL AS float8) AS median
+                     FROM notifier.cases c WHERE {scope.condition} AND {LIVE} GROUP BY c.owner
+                     UNION ALL
+                     SELECT owner, 0, count(*), 0, 0, NULL FROM closing GROUP BY owner
+                     UNION ALL
+                     SELECT c.owner, 0, 0, count(*) FILTER (WHERE {CONTACT_DUE}),
+                            count(*) FILTER (WHERE {CONTACT_DUE}
+                                AND c.first_contact_at <= c.first_contact_due_at),
+                            percentile_cont(0.5) WITHIN GROUP (ORDER BY c.first_contact_seconds)
+                                FILTER (WHERE c.status <> 'dismissed')
+                     FROM notifier.cases c
+                     WHERE {scope.condition} AND c.opened_at >= :start AND c.opened_at < :end
+                     GROUP BY c.owner)
+                 SELECT owner, CAST(sum(open) AS bigint) AS open, CAST(sum(closed) AS bigint) AS closed,
+                        CAST(sum(due) AS bigint) AS contact_due,
+                        CAST(sum(in_time) AS bigint) AS contact_in_time, max(median) AS median
+                 FROM part GROUP BY owner
+                 ORDER BY owner IS NULL, sum(open) + sum(closed) DESC, owner LIMIT {_MOST_OWNERS}"""),
+        scope.given | {"start": start, "end": end, "now": now},
+    )
+    return [Load(**row._asdict()) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """Alerts made in the period for one channel, without those that were taken back.
+
+    `digested`: told in one message with others. Seconds from the first attempt to the end, of those
+    delivered: waiting for a comment or for the morning is not slowness.
+    """
+
+    channel: str
+    made: int
+    delivered: int
+    digested: int
+    waiting: int
+    retrying: int
+    dead: int
+    next_at: datetime | None
+    last_error: str | None
+    last_status: int | None
+    median: float | None
+    slowest: float | None
+
+
+async def channels(session: Session, store: str, start: datetime, end: datetime) -> list[Channel]:
+    rows = await session.execute(
+        text("""SELECT channel, count(*) AS made, count(*) FILTER (WHERE state = 'sent') AS delivered,
+                       count(*) FILTER (WHERE state = 'digested') AS digested,
+                       count(*) FILTER (WHERE state = 'pending' AND attempt = 0) AS waiting,
+                       count(*) FILTER (WHERE state = 'pending' AND attempt > 0) AS retrying,
+                       count(*) FILTER (WHERE state = 'dead') AS dead,
+                       min(next_at) FILTER (WHERE state = 'pending' AND attempt > 0) AS next_at,
+                       (array_agg(last_error ORDER BY settled_at DESC) FILTER (WHERE state = 'dead'))[1]
+                           AS last_error,
+                       (array_agg(last_status ORDER BY settled_at DESC) FILTER (WHERE state = 'dead'))[1]
+                           AS last_status,
+                       percentile_cont(0.5) WITHIN GROUP (ORDER BY took) FILTER (WHERE state = 'sent')
+                           AS median,
+                       percentile_cont(0.99) WITHIN GROUP (ORDER BY took) FILTER (WHERE state = 'sent')
+                           AS slowest
+                FROM (SELECT *, CAST(extract(epoch FROM settled_at - coalesce(first_at, created_at))
+                                     AS float8) AS took
+                      FROM notifier.deliveries
+                      WHERE store = :store AND created_at >= :start AND created_at < :end
+                            AND state <> 'cancelled') d
+                GROUP BY channel ORDER BY channel"""),
+        {"store": store, "start": start, "end": end},
+    )
+    return [Channel(**row._asdict()) for row in rows]
+
+
+# You said, we did: which customers of a root cause are to hear what changed, and who has been told.
+
+# Nobody can be told who was erased.
+_TO_TELL = f"""c.status = 'closed' AND c.told_at IS NULL AND c.closed_at >= :start AND c.closed_at < :end
+    AND NOT starts_with(c.customer_ref, '{ERASED}')"""
+_CLOSED = f"{_TO_TELL} AND c.root_cause = :cause"
+
+
+@dataclass(frozen=True, slots=True)
+class ToTell:
+    """A closed case whose customer was not told yet."""
+
+    case_id: str
+    number: int
+    customer_ref: str
+    response_id: str
+    closed_at: datetime
+    outcome: str | None
+    owner: str | None
+
+
+async def waiting(session: Session, scope: Scope, start: datetime, end: datetime) -> dict[str, int]:
+    """Customers to tell, by root cause, of cases closed in the period and closed still."""
+    rows = await session.execute(
+        text(f"""SELECT c.root_cause AS cause, count(DISTINCT c.customer_ref) AS n FROM notifier.cases c
+                 WHERE {_TO_TELL} AND c.root_cause IS NOT NULL AND {scope.condition}
+                 GROUP BY c.root_cause"""),
+        scope.given | {"start": start, "end": end},
+    )
+    return {row.cause: row.n for row in rows}
+
+
+async def to_tell(
+    session: Session,
+    scope: Scope,
+    cause: str,
+    start: datetime,
+    end: datetime,
+    *,
+    after: str = "",
+    limit: int,
+) -> list[ToTell]:
+    """The cases, in the order of their ids; several of one customer are all there."""
+    rows = await session.execute(
+        text(f"""SELECT c.case_id, c.number, c.customer_ref, c.response_id, c.closed_at, c.outcome, c.owner
+                 FROM notifier.cases c
+                 WHERE {scope.condition} AND {_CLOSED} AND c.case_id > :after
+                 ORDER BY c.case_id LIMIT :limit"""),
+        scope.given | {"cause": cause, "start": start, "end": end, "after": after, "limit": limit},
+    )
+    return [ToTell(**row._asdict()) for row in rows]
+
+
+async def mark(
+    session: Session, scope: Scope, cause: str, start: datetime, end: datetime, *, who: str, now: datetime
+) -> int:
+    """Write in each case that its customer was told, by whom and when; returns how many cases there were.
+
+    What was marked before is not marked again, so that a repeat changes nothing.
+    """
+    done = await session.execute(
+        text(f"""WITH held AS (
+                     SELECT c.case_id FROM notifier.cases c WHERE {scope.condition} AND {_CLOSED}
+                     ORDER BY c.case_id FOR UPDATE OF c),
+                 marked AS (
+                     UPDATE notifier.cases c
+                     SET told_at = :now, version = c.version + 1, changed_at = clock_timestamp()
+                     FROM held WHERE c.case_id = held.case_id RETURNING c.case_id, c.version)
+                 INSERT INTO notifier.history (case_id, at, who, what, detail, version)
+                 SELECT case_id, :now, :who, 'told', CAST(:detail AS jsonb), version FROM marked"""),
+        scope.given
+        | {
+            "cause": cause,
+            "start": start,
+            "end": end,
+            "who": who,
+            "now": now,
+            "detail": orjson.dumps({"root_cause": cause}).decode(),
+        },
+    )
+    return done.rowcount

@@ -8,12 +8,12 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.notifier.cases.store import answers
-from services.notifier.report import Asked, csv_headers, csv_of
-from services.notifier.report.asking import NotAPeriod, asked_of
+from services.notifier.report import store as told
+from services.notifier.report.csv import csv_headers, csv_of
+from services.notifier.report.figures import Asked, NotAPeriod, asked_of
+from services.notifier.report.page import PATH
+from services.notifier.report.store import ToTell
 from services.notifier.report.wording import day, minute
-from services.notifier.store import told
-from services.notifier.store.told import ToTell
-from services.notifier.web.report_view import PATH
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.http import Problem

@@ -5,7 +5,7 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import tzinfo
 
 from services.notifier.settings import Alerts
-from services.notifier.store import intake
+from services.notifier.watch import store as intake
 from services.notifier.watch import store as watching
 from services.notifier.watch.store import Told, key_of
 from shared.db import Session

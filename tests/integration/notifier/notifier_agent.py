@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 from notifier_application import bare_application
 
-from services.notifier.cases.api import routes
+from services.notifier.cases import api as cases_api
+from services.notifier.cases.casework import Casework
+from services.notifier.channels import api as channels_api
 from services.notifier.settings import Alerts
 from shared.access import Scope, keys
 from shared.db import Database
@@ -38,7 +40,8 @@ async def served(
     database: Database, alerts: Mapping[str, Alerts] = MappingProxyType({})
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = bare_application(database, PEPPER)
-    app.include_router(routes(database, lambda: None, alerts))
+    app.include_router(cases_api.routes(database, Casework(database, alerts, lambda: None)))
+    app.include_router(channels_api.routes(database, lambda: None, alerts))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         yield client
 

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from services.notifier.domain.states import LIVE
+from services.notifier.cases.domain.case import LIVE
 from services.notifier.handlers import Handlers
 from services.notifier.settings import Alerts
 from shared.db import Database

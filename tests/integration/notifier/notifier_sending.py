@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from notifier_desk import SECRET, Desk, webhook
 from standardwebhooks import Webhook
 
-from services.notifier.channels import Outlets, Shop
 from services.notifier.channels.lanes import lanes_of
+from services.notifier.channels.message import Shop
+from services.notifier.channels.outlets import Outlets
 from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.settings import Alerts, NotifierSettings
 

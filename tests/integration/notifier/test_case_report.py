@@ -8,11 +8,13 @@ import pytest
 from notifier_desk import Desk
 from notifier_ledger import AMSTERDAM, Ledger
 
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.report import Asked, Report, build, csv_of, rows_of, ten_lines
+from services.notifier.cases.domain.case import Priority
+from services.notifier.report import store
+from services.notifier.report.csv import csv_of, rows_of
 from services.notifier.report.domain import Share, named_period
+from services.notifier.report.figures import Asked, Report, build
 from services.notifier.report.store import Scope
-from services.notifier.store import told
+from services.notifier.report.wording import ten_lines
 from shared.feedback.comparison import Verdict
 
 
@@ -268,13 +270,13 @@ class TestTellingCustomers:
         scope = Scope(ledger.desk.store)
         database = ledger.desk.database
         async with database.transaction() as session:
-            waiting = await told.waiting(session, scope, *period)
-            listed = await told.to_tell(session, scope, "Carrier delay", *period, limit=10)
+            waiting = await store.waiting(session, scope, *period)
+            listed = await store.to_tell(session, scope, "Carrier delay", *period, limit=10)
         counts = []
         for _ in range(2):
             async with database.transaction() as session:
                 counts.append(
-                    await told.mark(session, scope, "Carrier delay", *period, who="key:k", now=ledger.now)
+                    await store.mark(session, scope, "Carrier delay", *period, who="key:k", now=ledger.now)
                 )
 
         assert waiting == {"Carrier delay": 2, "Damaged": 1}

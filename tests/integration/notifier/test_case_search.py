@@ -6,8 +6,7 @@ import pytest
 from notifier_desk import Desk
 from sqlalchemy import text
 
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.domain.states import Status
+from services.notifier.cases.domain.case import Priority, Status
 from services.notifier.inbox import search_store
 from services.notifier.inbox.search_store import Filter, Place
 

@@ -10,7 +10,7 @@ from notifier_agent import Agent, key, served
 from notifier_desk import Desk
 from sqlalchemy import text
 
-from services.notifier.api.paging import cursor_of
+from services.notifier.cases.api.access import cursor_of
 from services.notifier.cases.jobs import Clock
 from shared.access import Scope
 from shared.db import Database

@@ -12,7 +12,6 @@ from notifier_desk import Desk
 from notifier_receiver import Receiver, answer
 from notifier_sending import delivering, sections, settled
 
-from services.notifier.api import channels
 from services.notifier.channels import api
 from shared.access import Scope, keys
 from shared.db import Database
@@ -23,8 +22,7 @@ PEPPER = b"p" * 32
 @asynccontextmanager
 async def client(database: Database, desk: Desk, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
     app = bare_application(database, PEPPER)
-    app.include_router(channels.routes(database, lambda: None, {desk.store: desk.alerts}), prefix="/v1")
-    app.include_router(api.routes(database, lambda: None), prefix="/v1")
+    app.include_router(api.routes(database, lambda: None, {desk.store: desk.alerts}))
     async with database.transaction() as session:
         token = await keys.create(session, store=desk.store, kind="secret", scopes=scopes, pepper=PEPPER)
     async with httpx.AsyncClient(

@@ -9,12 +9,11 @@ from notifier_desk import Desk, received
 from sqlalchemy import text
 
 from services.notifier.cases.casework import Casework
-from services.notifier.cases.domain.actions import note
+from services.notifier.cases.domain.actions import closing, note, noting
+from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.store import erasing
-from services.notifier.domain.doing import closing, noting
-from services.notifier.domain.states import Outcome
+from services.notifier.report import store
 from services.notifier.report.store import Scope
-from services.notifier.store import told
 from shared.db import Database
 from shared.events import Received
 from shared.events.customers import CustomerChanged
@@ -87,12 +86,12 @@ class TestAnErasure:
         )
         start, end = desk.now - timedelta(days=1), desk.now + timedelta(days=1)
         async with database.transaction() as session:
-            assert await told.waiting(session, Scope(desk.store), start, end) == {"Delivery": 1}
+            assert await store.waiting(session, Scope(desk.store), start, end) == {"Delivery": 1}
         await desk.apply(erase(desk))
         async with database.transaction() as session:
             scope = Scope(desk.store)
-            assert await told.waiting(session, scope, start, end) == {}
-            assert await told.to_tell(session, scope, "Other", start, end, limit=9) == []
+            assert await store.waiting(session, scope, start, end) == {}
+            assert await store.to_tell(session, scope, "Other", start, end, limit=9) == []
 
     async def test_twice_changes_nothing(self, desk: Desk) -> None:
         await desk.apply(canary(desk))

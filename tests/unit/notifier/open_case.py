@@ -2,9 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from services.notifier.cases.domain.case import Case
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.domain.states import Status
+from services.notifier.cases.domain.case import Case, Priority, Status
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 CASE = Case(

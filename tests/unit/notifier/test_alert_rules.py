@@ -8,18 +8,17 @@ from typing import Any
 
 import pytest
 
-from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
+from services.notifier.cases.domain.answers import Answer, Past, Person, Submitted, fall, fold
+from services.notifier.cases.domain.case import Priority
 from services.notifier.cases.domain.rules import (
     DEFAULT_RULE,
     Conditions,
     Facts,
-    Priority,
     Rule,
     first_match,
     groups_beyond_low,
     strictest,
 )
-from services.notifier.domain.history import Past, fall
 from shared.feedback.metrics import Group
 
 T0 = datetime(2026, 11, 22, 10, tzinfo=UTC)

@@ -6,10 +6,8 @@ import orjson
 import pytest
 
 from services.notifier.app import alerts_of
-from services.notifier.channels import template_mistakes
-from services.notifier.channels.request import Unbuildable
-from services.notifier.channels.samples import samples
-from services.notifier.channels.templates import BodyTemplate, TemplateMistake
+from services.notifier.channels.outlets import template_mistakes
+from services.notifier.channels.webhook import BodyTemplate, TemplateMistake, Unbuildable, samples
 from shared.config import load
 
 EXAMPLES = Path(__file__).parents[3] / "deploy" / "alerts"

@@ -8,15 +8,23 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from services.notifier.cases.domain import actions
 from services.notifier.cases.domain.actions import snooze, wake
 from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
-from services.notifier.cases.domain.case import Case, Change
+from services.notifier.cases.domain.case import (
+    ALLOWED,
+    Action,
+    Case,
+    Change,
+    Illegal,
+    Outcome,
+    Priority,
+    Status,
+)
 from services.notifier.cases.domain.clocks import ELAPSED, BusinessHours, Clock, ClockKind
+from services.notifier.cases.domain.policy import Step, When, escalate
 from services.notifier.cases.domain.reactions import another_low_answer, new_case
-from services.notifier.cases.domain.rules import Conditions, Priority, Rule
-from services.notifier.domain import doing
-from services.notifier.domain.escalation import Step, When, escalate
-from services.notifier.domain.states import ALLOWED, Action, Illegal, Outcome, Status
+from services.notifier.cases.domain.rules import Conditions, Rule
 
 T0 = datetime(2026, 3, 27, 10, tzinfo=UTC)  # a Friday, two days before the clocks change
 OFFICE = BusinessHours(ZoneInfo("Europe/Amsterdam"), (((540, 1080),),) * 5 + ((), ()))
@@ -37,13 +45,13 @@ TO = {
     Action.DISMISS: Status.DISMISSED,
 }
 DO = {
-    Action.ASSIGN: doing.assigning("kim"),
-    Action.CONTACT: doing.contacting("called"),
-    Action.NOTE: doing.noting("n"),
-    Action.RESOLVE: doing.resolving("courier", Outcome.RECOVERED),
-    Action.CLOSE: doing.closing("courier", Outcome.UNRESOLVED),
-    Action.REOPEN: doing.reopening(),
-    Action.DISMISS: doing.dismissing("spam"),
+    Action.ASSIGN: actions.assigning("kim"),
+    Action.CONTACT: actions.contacting("called"),
+    Action.NOTE: actions.noting("n"),
+    Action.RESOLVE: actions.resolving("courier", Outcome.RECOVERED),
+    Action.CLOSE: actions.closing("courier", Outcome.UNRESOLVED),
+    Action.REOPEN: actions.reopening(),
+    Action.DISMISS: actions.dismissing("spam"),
 }
 
 

@@ -21,8 +21,7 @@ from services.notifier.cases.domain.actions import (
     snooze,
     wake,
 )
-from services.notifier.cases.domain.case import Case, Change
-from services.notifier.domain.states import ALLOWED, Action, Illegal, Outcome, Status
+from services.notifier.cases.domain.case import ALLOWED, Action, Case, Change, Illegal, Outcome, Status
 
 ACT: dict[Action, Callable[[Case, datetime], Change]] = {
     Action.ASSIGN: lambda case, _: assign(case, "kim"),

@@ -8,12 +8,10 @@ import pytest
 from open_case import NOW
 
 from services.notifier.cases.domain.actions import contact, dismiss, resolve, snooze
-from services.notifier.cases.domain.case import Case
+from services.notifier.cases.domain.case import Case, Priority, Status
 from services.notifier.cases.domain.clocks import ELAPSED
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.domain.escalation import Step, When, escalate, planned, with_next_step
-from services.notifier.domain.states import Status
-from services.notifier.domain.teams import Assign, Team, next_owner
+from services.notifier.cases.domain.policy import Step, When, escalate, planned, with_next_step
+from services.notifier.cases.domain.rules import Assign, Team, next_owner
 
 TEAM = Team("care", ("ann", "bob", "cem"))
 CASE = replace(

@@ -11,11 +11,10 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from services.notifier.cases.domain.answers import Person, Submitted, fold
-from services.notifier.cases.domain.case import Case
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.channels import CaseMessage, Item, NoticeMessage, Shop, slack, webhook
+from services.notifier.cases.domain.case import Case, Priority, Status
+from services.notifier.channels import slack, webhook
 from services.notifier.channels.mail import compose
-from services.notifier.domain.states import Status
+from services.notifier.channels.message import CaseMessage, Item, NoticeMessage, Shop
 from services.notifier.settings import Channel, Kind
 
 NOW = datetime.now(UTC)

@@ -9,14 +9,7 @@ import httpcore
 import httpx
 import pytest
 
-from services.notifier.channels.target import (
-    Forbidden,
-    GuardedBackend,
-    Resolver,
-    check_url,
-    is_own,
-    is_public,
-)
+from services.notifier.channels.http import Forbidden, GuardedBackend, Resolver, check_url, is_own, is_public
 
 
 def url(text: str) -> httpcore.URL:

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.notifier.web.phrases import amount
+from services.notifier.inbox.looks import amount
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.notifier.domain.quiet import QuietHours
+from services.notifier.deliveries.retries import QuietHours
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 

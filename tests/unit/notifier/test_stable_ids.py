@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from services.notifier.domain.ids import id_of
+from services.notifier.cases.domain.case import id_of
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

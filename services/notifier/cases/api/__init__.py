@@ -1,28 +1,14 @@
-"""HTTP in and out: cases, what people do with them, and deliveries."""
-
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+"""`/v1/cases`: the cases of a store, and what people and programs do with them."""
 
 from fastapi import APIRouter
 
-from services.notifier.api import actions, channels
-from services.notifier.cases.api import routes as cases
+from services.notifier.cases.api.routes import acting_routes, reading_routes
 from services.notifier.cases.casework import Casework
-from services.notifier.channels import api
-from services.notifier.settings import Alerts
 from shared.db import Database
 
-NO_ALERTS: Mapping[str, Alerts] = MappingProxyType({})
 
-
-def routes(
-    database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts] = NO_ALERTS
-) -> APIRouter:
-    """`/v1/cases`, `/v1/deliveries` and `/v1/channels`. `ring` wakes whoever sends what was committed."""
+def routes(database: Database, casework: Casework) -> APIRouter:
     router = APIRouter(prefix="/v1")
-    casework = Casework(database, alerts, ring)
-    router.include_router(cases.routes(database, casework))
-    router.include_router(actions.routes(casework))
-    router.include_router(api.routes(database, ring))
-    router.include_router(channels.routes(database, ring, alerts))
+    router.include_router(reading_routes(database, casework))
+    router.include_router(acting_routes(casework))
     return router

@@ -7,10 +7,10 @@ from fastapi import Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
 from services.notifier.cases.casework import AssignBy
-from services.notifier.domain import doing
-from services.notifier.domain.doing import Do
-from services.notifier.domain.states import Outcome
-from services.notifier.domain.teams import Assign
+from services.notifier.cases.domain import actions
+from services.notifier.cases.domain.actions import Do
+from services.notifier.cases.domain.case import Outcome
+from services.notifier.cases.domain.rules import Assign
 from shared.http import Text, read_json
 from shared.http.bodies import parse_json
 
@@ -44,28 +44,28 @@ class AssignIn(ActIn):
     def does(self) -> Do | AssignBy:
         if self.owner in (Assign.ROUND_ROBIN, Assign.LEAST_LOADED):
             return AssignBy(Assign(self.owner))
-        return doing.assigning(self.owner)
+        return actions.assigning(self.owner)
 
 
 class ContactIn(ActIn):
     note: Note | None = None
 
     def does(self) -> Do:
-        return doing.contacting(self.note)
+        return actions.contacting(self.note)
 
 
 class NoteIn(ActIn):
     note: Note
 
     def does(self) -> Do:
-        return doing.noting(self.note)
+        return actions.noting(self.note)
 
 
 class SnoozeIn(ActIn):
     until: AwareDatetime
 
     def does(self) -> Do:
-        return doing.snoozing(self.until)
+        return actions.snoozing(self.until)
 
 
 class ResolveIn(ActIn):
@@ -73,7 +73,7 @@ class ResolveIn(ActIn):
     outcome: Outcome | None = None
 
     def does(self) -> Do:
-        return doing.resolving(self.root_cause, self.outcome)
+        return actions.resolving(self.root_cause, self.outcome)
 
 
 class CloseIn(ActIn):
@@ -83,19 +83,19 @@ class CloseIn(ActIn):
     outcome: Outcome | None = None
 
     def does(self) -> Do:
-        return doing.closing(self.root_cause, self.outcome)
+        return actions.closing(self.root_cause, self.outcome)
 
 
 class ReopenIn(ActIn):
     def does(self) -> Do:
-        return doing.reopening()
+        return actions.reopening()
 
 
 class DismissIn(ActIn):
     reason: Word
 
     def does(self) -> Do:
-        return doing.dismissing(self.reason)
+        return actions.dismissing(self.reason)
 
 
 class WatchIn(_Body):

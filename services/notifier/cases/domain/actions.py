@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from services.notifier.cases.domain.case import Case, Change, Entry, Fact, awake, begun_again, moved
+from services.notifier.cases.domain.case import (
+    ALLOWED,
+    Action,
+    Case,
+    Change,
+    Entry,
+    Fact,
+    Illegal,
+    Outcome,
+    Status,
+    awake,
+    begun_again,
+    moved,
+)
 from services.notifier.cases.domain.clocks import ELAPSED, Clock
-from services.notifier.domain.states import ALLOWED, Action, Illegal, Outcome, Status
 
 LONGEST_SNOOZE: Final = timedelta(days=90)
 
@@ -146,3 +159,45 @@ def _said(text: str | None) -> dict[str, Any]:
 
 def _ended(case: Case) -> dict[str, Any]:
     return {"root_cause": case.root_cause, "outcome": case.outcome}
+
+
+# Actions with all that they need said, to be done to one case or to many.
+
+Do = Callable[[Case, datetime, Clock], Change]
+"""Takes the case, now and the case's clock; raises Illegal, Unexplained or Unfit."""
+
+
+def assigning(owner: str, how: str | None = None) -> Do:
+    return lambda case, now, clock: assign(case, owner, how=how)
+
+
+def contacting(note: str | None = None) -> Do:
+    return lambda case, now, clock: contact(case, now, note, clock=clock)
+
+
+def noting(text: str) -> Do:
+    return lambda case, now, clock: note(case, text)
+
+
+def snoozing(until: datetime) -> Do:
+    return lambda case, now, clock: snooze(case, until, now)
+
+
+def waking() -> Do:
+    return lambda case, now, clock: wake(case, now, clock=clock)
+
+
+def resolving(root_cause: str, outcome: Outcome | None = None) -> Do:
+    return lambda case, now, clock: resolve(case, now, root_cause, outcome, clock=clock)
+
+
+def closing(root_cause: str | None = None, outcome: Outcome | None = None) -> Do:
+    return lambda case, now, clock: close(case, now, root_cause, outcome, clock=clock)
+
+
+def reopening() -> Do:
+    return lambda case, now, clock: reopen(case, now, clock=clock)
+
+
+def dismissing(reason: str) -> Do:
+    return lambda case, now, clock: dismiss(case, now, reason, clock=clock)

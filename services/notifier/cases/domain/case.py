@@ -2,15 +2,81 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
+from uuid import UUID
 
 from services.notifier.cases.domain.clocks import Clock, ClockKind
-from services.notifier.cases.domain.rules import Priority
-from services.notifier.domain.states import LIVE, Outcome, Status
+
+# The states of a case, and what may be done in which.
+
+
+class Status(StrEnum):
+    OPEN = "open"
+    ASSIGNED = "assigned"
+    CONTACTED = "contacted"
+    SNOOZED = "snoozed"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+    CLOSED = "closed"
+    DISMISSED = "dismissed"
+
+
+class Outcome(StrEnum):
+    """How a case ended for the customer."""
+
+    RECOVERED = "recovered"
+    UNRESOLVED = "unresolved"
+    CHURNED = "churned"
+    NO_RESPONSE = "no_response"
+    NOT_ACTIONABLE = "not_actionable"
+
+
+class Action(StrEnum):
+    ASSIGN = "assign"
+    CONTACT = "contact"
+    NOTE = "note"
+    SNOOZE = "snooze"
+    RESOLVE = "resolve"
+    CLOSE = "close"
+    REOPEN = "reopen"
+    DISMISS = "dismiss"
+
+
+LIVE: Final = frozenset(Status) - {Status.CLOSED, Status.DISMISSED}
+"""A customer has at most one case in one of these."""
+
+_WORKED: Final = LIVE - {Status.RESOLVED}
+
+ALLOWED: Final[dict[Action, frozenset[Status]]] = {
+    Action.ASSIGN: _WORKED,
+    Action.CONTACT: _WORKED,
+    Action.NOTE: frozenset(Status),
+    Action.SNOOZE: _WORKED - {Status.SNOOZED},
+    Action.RESOLVE: _WORKED,
+    Action.CLOSE: LIVE,
+    Action.REOPEN: frozenset({Status.RESOLVED, Status.CLOSED, Status.DISMISSED}),
+    Action.DISMISS: _WORKED,
+}
+
+
+def allowed(status: Status) -> tuple[Action, ...]:
+    """What may be done with a case in this state."""
+    return tuple(action for action, states in ALLOWED.items() if status in states)
+
+
+class Illegal(Exception):
+    """The state does not allow this; `allowed` is what it does."""
+
+    def __init__(self, action: Action, status: Status) -> None:
+        super().__init__(f"{action} is not possible for a case that is {status}")
+        self.action = action
+        self.status = status
+        self.allowed = allowed(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +255,38 @@ def begun_again(case: Case, since: datetime, clock: Clock) -> Case:
         told_at=None,
         reopened=case.reopened + 1,
     )
+
+
+class Priority(StrEnum):
+    URGENT = "urgent"
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+    @property
+    def rank(self) -> int:
+        """0 is the most urgent."""
+        return _RANKS[self]
+
+    def outranks(self, other: Priority) -> bool:
+        return self.rank < other.rank
+
+
+_RANKS: Final = {priority: rank for rank, priority in enumerate(Priority)}
+
+
+# Names that come out the same whenever the log is read again.
+
+
+def id_of(at: datetime, *parts: str) -> str:
+    """A UUIDv7 of that moment whose random bits are a hash of the parts.
+
+    After a restore the log is applied again: what was told under an id is then told under the same one.
+    """
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    digest = int.from_bytes(hashlib.sha256(text.encode()).digest()[:10])
+    milliseconds = int(at.timestamp() * 1000) & (1 << 48) - 1
+    value = (
+        milliseconds << 80 | 0x7 << 76 | (digest >> 62 & 0xFFF) << 64 | 0b10 << 62 | digest & (1 << 62) - 1
+    )
+    return str(UUID(int=value))

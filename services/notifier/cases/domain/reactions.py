@@ -13,13 +13,13 @@ from services.notifier.cases.domain.case import (
     Entry,
     Fact,
     Part,
+    Status,
     awake,
     begun_again,
     moved,
 )
 from services.notifier.cases.domain.clocks import ELAPSED, Clock
 from services.notifier.cases.domain.rules import Rule
-from services.notifier.domain.states import Status
 
 RETRACTED = "retracted"
 

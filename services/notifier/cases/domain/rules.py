@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
+from services.notifier.cases.domain.case import Priority
 from services.notifier.cases.domain.clocks import ClockKind
 from shared.feedback.metrics import Group
-
-
-class Priority(StrEnum):
-    URGENT = "urgent"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-    @property
-    def rank(self) -> int:
-        """0 is the most urgent."""
-        return _RANKS[self]
-
-    def outranks(self, other: Priority) -> bool:
-        return self.rank < other.rank
-
-
-_RANKS: Final = {priority: rank for rank, priority in enumerate(Priority)}
 
 LOW_ANSWERS: Final = frozenset({Group.DETRACTOR})
 
@@ -160,3 +143,37 @@ def strictest(rules: Sequence[Rule], possible: Iterable[Facts]) -> Rule | None:
 def groups_beyond_low(rules: Iterable[Rule]) -> frozenset[Group]:
     """The better answers for which any rule may open a case."""
     return frozenset(group for rule in rules for group in rule.when.groups) - LOW_ANSWERS
+
+
+# Teams, and whose turn it is.
+
+
+class Assign(StrEnum):
+    """How a case finds its owner when it opens."""
+
+    NONE = "none"
+    ROUND_ROBIN = "round_robin"
+    LEAST_LOADED = "least_loaded"
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    name: str
+    members: tuple[str, ...] = ()
+    lead: str | None = None
+    assign: Assign = Assign.NONE
+
+
+def next_owner(team: Team, how: Assign, turn: int, load: Mapping[str, int]) -> str | None:
+    """The member whose turn it is; `turn` counts the turns that were taken before.
+
+    Round robin: each in the order of the list. Least loaded: who has the fewest cases in work, and of
+    those who have equally few the one whose turn comes first. None in a team without members.
+    """
+    if not team.members:
+        return None
+    place = turn % len(team.members)
+    in_turn = team.members[place:] + team.members[:place]
+    if how is Assign.LEAST_LOADED:
+        return min(in_turn, key=lambda member: load.get(member, 0))
+    return in_turn[0]

@@ -1,7 +1,7 @@
 """Everything known of an answer, as the events told it."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -11,15 +11,18 @@ from sqlalchemy import text
 from services.notifier.cases.domain.answers import (
     Amended,
     Answer,
+    Past,
     Person,
     Retracted,
     Revision,
     Submitted,
     fold,
 )
+from services.notifier.cases.store.customers import Ref
 from shared.db import Session
 from shared.events import EVENTS, Event
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.feedback.metrics import Group
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -37,7 +40,7 @@ _FOLD_ARRAYS = """CAST(:metrics AS text[]), CAST(:scales AS text[]), CAST(:score
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownAnswer:
     """An answer that has a row: whose it is, and which events it is made of."""
 
     customer_ref: str | None
@@ -220,3 +223,86 @@ def _read(stored: str) -> dict[str, Event]:
 def _folded(response_id: str, events: Events) -> Answer | None:
     found = (revision_of(i, event) for i, event in events.items())
     return fold(response_id, [revision for revision in found if revision])
+
+
+# What customers answered before.
+
+
+async def of_customers(session: Session, refs: Iterable[Ref], *, most: int = 20) -> dict[Ref, list[Past]]:
+    """The known answers of these customers that were not retracted, the newest first."""
+    wanted = sorted(set(refs))
+    if not wanted:
+        return {}
+    rows = await session.execute(
+        text("""SELECT w.store, w.ref, one.* FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
+                     AS w(store, ref)
+                CROSS JOIN LATERAL (
+                    SELECT response_id, metric, scale, score, grp, answered_at FROM notifier.answers a
+                    WHERE a.store = w.store AND a.customer_ref = w.ref
+                          AND a.score IS NOT NULL AND NOT a.retracted
+                    ORDER BY a.answered_at DESC, a.response_id DESC LIMIT :most) one"""),
+        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "most": most},
+    )
+    found: dict[Ref, list[Past]] = {}
+    for row in rows:
+        past = Past(
+            row.response_id, row.metric, row.scale, row.score, Group[row.grp.upper()], row.answered_at
+        )
+        found.setdefault((row.store, row.ref), []).append(past)
+    return found
+
+
+# What is known before a batch is applied, in one look: each is a round trip, however little it finds.
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    erased: dict[Ref, datetime] = field(default_factory=dict)
+    """Who was erased, and until when nothing of theirs counts as theirs."""
+    answers: dict[AnswerKey, KnownAnswer] = field(default_factory=dict)
+    """The answers that have a row."""
+    with_cases: set[Ref] = field(default_factory=set)
+    """Who has a case in work, or one that ended within `days`."""
+
+
+async def look(session: Session, people: Iterable[Ref], keys: Iterable[AnswerKey], *, days: int) -> Before:
+    """What is known of these customers and answers. Nothing is locked by it."""
+    refs, wanted = sorted(set(people)), sorted(set(keys))
+    before = Before()
+    if not refs and not wanted:
+        return before
+    rows = await session.execute(
+        text("""WITH who AS (
+                    SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS w(store, ref))
+                SELECT 'erased' AS what, e.store, e.ref AS id, e.erased_at AS at,
+                       CAST(NULL AS text) AS customer_ref, CAST(NULL AS text[]) AS events
+                FROM who JOIN notifier.erasures e USING (store, ref)
+                UNION ALL
+                SELECT 'case', w.store, w.ref, NULL, NULL, NULL FROM who w
+                WHERE EXISTS (SELECT FROM notifier.cases c
+                              WHERE c.store = w.store AND c.customer_ref = w.ref AND c.status <> 'dismissed'
+                                    AND (c.closed_at IS NULL
+                                         OR c.closed_at > now() - make_interval(days => :days)))
+                UNION ALL
+                SELECT 'answer', store, response_id, NULL, customer_ref,
+                       ARRAY(SELECT jsonb_object_keys(revisions))
+                FROM notifier.answers WHERE (store, response_id) IN
+                     (SELECT * FROM unnest(CAST(:answer_stores AS text[]), CAST(:ids AS text[])))"""),
+        {
+            "stores": [store for store, _ in refs],
+            "refs": [ref for _, ref in refs],
+            "days": days,
+            "answer_stores": [store for store, _ in wanted],
+            "ids": [response for _, response in wanted],
+        },
+    )
+    for row in rows:
+        key = (row.store, row.id)
+        match row.what:
+            case "erased":
+                before.erased[key] = row.at
+            case "case":
+                before.with_cases.add(key)
+            case _:
+                before.answers[key] = KnownAnswer(row.customer_ref, frozenset(row.events))
+    return before

@@ -2,17 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import bindparam, func, text, update
 
 from services.notifier import tables
-from services.notifier.cases.domain.case import Case, Part
+from services.notifier.cases.domain.case import Case, Outcome, Part, Priority, Status
 from services.notifier.cases.domain.clocks import ClockKind
-from services.notifier.cases.domain.rules import Priority
 from services.notifier.cases.store.answers import AnswerKey
 from services.notifier.cases.store.customers import Ref
-from services.notifier.domain.states import Outcome, Status
 from shared.db import Session
 
 # Written and read as they are, in this order; `_read` knows the enums and sets among them.
@@ -197,3 +196,133 @@ def row_of(case: Case) -> dict[str, Any]:
     row = {name: getattr(case, name) for name in STORED}
     enums = ("status", "priority", "clock", "before_snooze", "outcome")
     return row | {name: row[name].value for name in enums if row[name] is not None}
+
+
+# Whose turn it is in the teams, and how much each has in work.
+
+TeamKey = tuple[str, str]
+"""(store, team)"""
+
+# Whoever has more than this is equally busy for us; counting on would cost more than it tells.
+MOST_COUNTED = 1000
+
+
+async def take(session: Session, wanted: Mapping[TeamKey, int]) -> dict[TeamKey, int]:
+    """So many turns of each team; returns how many were taken before.
+
+    The rows stay locked until the transaction ends, in sorted order, so nobody takes the same turn. Last
+    of all locks: after customer, answer and case.
+    """
+    keys = sorted(wanted)
+    if not keys:
+        return {}
+    rows = await session.execute(
+        text("""INSERT INTO notifier.turns AS t (store, team, taken)
+                SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:teams AS text[]),
+                                     CAST(:counts AS bigint[])) ORDER BY 1, 2
+                ON CONFLICT (store, team) DO UPDATE SET taken = t.taken + excluded.taken
+                RETURNING store, team, taken"""),
+        {
+            "stores": [store for store, _ in keys],
+            "teams": [team for _, team in keys],
+            "counts": [wanted[key] for key in keys],
+        },
+    )
+    return {(row.store, row.team): row.taken - wanted[row.store, row.team] for row in rows}
+
+
+async def load(session: Session, owners: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+    """How many cases each (store, owner) has in work, counted up to MOST_COUNTED."""
+    wanted = sorted(set(owners))
+    if not wanted:
+        return {}
+    rows = await session.execute(
+        text("""SELECT w.store, w.owner, one.cases
+                FROM unnest(CAST(:stores AS text[]), CAST(:owners AS text[])) AS w(store, owner)
+                CROSS JOIN LATERAL (
+                    SELECT count(*) AS cases FROM (
+                        SELECT 1 FROM notifier.cases c
+                        WHERE c.store = w.store AND c.owner = w.owner
+                              AND c.status NOT IN ('closed', 'dismissed') AND c.status <> 'resolved'
+                        LIMIT :most) counted) one"""),
+        {
+            "stores": [store for store, _ in wanted],
+            "owners": [owner for _, owner in wanted],
+            "most": MOST_COUNTED,
+        },
+    )
+    return {(row.store, row.owner): row.cases for row in rows}
+
+
+# Cases that something becomes due for without anybody doing anything.
+
+
+async def snoozed_out(session: Session, limit: int) -> list[Case]:
+    """Cases whose snooze is over by the database's clock, locked; those that somebody holds are skipped."""
+    rows = await session.execute(
+        text(f"""SELECT {COLUMNS} FROM notifier.cases c
+                 WHERE c.status = 'snoozed' AND c.snoozed_until <= now()
+                 ORDER BY c.case_id LIMIT :limit FOR UPDATE OF c SKIP LOCKED"""),
+        {"limit": limit},
+    )
+    return [case_of(row) for row in rows]
+
+
+async def steps_due(session: Session, limit: int) -> list[Case]:
+    """Cases whose next escalation step is due by the database's clock, locked; held ones are skipped."""
+    rows = await session.execute(
+        text(f"""SELECT {COLUMNS} FROM notifier.cases c WHERE c.case_id IN (
+                     SELECT d.case_id FROM notifier.cases d WHERE d.next_step_at <= now()
+                     ORDER BY d.next_step_at LIMIT :limit FOR UPDATE SKIP LOCKED)"""),
+        {"limit": limit},
+    )
+    return [case_of(row) for row in rows]
+
+
+async def to_plan(session: Session, store: str, escalation: str, limit: int) -> list[Case] | None:
+    """Live cases of the store that are still planned by other escalation steps, locked.
+
+    `escalation` names the steps of now. None: all are planned by them, or somebody else is at it.
+    """
+    await session.execute(
+        text("INSERT INTO notifier.plans (store) VALUES (:store) ON CONFLICT DO NOTHING"), {"store": store}
+    )
+    found = await session.execute(
+        text("""SELECT escalation, wanted, after_case FROM notifier.plans WHERE store = :store
+                FOR UPDATE SKIP LOCKED"""),
+        {"store": store},
+    )
+    plan = found.first()
+    if plan is None or plan.escalation == escalation:
+        return None
+    after = plan.after_case if plan.wanted == escalation else ""
+    rows = await session.execute(
+        text(f"""SELECT {COLUMNS} FROM notifier.cases c
+                 WHERE c.store = :store AND c.case_id > :after AND c.status NOT IN ('closed', 'dismissed')
+                 ORDER BY c.case_id LIMIT :limit FOR UPDATE OF c"""),
+        {"store": store, "after": after, "limit": limit},
+    )
+    cases = [case_of(row) for row in rows]
+    await session.execute(
+        text("""UPDATE notifier.plans SET wanted = :wanted, after_case = :after,
+                       escalation = CASE WHEN :done THEN :wanted ELSE escalation END
+                WHERE store = :store"""),
+        {
+            "store": store,
+            "wanted": escalation,
+            "after": cases[-1].case_id if cases else "",
+            "done": len(cases) < limit,
+        },
+    )
+    return cases
+
+
+async def plan(session: Session, planned: Sequence[tuple[str, datetime | None]]) -> None:
+    """When to look at these cases again; no change that anybody sees."""
+    if planned:
+        await session.execute(
+            text("""UPDATE notifier.cases c SET next_step_at = n.at
+                    FROM unnest(CAST(:ids AS text[]), CAST(:ats AS timestamptz[])) AS n(id, at)
+                    WHERE c.case_id = n.id"""),
+            {"ids": [case_id for case_id, _ in planned], "ats": [at for _, at in planned]},
+        )
