@@ -1,19 +1,13 @@
 """A browser for all tests here, and the pages of people at an address."""
 
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 
 import pytest
-from browsing import CHROMIUM, Look, Watched, launched, looking, serving
 from playwright.async_api import Browser
 
 from shared.db import Database
-
-# The examples that the integration tests work with serve here too.
-for part in ("web", "notifier"):
-    sys.path.insert(0, str(Path(__file__).parents[1] / "integration" / part))
+from tests.browser.browsing import CHROMIUM, Look, Watched, launched, looking, serving
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,11 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 
 import pytest
-from browsing import LOOKS, Look, Watched, serving
-from notifier_office import PASSWORD, Branch
 from playwright.async_api import expect
 
 from shared.db import Database
+from tests.browser.browsing import LOOKS, Look, Watched, serving
+from tests.integration.notifier.notifier_office import PASSWORD, Branch
 
 Window = Callable[..., AbstractAsyncContextManager[Watched]]
 

@@ -5,9 +5,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import pytest
-from browsing import LOOKS, Look, Watched, serving
 
 from shared.db import Database
+from tests.browser.browsing import LOOKS, Look, Watched, serving
 
 Window = Callable[..., AbstractAsyncContextManager[Watched]]
 
@@ -25,7 +25,7 @@ class House:
 
 @pytest.fixture
 async def house(database: Database) -> AsyncIterator[House]:
-    from reception import PASSWORD, Reception
+    from tests.integration.web.reception import PASSWORD, Reception
 
     reception = Reception(database)
     email = await reception.hire("Ines Moreau", "agent")

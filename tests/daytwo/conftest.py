@@ -5,9 +5,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from e2e.conftest import CONFIG, SIGNING_SECRET
-from e2e.product import Product
-from e2e.receiver import Receiver
+
+from tests.e2e.conftest import CONFIG, SIGNING_SECRET
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
 
 
 @pytest.fixture

@@ -6,9 +6,8 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from e2e.product import Product
-
 from deploy.local.postgres import PostgresServer
+from tests.e2e.product import Product
 
 ENGINE_SECONDS = 60
 

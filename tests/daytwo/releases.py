@@ -9,9 +9,9 @@ import tarfile
 from pathlib import Path
 
 import httpx
-from e2e.product import ROOT, free_row
 
 from deploy.local.process import ChildProcess
+from tests.e2e.product import ROOT, free_row
 
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 

@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from e2e.eventually import eventually
-from e2e.product import Product
-from e2e.receiver import Receiver
-from e2e.shop import Shop
-
-from .copies import back_up, destroy_and_restore
+from tests.daytwo.copies import back_up, destroy_and_restore
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
 
 ORDER = {"currency": "EUR", "value": 700.0}
 """Two of them make nobody Gold: the rule that takes an answer must not hang on which topic was read first."""

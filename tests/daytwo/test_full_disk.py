@@ -7,13 +7,13 @@ from typing import Any
 
 import asyncpg
 import pytest
-from e2e.eventually import eventually
-from e2e.product import CONSUMERS, Product
-from e2e.receiver import Receiver
-from e2e.shop import Shop
 
-from .conftest import running
-from .small_disk import SmallDisk
+from tests.daytwo.conftest import running
+from tests.daytwo.small_disk import SmallDisk
+from tests.e2e.eventually import eventually
+from tests.e2e.product import CONSUMERS, Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
 
 HEALED_SECONDS = 60
 NOTICED_SECONDS = 40

@@ -4,8 +4,8 @@ import json
 from collections import Counter
 from typing import Any
 
-from e2e.product import Product
-from e2e.shop import Shop
+from tests.e2e.product import Product
+from tests.e2e.shop import Shop
 
 TOPICS = {"segmenter": "loyalty.customers.v1", "scorer": "feedback.scores.v1"}
 PEOPLE = 5

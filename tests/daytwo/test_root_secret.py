@@ -3,9 +3,10 @@
 import re
 
 import httpx
-from e2e.eventually import eventually
-from e2e.product import Product
-from e2e.shop import Shop
+
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.shop import Shop
 
 NEW = "another root secret, thirty-two characters at least"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')

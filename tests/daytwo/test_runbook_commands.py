@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
-from e2e.conftest import CONFIG
-from e2e.eventually import eventually
-from e2e.product import ROOT, Product
-from e2e.shop import Shop
 
-from .copies import run, tool
+from tests.daytwo.copies import run, tool
+from tests.e2e.conftest import CONFIG
+from tests.e2e.eventually import eventually
+from tests.e2e.product import ROOT, Product
+from tests.e2e.shop import Shop
 
 TEXT = (ROOT / "docs" / "runbook.md").read_text()
 EMAIL = "nora@shop.example"

@@ -10,13 +10,12 @@ from uuid import uuid4
 
 import httpx
 import pytest
-from e2e.conftest import CONFIG, SIGNING_SECRET
-from e2e.eventually import eventually
 
 from deploy.local.home import PROJECT
 from deploy.local.stack import LocalStack
-
-from .releases import SERVICES, Release, unpack_previous
+from tests.daytwo.releases import SERVICES, Release, unpack_previous
+from tests.e2e.conftest import CONFIG, SIGNING_SECRET
+from tests.e2e.eventually import eventually
 
 READY_SECONDS = 90
 REMEDY = r"schema {} is at \d+, this code needs \d+: run `closeloop migrate`"

@@ -6,11 +6,11 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from manifests import PROJECT, SECRET_VALUE
 
 from shared.ops.settings import ListenSettings, PlatformSettings
 from shared.service.runtime import Runtime
 from shared.service.serving import Loops
+from tests.deploy.manifests import PROJECT, SECRET_VALUE
 
 OPERATIONS = {"/livez", "/readyz", "/metrics"}
 

@@ -1,8 +1,9 @@
 import os
 
 import pytest
-from built_services import Service, built
-from manifests import SERVICES
+
+from tests.deploy.built_services import Service, built
+from tests.deploy.manifests import SERVICES
 
 
 @pytest.fixture(scope="session")

@@ -10,12 +10,12 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from built_services import Service
-from manifests import PROJECT, SECRET_VALUE, SERVICES, read
-from test_manifests_code import variables
 
 from shared.ops.settings import PlatformSettings
 from shared.pages.cookies import PageSettings
+from tests.deploy.built_services import Service
+from tests.deploy.manifests import PROJECT, SECRET_VALUE, SERVICES, read
+from tests.deploy.test_manifests_code import variables
 
 FOLDER = PROJECT / "deploy/docker"
 SCHEMA = json.loads((Path(__file__).parent / "schemas/compose.json").read_text())

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 import typer
-from manifests import K8S, KUBECTL, PROJECT, Object, config_map, container, kinds, name_of, one, read, render
 
 from cli.main import build
+from tests.deploy.manifests import (
+    K8S,
+    KUBECTL,
+    PROJECT,
+    Object,
+    config_map,
+    container,
+    kinds,
+    name_of,
+    one,
+    read,
+    render,
+)
 
 TEXT = (PROJECT / "docs/deploy.md").read_text(encoding="utf-8")
 ADDRESS = "https://feedback.shop.example"

@@ -4,7 +4,8 @@ import re
 import subprocess
 
 import pytest
-from manifests import PROJECT, SERVICES
+
+from tests.deploy.manifests import PROJECT, SERVICES
 
 DOCKERFILE = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
 

@@ -4,8 +4,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from built_services import Service
-from manifests import (
+from pydantic import AliasChoices
+from pydantic_settings import BaseSettings
+
+from cli.config import mistakes_of_sections
+from shared.config import load
+from shared.events.topics import ERASURES, TOPICS
+from shared.kafka.topics import PARTITIONS
+from shared.ops.settings import PlatformSettings
+from shared.pages.cookies import PageSettings
+from tests.deploy.built_services import Service
+from tests.deploy.manifests import (
     OVERLAYS,
     SERVICES,
     Object,
@@ -21,15 +30,6 @@ from manifests import (
     service_of,
     workloads,
 )
-from pydantic import AliasChoices
-from pydantic_settings import BaseSettings
-
-from cli.config import mistakes_of_sections
-from shared.config import load
-from shared.events.topics import ERASURES, TOPICS
-from shared.kafka.topics import PARTITIONS
-from shared.ops.settings import PlatformSettings
-from shared.pages.cookies import PageSettings
 
 Code = dict[str, Service]
 

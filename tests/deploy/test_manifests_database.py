@@ -5,10 +5,10 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from manifests import K8S, SERVICES, one, render
 
 from deploy.local.postgres import PostgresServer
 from shared.db import migrations
+from tests.deploy.manifests import K8S, SERVICES, one, render
 
 ROLES = (K8S / "components/postgres-cnpg/roles.sql").read_text(encoding="utf-8")
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from built_services import OPERATIONS, Service
-from manifests import (
+
+from tests.deploy.built_services import OPERATIONS, Service
+from tests.deploy.manifests import (
     OVERLAYS,
     SERVICES,
     Object,

@@ -4,7 +4,8 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from manifests import (
+
+from tests.deploy.manifests import (
     OVERLAYS,
     PROJECT,
     Object,

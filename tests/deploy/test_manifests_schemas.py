@@ -9,9 +9,9 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from manifests import OVERLAYS, Object, name_of, one, read, render
 
 from deploy.k8s.__main__ import main as write_rules
+from tests.deploy.manifests import OVERLAYS, Object, name_of, one, read, render
 
 SCHEMAS = {
     file.stem: json.loads(file.read_text())

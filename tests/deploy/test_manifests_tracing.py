@@ -6,7 +6,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from manifests import (
+
+from shared.ops.settings import PlatformSettings
+from tests.deploy.manifests import (
     K8S,
     KUBECTL,
     OVERLAYS,
@@ -22,9 +24,7 @@ from manifests import (
     service_of,
     workloads,
 )
-from test_manifests_schemas import schema_faults
-
-from shared.ops.settings import PlatformSettings
+from tests.deploy.test_manifests_schemas import schema_faults
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 

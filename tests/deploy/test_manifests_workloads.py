@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from manifests import (
+
+from tests.deploy.manifests import (
     OVERLAYS,
     Object,
     container,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from .product import Product
-from .receiver import Receiver
-from .shop import Shop
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
 
 CONFIG = Path(__file__).with_name("closeloop.yaml")
 SIGNING_SECRET = "whsec_dGhlIGpvdXJuZXlzIHNpZ24gd2l0aCB0aGlzIG9uZQ=="

@@ -20,7 +20,7 @@ import httpx
 import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from .eventually import eventually
+from tests.e2e.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 CLOSELOOP = (sys.executable, "-m", "cli.main")

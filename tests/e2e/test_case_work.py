@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from .eventually import eventually
-from .product import Product
-from .receiver import Receiver
-from .shop import Shop
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
 
 
 @pytest.fixture

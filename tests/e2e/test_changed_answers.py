@@ -2,9 +2,9 @@
 
 from uuid import uuid4
 
-from .eventually import eventually
-from .product import Product
-from .shop import Shop
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.shop import Shop
 
 
 async def counts_as(shop: Shop, *counts: int) -> None:

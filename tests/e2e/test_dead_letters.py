@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from .eventually import eventually
-from .product import Product
-from .shop import Shop
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.shop import Shop
 
 RESPONSES, ORDERS = "feedback.responses.v1", "commerce.orders.v1"
 CUSTOMERS, CASES = "loyalty.customers.v1", "feedback.cases.v1"

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from .eventually import eventually
-from .product import CONSUMERS, SERVICES, Product
-from .receiver import Receiver
-from .shop import Shop
+from tests.e2e.eventually import eventually
+from tests.e2e.product import CONSUMERS, SERVICES, Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
 
 SCHEMAS = ("access", "public", "collector", *CONSUMERS)
 SOURCES = ("feedback.responses.v1", "commerce.orders.v1")

@@ -5,8 +5,8 @@ import time
 
 import httpx
 
-from .product import Product
-from .shop import Shop
+from tests.e2e.product import Product
+from tests.e2e.shop import Shop
 
 HOME = "https://shop.example"
 

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
-from .conftest import CONFIG, SIGNING_SECRET
-from .eventually import eventually
-from .product import SERVICES, Product
-from .receiver import Receiver
-from .shop import Shop
-from .tracing import Span, TraceReceiver
+from tests.e2e.conftest import CONFIG, SIGNING_SECRET
+from tests.e2e.eventually import eventually
+from tests.e2e.product import SERVICES, Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
+from tests.e2e.tracing import Span, TraceReceiver
 
 CANARY = "canaryjane"
 PERSON = {"id": f"{CANARY}-7", "email": f"{CANARY}@shop.example", "name": f"{CANARY} doe"}

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from .product import SERVICES, Product
-from .shop import Shop
+from tests.e2e.product import SERVICES, Product
+from tests.e2e.shop import Shop
 
 FAMILIES = {
     "collector": ("closeloop_responses_received_total", "closeloop_kafka_produce_duration_seconds"),

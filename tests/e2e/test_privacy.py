@@ -5,10 +5,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from .eventually import eventually
-from .product import SERVICES, Product
-from .receiver import Alert, Receiver
-from .shop import Shop
+from tests.e2e.eventually import eventually
+from tests.e2e.product import SERVICES, Product
+from tests.e2e.receiver import Alert, Receiver
+from tests.e2e.shop import Shop
 
 RESPONSES = "feedback.responses.v1"
 POISON = """{"store": "demo", "response_id": "poison-%(id)s", "fingerprint": "f", "metric": "nps",

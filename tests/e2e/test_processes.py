@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psutil
 
-from .conftest import CONFIG
-from .eventually import eventually
-from .product import SERVICES, Product
-from .shop import Shop
+from tests.e2e.conftest import CONFIG
+from tests.e2e.eventually import eventually
+from tests.e2e.product import SERVICES, Product
+from tests.e2e.shop import Shop
 
 
 class TestAService:

@@ -2,9 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
-from .product import Product
-from .receiver import Receiver
-from .shop import Shop
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
 
 
 class TestAQuietAnswer:

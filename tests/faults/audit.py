@@ -10,9 +10,9 @@ from typing import Any
 import asyncpg
 import httpx
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from e2e.receiver import Alert
 
-from .books import WINDOWS, Books
+from tests.e2e.receiver import Alert
+from tests.faults.books import WINDOWS, Books
 
 RESPONSES, ORDERS = "feedback.responses.v1", "commerce.orders.v1"
 CUSTOMERS, CASES = "loyalty.customers.v1", "feedback.cases.v1"

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from .ledger import lines
-from .traffic import FRESH
+from tests.faults.ledger import lines
+from tests.faults.traffic import FRESH
 
 TIERS = (("Bronze", 0), ("Silver", 500), ("Gold", 1500), ("Platinum", 4000))
 POINTS_OF_AN_ANSWER, MOST_FOR_ANSWERS = 20, 300

@@ -10,12 +10,11 @@ from typing import Self
 
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
-from e2e.eventually import eventually
 
 from deploy.local.kafka import KafkaNode, cluster
 from deploy.local.postgres import PostgresServer
-
-from .nemesis import LONGEST_RECOVERY_SECONDS, Fault, Nemesis
+from tests.e2e.eventually import eventually
+from tests.faults.nemesis import LONGEST_RECOVERY_SECONDS, Fault, Nemesis
 
 COPIES = 3
 START_SECONDS = 120

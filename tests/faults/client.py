@@ -7,8 +7,8 @@ from typing import Any, Self
 
 import httpx
 
-from .ledger import Ledger
-from .traffic import Step, Traffic
+from tests.faults.ledger import Ledger
+from tests.faults.traffic import Step, Traffic
 
 AT_ONCE = 200
 TIMEOUT_SECONDS = 12

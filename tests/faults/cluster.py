@@ -14,10 +14,10 @@ from random import randint
 from typing import Any
 
 import httpx
-from e2e.eventually import eventually
 
 from deploy.local.process import ChildProcess
 from deploy.local.stack import LocalStack
+from tests.e2e.eventually import eventually
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("closeloop.yaml")

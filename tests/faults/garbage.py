@@ -6,7 +6,7 @@ import random
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from .audit import CASES, CUSTOMERS, ORDERS, READERS, RESPONSES, Auditor, Place
+from tests.faults.audit import CASES, CUSTOMERS, ORDERS, READERS, RESPONSES, Auditor, Place
 
 MARK = b"garbage of the fault journey"
 PIECES = 8

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from .cluster import Cluster, Replica
+from tests.faults.cluster import Cluster, Replica
 
 CONSUMERS = ("scorer", "segmenter", "notifier")
 

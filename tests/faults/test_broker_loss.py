@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from .brokers import COPIES, BrokerNemesis, ReplicatedStack
-from .conftest import SUMMARIES
-from .test_fault_journey import RATE, running, say
+from tests.faults.brokers import COPIES, BrokerNemesis, ReplicatedStack
+from tests.faults.conftest import SUMMARIES
+from tests.faults.test_fault_journey import RATE, running, say
 
 SECONDS = 60.0
 

@@ -14,18 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e.eventually import eventually
-from e2e.receiver import Alert, Receiver
 
-from . import garbage
-from .audit import RESPONSES, Auditor, Findings
-from .books import Books
-from .client import Client
-from .cluster import CONSUMERS, Cluster
-from .conftest import ROUND_SECONDS, SUMMARIES
-from .ledger import Ledger
-from .nemesis import Nemesis
-from .traffic import Traffic
+from tests.e2e.eventually import eventually
+from tests.e2e.receiver import Alert, Receiver
+from tests.faults import garbage
+from tests.faults.audit import RESPONSES, Auditor, Findings
+from tests.faults.books import Books
+from tests.faults.client import Client
+from tests.faults.cluster import CONSUMERS, Cluster
+from tests.faults.conftest import ROUND_SECONDS, SUMMARIES
+from tests.faults.ledger import Ledger
+from tests.faults.nemesis import Nemesis
+from tests.faults.traffic import Traffic
 
 RATE = float(os.environ.get("FAULTS_RATE") or 60)
 SETTLE_SECONDS = 120

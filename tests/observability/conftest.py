@@ -10,15 +10,14 @@ from uuid import uuid4
 import httpx
 import pytest
 from aiokafka import AIOKafkaProducer
-from e2e.eventually import eventually
-from e2e.product import Product
-from e2e.receiver import Receiver
-from e2e.shop import Shop
 
 from deploy.local.home import Home
 from deploy.local.observing import RULES, Observers
-
-from .server import Prometheus
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
+from tests.observability.server import Prometheus
 
 TOOLS = ("promtool", "amtool", "prometheus", "prometheus-alertmanager")
 CONFIG = Path(__file__).with_name("closeloop.yaml")

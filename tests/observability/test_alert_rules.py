@@ -11,8 +11,7 @@ import yaml
 
 from deploy.prometheus.catalogue import declared
 from deploy.prometheus.page import alert_rules
-
-from .promql import grouping_labels, metrics_of
+from tests.observability.promql import grouping_labels, metrics_of
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "prometheus"

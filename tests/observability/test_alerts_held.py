@@ -1,11 +1,10 @@
 """The drill of `CloseloopAlertsHeld`: all alerts are held, on call hears of it, they are let go."""
 
-from e2e.eventually import eventually
-from e2e.product import Product
-from e2e.receiver import Receiver
-from e2e.shop import Shop
-
-from .server import Prometheus
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
+from tests.observability.server import Prometheus
 
 HELD = ("CloseloopAlertsHeld", "closeloop-notifier")
 COUNTED_SECONDS = 60

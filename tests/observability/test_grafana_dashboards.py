@@ -7,15 +7,14 @@ from itertools import combinations
 from typing import Any
 
 import pytest
-from e2e.eventually import eventually
-from e2e.shop import Shop
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from deploy.grafana.__main__ import FOLDER
 from deploy.prometheus.catalogue import declared
-
-from .promql import filled, metrics_of
-from .server import Prometheus
+from tests.e2e.eventually import eventually
+from tests.e2e.shop import Shop
+from tests.observability.promql import filled, metrics_of
+from tests.observability.server import Prometheus
 
 FILES = sorted(FOLDER.glob("*.json"))
 OF_THE_PROCESS = {

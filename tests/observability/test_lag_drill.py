@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import asyncpg
-from e2e.eventually import eventually
-from e2e.product import Product
-from e2e.shop import Shop
 
-from .server import Prometheus
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.shop import Shop
+from tests.observability.server import Prometheus
 
 GROUP = 'group="closeloop-scorer"'
 RECORDS = f"group:closeloop_kafka_consumer_lag_records:sum{{{GROUP}}}"

@@ -3,12 +3,12 @@
 import subprocess
 from collections import Counter
 
-from e2e.eventually import eventually
-from e2e.product import SERVICES, Product
-from e2e.shop import Shop
 from prometheus_client.parser import text_string_to_metric_families
 
 from deploy.prometheus.catalogue import declared
+from tests.e2e.eventually import eventually
+from tests.e2e.product import SERVICES, Product
+from tests.e2e.shop import Shop
 
 # Labelled by the fault, so that there is no series before there was one; their names are there all the same.
 AFTER_A_FAULT = {

@@ -6,12 +6,11 @@ import signal
 import sys
 
 import httpx
-from e2e.eventually import eventually
-from e2e.product import CLOSELOOP, ROOT, Product
 
 from cli.observe import lines_of
-
-from .server import JOBS, Prometheus
+from tests.e2e.eventually import eventually
+from tests.e2e.product import CLOSELOOP, ROOT, Product
+from tests.observability.server import JOBS, Prometheus
 
 
 async def test_watches_the_running_copy_and_stops_on_ctrl_c(product: Product, prometheus: Prometheus) -> None:

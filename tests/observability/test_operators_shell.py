@@ -5,7 +5,7 @@ import re
 import subprocess
 from pathlib import Path
 
-from e2e.product import ROOT, Product
+from tests.e2e.product import ROOT, Product
 
 TEXT = (ROOT / "docs/operators-shell.md").read_text()
 ON_KUBERNETES, BESIDE_MAKE_RUN = re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)

@@ -68,8 +68,7 @@ class TestAPage:
     def test_asks_for_metrics_that_there_are(self, alert: str) -> None:
         """What it queries is in the rules or in the catalogue."""
         from deploy.prometheus.catalogue import declared
-
-        from .promql import metrics_of
+        from tests.observability.promql import metrics_of
 
         known = {name for one in declared() for name in one.series} | {"process_start_time_seconds"}
         for expression in re.findall(r"'query=([^']+)'", PAGES[alert]):

@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import psutil
-from e2e.eventually import eventually
-from e2e.product import Product
-from e2e.receiver import Receiver
-from e2e.shop import Shop
 
-from .server import Prometheus
+from tests.e2e.eventually import eventually
+from tests.e2e.product import Product
+from tests.e2e.receiver import Receiver
+from tests.e2e.shop import Shop
+from tests.observability.server import Prometheus
 
 DOWN = ("CloseloopServiceDown", "closeloop-scorer")
 

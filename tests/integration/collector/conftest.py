@@ -3,8 +3,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from shared.access import Scope
-
-from .running import Collector, Topic, make_key, start
+from tests.integration.collector.running import Collector, Topic, make_key, start
 
 
 @pytest.fixture(scope="package")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from .running import ORIGIN, Collector, Topic
+from tests.integration.collector.running import ORIGIN, Collector, Topic
 
 CANARY = "canary-7f3a91"
 """Stands in bad bodies; may stand in no answer and in no record."""

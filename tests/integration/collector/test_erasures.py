@@ -8,8 +8,7 @@ import pytest
 from shared.access import Scope
 from shared.config.secrets import Secrets
 from shared.feedback.identity import customer_ref
-
-from .running import SECRET, STORE, Collector, Topic, make_key
+from tests.integration.collector.running import SECRET, STORE, Collector, Topic, make_key
 
 
 @pytest.fixture(scope="module")

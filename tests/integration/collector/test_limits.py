@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import LocalStack
-
-from .running import ORIGIN, Collector, Reply, Topic, start
+from tests.integration.collector.running import ORIGIN, Collector, Reply, Topic, start
 
 HEAD = (
     "POST /v1/responses HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\n"

@@ -6,8 +6,7 @@ from uuid import uuid4
 import pytest
 
 from shared.access import Scope
-
-from .running import (
+from tests.integration.collector.running import (
     ORIGIN,
     OTHER_ORIGIN,
     OTHER_STORE,

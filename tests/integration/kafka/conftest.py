@@ -2,9 +2,9 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from toy_group import Group, eventually
 
 from shared.events import EVENTS
+from tests.integration.kafka.toy_group import Group, eventually
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@
 import asyncio
 import sys
 
-from toy_group import Group
-
 from shared.ops import logs
+from tests.integration.kafka.toy_group import Group
 
 
 async def main() -> None:

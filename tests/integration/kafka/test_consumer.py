@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
-from toy_group import Group, eventually
 
 from shared.db import Database, Position, Session
 from shared.events import Received
 from shared.kafka import Applier, Outcomes
 from shared.kafka.applying import Lost
 from shared.kafka.consumer import Died
+from tests.integration.kafka.toy_group import Group, eventually
 
 MEMBER = Path(__file__).with_name("member.py")
 

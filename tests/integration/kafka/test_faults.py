@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import asyncpg
 import pytest
-from toy_group import Group, eventually
 
 from deploy.local.stack import LocalStack
 from shared.db import Database, Session
 from shared.events import Received
 from shared.kafka import Outcomes
 from shared.ops.health import NotReady
+from tests.integration.kafka.toy_group import Group, eventually
 
 
 async def assert_exact(group: Group, records: int) -> None:

@@ -7,11 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.cluster import ClusterMetadata
-from toy_group import Group, admin, eventually
 
 from shared.db import Database, Session
 from shared.kafka import Consumer, gate
 from shared.ops.health import NotReady
+from tests.integration.kafka.toy_group import Group, admin, eventually
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import asyncpg
 import pytest
-from toy_group import Group, Headers, eventually
 
 from shared.db import Database, Session, driver
 from shared.events import Received
@@ -13,6 +12,7 @@ from shared.kafka import Applier, Outcomes
 from shared.kafka import consumer as consuming
 from shared.ops import metrics
 from shared.ops.health import NotReady
+from tests.integration.kafka.toy_group import Group, Headers, eventually
 
 SECRET = "jane@example.com"
 

@@ -10,13 +10,13 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from toy_group import Group
 
 from deploy.local.stack import LocalStack
 from shared.kafka import NotAcknowledged, Producer
 from shared.kafka import producer as pulse
 from shared.kafka.producer import Batch, Verdicts
 from shared.ops.health import NotReady
+from tests.integration.kafka.toy_group import Group
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from sqlalchemy import text
-from toy_group import Group, eventually
 
 from deploy.local.stack import LocalStack
 from shared.db import Database, Lease, Outbox, Session
 from shared.kafka import NotAcknowledged, OutboxRelay, Producer, State, StatePublisher
 from shared.ops import metrics
+from tests.integration.kafka.toy_group import Group, eventually
 
 
 @dataclass

@@ -2,10 +2,10 @@
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from toy_group import Group
 
 from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
+from tests.integration.kafka.toy_group import Group
 
 
 async def read(group: Group, upto: dict[int, int]) -> list[tuple[int, int, bool]]:

@@ -3,11 +3,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from notifier_desk import Desk
-from notifier_office import Agent, Branch
-from notifier_shop import Shop, opened_shop
 
 from shared.db import Database
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_office import Agent, Branch
+from tests.integration.notifier.notifier_shop import Shop, opened_shop
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
-from notifier_application import bare_application
 
 from services.notifier.cases import api as cases_api
 from services.notifier.cases.casework import Casework
@@ -14,6 +13,7 @@ from services.notifier.channels import api as channels_api
 from services.notifier.settings import Alerts
 from shared.access import Scope, keys
 from shared.db import Database
+from tests.integration.notifier.notifier_application import bare_application
 
 PEPPER = b"p" * 32
 

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from notifier_desk import Desk
 from sqlalchemy import text
 
 from shared.config.stores import Store
 from shared.events import new_id
+from tests.integration.notifier.notifier_desk import Desk
 
 AMSTERDAM = Store(name="Shop", timezone="Europe/Amsterdam")
 

@@ -7,8 +7,6 @@ from uuid import uuid4
 
 import httpx
 from fastapi import FastAPI
-from notifier_application import bare_application
-from notifier_desk import Desk, received, webhook
 from sqlalchemy import text
 
 from services.notifier import inbox
@@ -23,6 +21,8 @@ from shared.events.responses import Customer
 from shared.pages.door import open_to_people
 from shared.pages.pages import Pages
 from shared.pages.people import People
+from tests.integration.notifier.notifier_application import bare_application
+from tests.integration.notifier.notifier_desk import Desk, received, webhook
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"

@@ -4,7 +4,8 @@ import re
 from typing import Any
 
 import orjson
-from notifier_receiver import Answer, Hit, answer
+
+from tests.integration.notifier.notifier_receiver import Answer, Hit, answer
 
 SLACK_TEXTS = {"plain_text", "mrkdwn"}
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from notifier_desk import SECRET, Desk, webhook
 from standardwebhooks import Webhook
 
 from services.notifier.channels.lanes import lanes_of
@@ -15,6 +14,7 @@ from services.notifier.channels.message import Shop
 from services.notifier.channels.outlets import Outlets
 from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.settings import Alerts, NotifierSettings
+from tests.integration.notifier.notifier_desk import SECRET, Desk, webhook
 
 HASTY: dict[str, Any] = {
     "retry_scale": 0.00001,

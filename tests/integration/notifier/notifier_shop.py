@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from notifier_desk import Desk, webhook
-from notifier_receiver import Receiver
 
 from shared.access import Scope, keys
 from shared.config.secrets import Secrets
@@ -20,6 +18,8 @@ from shared.events import Received
 from shared.events.registry import encode
 from shared.events.topics import TOPICS
 from shared.kafka import Producer
+from tests.integration.notifier.notifier_desk import Desk, webhook
+from tests.integration.notifier.notifier_receiver import Receiver
 
 PROJECT = Path(__file__).resolve().parents[3]
 ROOT_SECRET = "r" * 40

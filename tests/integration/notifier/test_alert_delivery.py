@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
-from notifier_desk import Desk
-from notifier_receiver import Receiver, answer, endless, garbage, hang, redirect
-from notifier_sending import check, delivering, sections, settled, webhooks
 
 from services.notifier.deliveries import claims, store
 from services.notifier.deliveries.claims import Result
 from services.notifier.deliveries.store import State
 from shared.db import Database
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_receiver import Receiver, answer, endless, garbage, hang, redirect
+from tests.integration.notifier.notifier_sending import check, delivering, sections, settled, webhooks
 
 
 class TestADelivery:

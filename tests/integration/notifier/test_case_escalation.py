@@ -7,12 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from notifier_desk import Desk, webhook
 from sqlalchemy import text
 
 from services.notifier.cases.jobs import Clock
 from services.notifier.settings import Alerts
 from shared.db import Database
+from tests.integration.notifier.notifier_desk import Desk, webhook
 
 STEPS = [
     {"name": "lead_told", "when": "first_contact_overdue", "assign": "lead", "channels": ["care"]},

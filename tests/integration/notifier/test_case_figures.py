@@ -4,8 +4,6 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
-from notifier_desk import Desk
-from notifier_ledger import Ledger
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
@@ -13,6 +11,8 @@ from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.report.gauges import CaseFigures
 from shared.db import Database
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_ledger import Ledger
 
 
 def shown(name: str, **labels: str) -> float:

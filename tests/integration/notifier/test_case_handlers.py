@@ -8,13 +8,13 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from notifier_desk import Desk, received, webhook
 from sqlalchemy import text
 
 from services.notifier.settings import Alerts
 from shared.db import Database
 from shared.events import Received
 from shared.events.responses import AboutOrder, Identity
+from tests.integration.notifier.notifier_desk import Desk, received, webhook
 
 
 async def close(desk: Desk, *, days_ago: float = 0) -> None:

@@ -5,8 +5,6 @@ import io
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from notifier_desk import Desk
-from notifier_ledger import AMSTERDAM, Ledger
 
 from services.notifier.cases.domain.case import Priority
 from services.notifier.report import store
@@ -16,6 +14,8 @@ from services.notifier.report.figures import Asked, Report, build
 from services.notifier.report.store import Scope
 from services.notifier.report.wording import ten_lines
 from shared.feedback.comparison import Verdict
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_ledger import AMSTERDAM, Ledger
 
 
 @pytest.fixture

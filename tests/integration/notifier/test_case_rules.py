@@ -7,12 +7,12 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from notifier_desk import Desk, webhook
 from sqlalchemy import text
 
 from services.notifier.settings import Alerts
 from shared.db import Database
 from shared.events.responses import FollowUp
+from tests.integration.notifier.notifier_desk import Desk, webhook
 
 EVERYBODY = ["detractor", "passive", "promoter"]
 

@@ -3,12 +3,12 @@
 from dataclasses import replace
 
 import pytest
-from notifier_desk import Desk
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Priority, Status
 from services.notifier.inbox import search_store
 from services.notifier.inbox.search_store import Filter, Place
+from tests.integration.notifier.notifier_desk import Desk
 
 WAYS = {"along the list": (3000, 5000), "among few": (1, 5000), "along the whole list": (1, 0)}
 COMMENTS = ["zip broken", "late", "Broken sole", "zipper", "broken, and late", "brokenly zipped", ""]

@@ -6,14 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
-from notifier_agent import Agent, key, served
-from notifier_desk import Desk
 from sqlalchemy import text
 
 from services.notifier.cases.api.access import cursor_of
 from services.notifier.cases.jobs import Clock
 from shared.access import Scope
 from shared.db import Database
+from tests.integration.notifier.notifier_agent import Agent, key, served
+from tests.integration.notifier.notifier_desk import Desk
 
 
 @pytest.fixture

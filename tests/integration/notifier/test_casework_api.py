@@ -6,13 +6,13 @@ from typing import Any
 
 import httpx
 import pytest
-from notifier_agent import Agent, key, served
-from notifier_desk import AboutOrder, Desk, webhook
 from sqlalchemy import text
 
 from services.notifier.settings import Alerts
 from shared.access import Scope
 from shared.config.stores import Store
+from tests.integration.notifier.notifier_agent import Agent, key, served
+from tests.integration.notifier.notifier_desk import AboutOrder, Desk, webhook
 
 TEAMS = {"care": {"members": ["ann@x", "bob@x"], "lead": "lea@x"}, "empty": {}}
 ALERTS = Alerts.model_validate(

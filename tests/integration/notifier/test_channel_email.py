@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notifier_desk import Desk
-from notifier_mail import Mailbox, certificates, only
-from notifier_sending import delivering, sections, settled
+
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_mail import Mailbox, certificates, only
+from tests.integration.notifier.notifier_sending import delivering, sections, settled
 
 CARE = sections(care={"kind": "email", "to": ["care@example.com"], "to_owner": True})
 

@@ -4,12 +4,12 @@ from typing import Any
 
 import orjson
 import pytest
-from notifier_desk import SECRET, Desk, timedelta
-from notifier_protocols import pagerduty, slack, teams
-from notifier_receiver import Receiver, answer
-from notifier_sending import check, delivering, sections, settled
 
 from services.notifier.deliveries import notices
+from tests.integration.notifier.notifier_desk import SECRET, Desk, timedelta
+from tests.integration.notifier.notifier_protocols import pagerduty, slack, teams
+from tests.integration.notifier.notifier_receiver import Receiver, answer
+from tests.integration.notifier.notifier_sending import check, delivering, sections, settled
 
 KEY = "k" * 32
 NASTY = [

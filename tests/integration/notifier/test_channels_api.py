@@ -7,14 +7,14 @@ from typing import Any
 
 import httpx
 import pytest
-from notifier_application import bare_application
-from notifier_desk import Desk
-from notifier_receiver import Receiver, answer
-from notifier_sending import delivering, sections, settled
 
 from services.notifier.channels import api
 from shared.access import Scope, keys
 from shared.db import Database
+from tests.integration.notifier.notifier_application import bare_application
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_receiver import Receiver, answer
+from tests.integration.notifier.notifier_sending import delivering, sections, settled
 
 PEPPER = b"p" * 32
 

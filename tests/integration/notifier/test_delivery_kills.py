@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from notifier_receiver import Receiver, answer, hang
-from notifier_shop import Service, Shop, running
 from sqlalchemy import text
+
+from tests.integration.notifier.notifier_receiver import Receiver, answer, hang
+from tests.integration.notifier.notifier_shop import Service, Shop, running
 
 ALERTS = 3
 GATE = 770_077

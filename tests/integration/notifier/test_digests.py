@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 import pytest
-from notifier_desk import Desk
-from notifier_receiver import Receiver, answer
-from notifier_sending import delivering, sections, settled
 from sqlalchemy import text
 
 from services.notifier.deliveries import store
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_receiver import Receiver, answer
+from tests.integration.notifier.notifier_sending import delivering, sections, settled
 
 
 async def flood(desk: Desk, count: int, start: int = 0) -> None:

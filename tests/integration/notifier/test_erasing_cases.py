@@ -5,7 +5,6 @@ from decimal import Decimal
 from itertools import permutations
 from typing import Any
 
-from notifier_desk import Desk, received
 from sqlalchemy import text
 
 from services.notifier.cases.casework import Casework
@@ -20,6 +19,7 @@ from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
 from shared.events.responses import AboutOrder, Customer, FollowUp
 from shared.feedback.identity import is_erased
+from tests.integration.notifier.notifier_desk import Desk, received
 
 REF = "person-1"
 PERSON = Customer(ref=REF, id="id-canary", email="canary@example.com", name="Name Canary")

@@ -7,15 +7,15 @@ from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from notifier_desk import Desk
-from notifier_receiver import Receiver
-from notifier_sending import delivering, settled, webhooks
 
 from services.notifier.channels.restoring import RestoreCheck
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from shared.db import Database, Inbox
 from shared.kafka import Brokers
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_receiver import Receiver
+from tests.integration.notifier.notifier_sending import delivering, settled, webhooks
 
 TOPIC = "feedback.responses.v1"
 ROUNDS_SECONDS = 1.5

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import httpx
 import pytest
-from notifier_office import PAGE, Agent, Branch, version_of
 from sqlalchemy import text
 
 from shared.events.responses import AboutOrder
+from tests.integration.notifier.notifier_office import PAGE, Agent, Branch, version_of
 
 
 @pytest.fixture

@@ -6,13 +6,13 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from notifier_office import Agent, Branch
 from sqlalchemy import text
 
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.inbox.search import Asked, asked_of, place_of
 from shared.db import Database
+from tests.integration.notifier.notifier_office import Agent, Branch
 
 _NAMES = re.compile(r"data-open><bdi>([^<]*)</bdi>")
 _COUNT = re.compile(r'>([^<>]+)<span class="count[^"]*">([^<]*)</span>')

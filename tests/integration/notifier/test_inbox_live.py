@@ -11,12 +11,12 @@ import httpx
 import orjson
 import pytest
 import uvicorn
-from notifier_office import Agent, Branch
 
 from services.notifier.inbox import live
 from shared.access import users
 from shared.db import Database
 from shared.http.protocol import Protocol
+from tests.integration.notifier.notifier_office import Agent, Branch
 
 
 class Serving:

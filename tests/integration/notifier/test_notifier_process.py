@@ -3,12 +3,12 @@
 import asyncio
 
 import httpx
-from notifier_desk import SECRET
-from notifier_receiver import answer, hang
-from notifier_shop import Shop, running
 from standardwebhooks import Webhook
 
 from shared.events.envelope import new_traceparent
+from tests.integration.notifier.notifier_desk import SECRET
+from tests.integration.notifier.notifier_receiver import answer, hang
+from tests.integration.notifier.notifier_shop import Shop, running
 
 
 class TestTheProcess:

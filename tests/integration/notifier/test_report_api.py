@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
-from notifier_application import bare_application
-from notifier_desk import Desk
-from notifier_ledger import AMSTERDAM, Ledger
 
 from services.notifier.report import api
 from shared.access import Scope, keys
+from tests.integration.notifier.notifier_application import bare_application
+from tests.integration.notifier.notifier_desk import Desk
+from tests.integration.notifier.notifier_ledger import AMSTERDAM, Ledger
 
 PEPPER = b"p" * 32
 

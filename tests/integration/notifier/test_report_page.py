@@ -12,9 +12,6 @@ from uuid import uuid4
 import httpx
 import pytest
 from fastapi import FastAPI
-from notifier_application import bare_application
-from notifier_desk import Desk, webhook
-from notifier_ledger import AMSTERDAM, Ledger
 
 from services.notifier.inbox.site import HERE
 from services.notifier.report.page import report_routes
@@ -26,6 +23,9 @@ from shared.config.secrets import Secrets
 from shared.pages.door import open_to_people
 from shared.pages.pages import Pages
 from shared.pages.people import People
+from tests.integration.notifier.notifier_application import bare_application
+from tests.integration.notifier.notifier_desk import Desk, webhook
+from tests.integration.notifier.notifier_ledger import AMSTERDAM, Ledger
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"

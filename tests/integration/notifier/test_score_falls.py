@@ -5,8 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from notifier_desk import Desk, received, webhook
-from notifier_ledger import AMSTERDAM
 
 from services.notifier.settings import Alerts
 from services.notifier.watch.handlers import ScoreSamples
@@ -14,6 +12,8 @@ from services.notifier.watch.jobs import Watch
 from shared.events import Received
 from shared.events.scores import Figure, ScoreChanged
 from shared.feedback.nps import Counts
+from tests.integration.notifier.notifier_desk import Desk, received, webhook
+from tests.integration.notifier.notifier_ledger import AMSTERDAM
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 HIGH, LOW = Counts(700, 150, 150), Counts(400, 250, 350)

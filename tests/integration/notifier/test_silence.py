@@ -4,12 +4,11 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from notifier_desk import Desk, webhook
-from notifier_ledger import AMSTERDAM
-
 from services.notifier.settings import Alerts
 from services.notifier.watch.handlers import count_arrivals
 from services.notifier.watch.jobs import Watch
+from tests.integration.notifier.notifier_desk import Desk, webhook
+from tests.integration.notifier.notifier_ledger import AMSTERDAM
 
 NOW = datetime(2026, 11, 26, 13, 30, tzinfo=UTC)
 

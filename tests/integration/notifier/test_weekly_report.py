@@ -4,12 +4,12 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from notifier_desk import Desk, webhook
-from notifier_ledger import AMSTERDAM, Ledger
 
 from services.notifier.report.jobs import WeeklyReport
 from services.notifier.settings import Alerts
 from shared.db import Database
+from tests.integration.notifier.notifier_desk import Desk, webhook
+from tests.integration.notifier.notifier_ledger import AMSTERDAM, Ledger
 
 MONDAY_SEVEN = datetime(2026, 11, 23, 6, tzinfo=UTC)
 """07:00 in Amsterdam."""

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from shared.db import Database
-
-from .builders import Shop
+from tests.integration.scorer.builders import Shop
 
 
 @pytest.fixture(scope="session")

@@ -20,8 +20,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from shared.events import encode
 from shared.events.topics import CUSTOMERS, RESPONSES, SCORES
-
-from .builders import Sent
+from tests.integration.scorer.builders import Sent
 
 SECRET = "a root secret that is long enough for the tests"
 

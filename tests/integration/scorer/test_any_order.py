@@ -12,9 +12,8 @@ from services.scorer.store.scores import tally
 from services.scorer.store.series import Series
 from shared.db import Database, driver
 from shared.feedback.windows import WINDOWS, split
-
-from .builders import US, Sent, Shop, amend, answer, at, batches, retract, tiers
-from .truth import Truth
+from tests.integration.scorer.builders import US, Sent, Shop, amend, answer, at, batches, retract, tiers
+from tests.integration.scorer.truth import Truth
 
 PEOPLE = ["asha", "ben", "cleo", "dan", None]
 RULES = {

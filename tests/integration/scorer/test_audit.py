@@ -10,8 +10,7 @@ from services.scorer.store import answers as store
 from services.scorer.store import audit as stored
 from services.scorer.store import respondents
 from shared.db import driver
-
-from .builders import NOON, Shop, answer
+from tests.integration.scorer.builders import NOON, Shop, answer
 
 
 async def hour_faults(shop: Shop) -> list[stored.BucketFault]:

@@ -6,8 +6,7 @@ from prometheus_client import REGISTRY
 
 from services.scorer.jobs import PublishedScores
 from shared.kafka import State
-
-from .builders import NOON, Shop, answer
+from tests.integration.scorer.builders import NOON, Shop, answer
 
 
 class Backlog:

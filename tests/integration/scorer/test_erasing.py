@@ -11,8 +11,7 @@ from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
 from shared.events.responses import Customer, FollowUp
 from shared.feedback.identity import is_erased
-
-from .builders import DAY, NOON, Sent, Shop, amend, answer, tiers
+from tests.integration.scorer.builders import DAY, NOON, Sent, Shop, amend, answer, tiers
 
 PERSON = Customer(ref="person-1", id="id-canary", email="canary@example.com", name="Name Canary")
 SAID = {

@@ -8,8 +8,7 @@ import pytest
 
 from shared.db import Database
 from shared.feedback.nps import round1, score
-
-from .builders import Sent, Shop, amend, answer, at, batches
+from tests.integration.scorer.builders import Sent, Shop, amend, answer, at, batches
 
 ARRIVALS: list[tuple[str, Sent]] = [
     ("2025-01-05", answer("r1", 9, "2025-01-05", who="c1")),

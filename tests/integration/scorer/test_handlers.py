@@ -11,9 +11,8 @@ from shared.db import Database, Inbox
 from shared.events import Event, encode
 from shared.events.responses import Identity
 from shared.kafka import Applier
-
-from .builders import DAY, NOON, US, Sent, Shop, amend, answer, at, retract, tiers
-from .truth import Truth
+from tests.integration.scorer.builders import DAY, NOON, US, Sent, Shop, amend, answer, at, retract, tiers
+from tests.integration.scorer.truth import Truth
 
 LATER = NOON + 5 * DAY
 

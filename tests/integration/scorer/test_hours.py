@@ -8,8 +8,7 @@ from services.scorer.jobs import HourCounts
 from services.scorer.store.hours import pieces
 from shared.db import Database, driver
 from shared.feedback.windows import Window
-
-from .builders import DAY, NOON, US, Shop, answer, retract, tiers
+from tests.integration.scorer.builders import DAY, NOON, US, Shop, answer, retract, tiers
 
 HOUR = timedelta(hours=1)
 

@@ -10,8 +10,7 @@ from services.scorer.jobs import PublishedScores
 from shared.db import driver
 from shared.events.scores import Figure, ScoreChanged
 from shared.kafka import State
-
-from .builders import DAY, NOON, Shop, answer, at, retract
+from tests.integration.scorer.builders import DAY, NOON, Shop, answer, at, retract
 
 
 class Desk:

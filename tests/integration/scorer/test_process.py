@@ -13,9 +13,8 @@ import pytest
 from shared.access import Scope, keys
 from shared.config.secrets import Secrets
 from shared.db import Database
-
-from .builders import DAY, amend, answer, configured, retract, tiers
-from .process import SECRET, Scorer, running, skip_the_log
+from tests.integration.scorer.builders import DAY, amend, answer, configured, retract, tiers
+from tests.integration.scorer.process import SECRET, Scorer, running, skip_the_log
 
 STORE = f"process-{uuid4().hex[:8]}"
 RULES: dict[str, Any] = {

@@ -7,8 +7,7 @@ import pytest
 from services.scorer.jobs import ScoreGauges
 from services.scorer.jobs.gauges import MOST_VALUES
 from shared.ops import metrics
-
-from .builders import NOON, Shop, answer
+from tests.integration.scorer.builders import NOON, Shop, answer
 
 
 class Shown:

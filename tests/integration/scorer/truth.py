@@ -9,8 +9,7 @@ from zoneinfo import ZoneInfo
 
 from shared.events.customers import CustomerChanged
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
-
-from .builders import Sent
+from tests.integration.scorer.builders import Sent
 
 GROUPS = {
     ("nps", "0-10"): lambda score: 1 if score >= 9 else 0 if score >= 7 else -1,

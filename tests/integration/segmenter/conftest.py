@@ -4,8 +4,7 @@ from uuid import uuid4
 import pytest
 
 from shared.db import Database
-
-from .builders import Shop
+from tests.integration.segmenter.builders import Shop
 
 
 @pytest.fixture(scope="session")

@@ -21,8 +21,7 @@ from shared.events.responses import Customer
 from shared.feedback.identity import customer_ref
 from shared.ops.settings import PlatformSettings
 from shared.service.serving import Loops
-
-from .builders import Shop, answer, opened, order, refund
+from tests.integration.segmenter.builders import Shop, answer, opened, order, refund
 
 SECRET = "a root secret that is long enough for the tests"
 

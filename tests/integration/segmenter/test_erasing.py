@@ -15,8 +15,19 @@ from shared.db import DeadLetter, Inbox
 from shared.events.erasures import CustomerErased
 from shared.events.responses import Customer
 from shared.feedback.identity import is_erased
-
-from .builders import NOW, Sent, Shop, answer, at, closed, deliver, engage, opened, order, refund
+from tests.integration.segmenter.builders import (
+    NOW,
+    Sent,
+    Shop,
+    answer,
+    at,
+    closed,
+    deliver,
+    engage,
+    opened,
+    order,
+    refund,
+)
 
 REF = "ada" * 10
 PERSON = Customer(ref=REF, id="id-canary", email="canary@example.com", name="Name Canary", consent=True)

@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.events.responses import Customer, Identity
-
-from .builders import (
+from tests.integration.segmenter.builders import (
     ASHA,
     Shop,
     answer,

@@ -11,8 +11,7 @@ from services.segmenter.handlers import HANDLERS, NotApplicable, bound
 from services.segmenter.jobs import rebuild, verify
 from shared.db import Database
 from shared.events.responses import Customer
-
-from .builders import (
+from tests.integration.segmenter.builders import (
     ASHA,
     BEN,
     Sent,

@@ -14,8 +14,7 @@ from services.segmenter.store.facts import CustomerKey
 from shared.db import Database
 from shared.events.customers import CustomerChanged
 from shared.kafka import State
-
-from .builders import ASHA, BEN, Shop, answer, at, milliseconds, order
+from tests.integration.segmenter.builders import ASHA, BEN, Shop, answer, at, milliseconds, order
 
 
 async def until(what: Callable[[], object], seconds: float = 15) -> None:

@@ -26,8 +26,7 @@ from shared.events.responses import Customer
 from shared.events.topics import TOPICS
 from shared.feedback.identity import customer_ref
 from shared.kafka import Producer
-
-from .builders import Sent, answer, closed, opened, order
+from tests.integration.segmenter.builders import Sent, answer, closed, opened, order
 
 ROOT = Path(__file__).parents[3]
 SECRET = "a root secret that is long enough for the tests"

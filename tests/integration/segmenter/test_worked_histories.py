@@ -4,8 +4,7 @@ import pytest
 
 from services.segmenter.jobs import verify
 from shared.db import Database
-
-from .builders import (
+from tests.integration.segmenter.builders import (
     Sent,
     Shop,
     answer,

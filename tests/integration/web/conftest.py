@@ -3,10 +3,10 @@ from contextlib import AsyncExitStack
 
 import httpx
 import pytest
-from reception import Reception, Visitor
 
 from shared.access.roster import Roster
 from shared.db import Database
+from tests.integration.web.reception import Reception, Visitor
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import re
 
 import httpx
 import pytest
-from reception import PASSWORD, Reception, Visitor, token
 
 from shared.pages.door import CSP
+from tests.integration.web.reception import PASSWORD, Reception, Visitor, token
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from collections.abc import Callable
 
 import pytest
 from itsdangerous import TimestampSigner
-from reception import PASSWORD, Reception, Visitor, token
+
+from tests.integration.web.reception import PASSWORD, Reception, Visitor, token
 
 NEW = "four loud herons"
 

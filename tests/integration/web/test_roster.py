@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from reception import Reception
 from sqlalchemy import text
 
 from shared.access import AccessUnavailable, Member, sessions
 from shared.access.roster import Roster
 from shared.db import Database, Session
 from shared.ops.health import NotReady
+from tests.integration.web.reception import Reception
 
 
 class Leaving(Database):

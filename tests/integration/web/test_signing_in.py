@@ -3,10 +3,10 @@
 from collections.abc import Callable
 
 import pytest
-from reception import PASSWORD, Reception, Visitor, token
 
 from shared.access import passwords, tries
 from shared.access.roster import Roster
+from tests.integration.web.reception import PASSWORD, Reception, Visitor, token
 
 
 async def test_a_page_sends_who_is_signed_out_to_the_sign_in_and_back(

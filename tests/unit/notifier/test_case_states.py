@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from open_case import CASE, NOW
 
 from services.notifier.cases.domain.actions import (
     Unexplained,
@@ -22,6 +21,7 @@ from services.notifier.cases.domain.actions import (
     wake,
 )
 from services.notifier.cases.domain.case import ALLOWED, Action, Case, Change, Illegal, Outcome, Status
+from tests.unit.notifier.open_case import CASE, NOW
 
 ACT: dict[Action, Callable[[Case, datetime], Change]] = {
     Action.ASSIGN: lambda case, _: assign(case, "kim"),

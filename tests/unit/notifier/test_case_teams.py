@@ -3,15 +3,15 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-import open_case
 import pytest
-from open_case import NOW
 
 from services.notifier.cases.domain.actions import contact, dismiss, resolve, snooze
 from services.notifier.cases.domain.case import Case, Priority, Status
 from services.notifier.cases.domain.clocks import ELAPSED
 from services.notifier.cases.domain.policy import Step, When, escalate, planned, with_next_step
 from services.notifier.cases.domain.rules import Assign, Team, next_owner
+from tests.unit.notifier import open_case
+from tests.unit.notifier.open_case import NOW
 
 TEAM = Team("care", ("ann", "bob", "cem"))
 CASE = replace(

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import pytest
-from loyalty_facts import PROGRAMME, ZONE, at, engage, grace_end, refund, spend, standing, story
 
 from services.segmenter.domain import (
     Answer,
@@ -18,6 +17,17 @@ from services.segmenter.domain import (
     fold,
 )
 from shared.feedback import Metric, group_of
+from tests.unit.segmenter.loyalty_facts import (
+    PROGRAMME,
+    ZONE,
+    at,
+    engage,
+    grace_end,
+    refund,
+    spend,
+    standing,
+    story,
+)
 
 
 class TestWorkedHistories:

@@ -4,7 +4,6 @@ import random
 from datetime import UTC, datetime
 
 import pytest
-from loyalty_facts import PROGRAMME, ZONE, at, engage, refund, spend, standing, story
 
 from services.segmenter.domain import (
     Case,
@@ -17,6 +16,7 @@ from services.segmenter.domain import (
     Tier,
     fold,
 )
+from tests.unit.segmenter.loyalty_facts import PROGRAMME, ZONE, at, engage, refund, spend, standing, story
 
 
 class TestOverride:

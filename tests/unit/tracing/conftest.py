@@ -2,10 +2,10 @@ from collections.abc import Iterator
 
 import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from recording import Recorded, settings
 
 from shared.ops import tracing
 from shared.ops.tracing.otlp import Otlp
+from tests.unit.tracing.recording import Recorded, settings
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
-from recording import Recorded, settings
 
 from shared.ops import tracing
 from shared.ops.tracing import Kind
+from tests.unit.tracing.recording import Recorded, settings
 
 PROJECT = Path(__file__).parents[3]
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from opentelemetry.trace import SpanKind
-from recording import Recorded
 
 from shared.db import DeadLetter, Inbox
 from shared.events import Envelope, Received
@@ -13,6 +12,7 @@ from shared.events.envelope import new_traceparent
 from shared.kafka import Applier, NotAcknowledged, Producer
 from shared.kafka.applying import Item
 from shared.kafka.traced import MOST_RECORDS, TracedApplier, TracedProducer
+from tests.unit.tracing.recording import Recorded
 
 CANARY = "jane@canary.example"
 
