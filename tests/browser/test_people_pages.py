@@ -25,7 +25,7 @@ class House:
 
 @pytest.fixture
 async def house(database: Database) -> AsyncIterator[House]:
-    from tests.integration.web.reception import PASSWORD, Reception
+    from tests.integration.pages.reception import PASSWORD, Reception
 
     reception = Reception(database)
     email = await reception.hire("Ines Moreau", "agent")

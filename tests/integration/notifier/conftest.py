@@ -5,9 +5,9 @@ import httpx
 import pytest
 
 from shared.db import Database
-from tests.integration.notifier.notifier_desk import Desk
-from tests.integration.notifier.notifier_office import Agent, Branch
-from tests.integration.notifier.notifier_shop import Shop, opened_shop
+from tests.integration.notifier.desk import Desk
+from tests.integration.notifier.office import Agent, Branch
+from tests.integration.notifier.shop import Shop, opened_shop
 
 
 @pytest.fixture
