@@ -20,6 +20,7 @@ from services.notifier.handlers import Handlers
 from services.notifier.report import api as report_api
 from services.notifier.report.gauges import CaseFigures
 from services.notifier.report.jobs import WeeklyReport
+from services.notifier.report.page import FOLDER as REPORT_FOLDER
 from services.notifier.report.page import report_routes
 from services.notifier.report.tell_page import tell_routes
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
@@ -135,7 +136,14 @@ def build(
         app.include_router(channels_api.routes(runtime.database, ring, alerts))
         people = People(runtime.database, runtime.people(), runtime.secrets)
         overdue = inbox.Overdue()
-        pages = Pages(inbox.HERE, people=people, stores=config.stores, current="inbox", overdue=overdue.of)
+        pages = Pages(
+            inbox.HERE,
+            REPORT_FOLDER,
+            people=people,
+            stores=config.stores,
+            current="inbox",
+            overdue=overdue.of,
+        )
         # Before the pages of single cases: `report` is no case's id.
         app.include_router(report_routes(runtime.database, pages, alerts, ring))
         app.include_router(tell_routes(runtime.database, pages))

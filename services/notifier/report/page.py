@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -150,6 +151,9 @@ def _looks(strictest: tuple[float, str], loosest: float) -> tuple[tuple[str, str
 # What the report page shows, in its words and the order of its cards.
 
 PATH = "/inbox/report"
+
+FOLDER = Path(__file__).parent
+"""The folder for `Pages`."""
 
 
 @dataclass(frozen=True, slots=True)
