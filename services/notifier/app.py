@@ -14,15 +14,14 @@ from services.notifier.channels import api as channels_api
 from services.notifier.channels.lanes import lanes_of
 from services.notifier.channels.message import Shop
 from services.notifier.channels.outlets import Outlets, mail_mistakes, template_mistakes
-from services.notifier.channels.restoring import RestoreCheck
+from services.notifier.channels.restore_check import RestoreCheck
 from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.handlers import Handlers
 from services.notifier.report import api as report_api
 from services.notifier.report.gauges import CaseFigures
 from services.notifier.report.jobs import WeeklyReport
-from services.notifier.report.page import FOLDER as REPORT_FOLDER
-from services.notifier.report.page import report_routes
-from services.notifier.report.tell_page import tell_routes
+from services.notifier.report.pages import FOLDER as REPORT_FOLDER
+from services.notifier.report.pages import report_routes, tell_routes
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
 from services.notifier.watch.handlers import ScoreSamples
 from services.notifier.watch.jobs import Watch

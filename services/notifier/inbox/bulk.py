@@ -13,7 +13,7 @@ from services.notifier.cases.domain.actions import Unfit
 from services.notifier.cases.domain.case import Case, Illegal
 from services.notifier.cases.store import cases
 from services.notifier.inbox.forms import READERS, Asker, Wish, assignment, dismissal, moment_of
-from services.notifier.inbox.looks import DISMISSALS, Names, name_of
+from services.notifier.inbox.list_view import DISMISSALS, Names, name_of
 from services.notifier.inbox.search import PAGE, asked_of
 from services.notifier.inbox.site import AtStore, FormOf, Office
 from shared.http import Problem

@@ -13,7 +13,7 @@ from services.notifier.cases.domain.actions import Do, Unfit
 from services.notifier.cases.domain.case import Case, Change, Outcome, Status
 from services.notifier.cases.domain.clocks import Clock
 from services.notifier.cases.domain.rules import Assign
-from services.notifier.inbox.looks import LEAST_LOADED, OUTCOMES, WAYS, Names
+from services.notifier.inbox.list_view import LEAST_LOADED, OUTCOMES, WAYS, Names
 from shared.access import Person
 from shared.pages.forms import Form
 

@@ -14,7 +14,7 @@ from services.notifier.cases.store.writing import HistoryRow
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Delivery, State
 from services.notifier.inbox.clocks import day_and_time
-from services.notifier.inbox.looks import (
+from services.notifier.inbox.list_view import (
     CHANNEL_SIGNS,
     OURSELVES,
     OUTCOMES,

@@ -11,10 +11,11 @@ from fastapi import APIRouter, Request, Response
 
 from services.notifier.cases import casework
 from services.notifier.cases.domain.case import Priority
+from services.notifier.cases.store import search
 from services.notifier.deliveries import holds
-from services.notifier.inbox import search_store, store
+from services.notifier.inbox import store
 from services.notifier.inbox import store as views
-from services.notifier.inbox.looks import LEAST_LOADED, Names, Row
+from services.notifier.inbox.list_view import LEAST_LOADED, Names, Row
 from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, Asked, asked_of, place_text
 from services.notifier.inbox.site import COUNTED, AtStore, FormOf, Office, shown_count
 from services.notifier.inbox.store import SavedView
@@ -135,7 +136,7 @@ class _List:
     async def _find(self, session: Session, at: At, asked: Asked) -> _Found:
         office = self._office
         wanted = office.filter(at, asked)
-        found = await search_store.page(session, at.store, wanted, after=asked.after, limit=PAGE + 1)
+        found = await search.page(session, at.store, wanted, after=asked.after, limit=PAGE + 1)
         shown, more = found[:PAGE], len(found) > PAGE
         lines = await casework.lines(session, [case for case, _ in shown])
         shelf = office.shelf(at.store)

@@ -12,12 +12,12 @@ from fastapi import Depends
 
 from services.notifier.cases.casework import Casework
 from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.store.search import Filter
 from services.notifier.deliveries.settings import Channel
 from services.notifier.inbox import store as inbox
 from services.notifier.inbox.forms import Asker
-from services.notifier.inbox.looks import Names, Shelf
+from services.notifier.inbox.list_view import Names, Shelf
 from services.notifier.inbox.search import Asked
-from services.notifier.inbox.search_store import Filter
 from services.notifier.settings import Alerts
 from shared.config.stores import Store
 from shared.db import Database, Session

@@ -13,8 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.notifier.report.page import FOLDER, report_routes
-from services.notifier.report.tell_page import tell_routes
+from services.notifier.report.pages import FOLDER, report_routes, tell_routes
 from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.notifier.inbox.looks import amount
+from services.notifier.inbox.list_view import amount
 
 
 @pytest.mark.parametrize(
