@@ -11,11 +11,13 @@ from fastapi import APIRouter, Request, Response
 
 from services.notifier.cases import casework
 from services.notifier.cases.domain.case import Priority
+from services.notifier.cases.domain.rules import Assign
 from services.notifier.cases.store import search
+from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import holds
 from services.notifier.inbox import store
 from services.notifier.inbox import store as views
-from services.notifier.inbox.list_view import LEAST_LOADED, Names, Row
+from services.notifier.inbox.list_view import Row
 from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, Asked, asked_of, place_text
 from services.notifier.inbox.site import COUNTED, AtStore, FormOf, Office, shown_count
 from services.notifier.inbox.store import SavedView
@@ -125,7 +127,10 @@ class _List:
             priorities=[("", "Any priority"), *((p.value, p.capitalize()) for p in Priority)],
             owners=_owners(names, asked),
             teams=_teams(office, at, asked),
-            assignees=[*((m.email, m.name) for m in names.members), (LEAST_LOADED, "Least loaded")],
+            assignees=[
+                *((m.email, m.name) for m in names.members),
+                (Assign.LEAST_LOADED.value, "Least loaded"),
+            ],
             may_dismiss=at.role != "agent",
             ended_by=names.actor(found.ended[0]) if found.ended else "",
             zone=office.zone(at.store).key,
@@ -198,7 +203,7 @@ class _List:
         return fixed, saved
 
 
-def _owners(names: Names, asked: Asked) -> list[tuple[str, str]]:
+def _owners(names: MemberNames, asked: Asked) -> list[tuple[str, str]]:
     known = [(member.email, member.name) for member in names.members]
     if asked.owner not in ("", NOBODY, *(email for email, _ in known)):
         known.append((asked.owner, asked.owner))

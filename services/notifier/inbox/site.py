@@ -13,10 +13,11 @@ from fastapi import Depends
 from services.notifier.cases.casework import Casework
 from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.store.search import Filter
+from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries.settings import Channel
 from services.notifier.inbox import store as inbox
 from services.notifier.inbox.forms import Asker
-from services.notifier.inbox.list_view import Names, Shelf
+from services.notifier.inbox.list_view import Shelf
 from services.notifier.inbox.search import Asked
 from services.notifier.settings import Alerts
 from shared.config.stores import Store
@@ -91,8 +92,8 @@ class Office:
         declared = self._stores[store].loyalty.get("tiers") or ()
         return [str(tier.get("name")) for tier in declared if isinstance(tier, dict)]
 
-    def names(self, store: str) -> Names:
-        return Names(self.pages.people.roster.members(store))
+    def names(self, store: str) -> MemberNames:
+        return MemberNames(self.pages.people.roster.members(store))
 
     def shelf(self, store: str) -> Shelf:
         return Shelf(self.names(store), self.tiers(store), self.now(), self.zone(store))

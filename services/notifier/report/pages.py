@@ -10,24 +10,22 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.notifier.cases.domain.case import Entry, Priority
+from services.notifier.cases.domain.case import Entry, Outcome, Priority
 from services.notifier.cases.store import answers, writing
 from services.notifier.cases.store import writing as trail
 from services.notifier.cases.store.writing import Added
+from services.notifier.cases.wording import OUTCOME_LABELS, MemberNames, channel_label, channel_sign
 from services.notifier.deliveries import notices
 from services.notifier.deliveries import store as channels
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.settings import Channel as ChannelSettings
-from services.notifier.deliveries.settings import Kind
 from services.notifier.deliveries.store import Doing
-from services.notifier.inbox.list_view import Names
 from services.notifier.report import store as told
 from services.notifier.report import wording
 from services.notifier.report.csv import csv_headers, csv_of, download
 from services.notifier.report.domain import FIRST_CONTACT_HOURS
 from services.notifier.report.figures import Asked, Cause, NotAPeriod, Report, asked_of, build
 from services.notifier.report.store import Channel, ToTell
-from services.notifier.report.wording import MISSING, day, minute, span
 from services.notifier.settings import Alerts
 from shared.access.roles import reaches
 from shared.config.stores import Store
@@ -38,6 +36,7 @@ from shared.pages.forms import Form, form_of
 from shared.pages.notices import Notice
 from shared.pages.pages import Pages
 from shared.pages.people import At, member
+from shared.pages.wording import MISSING, full_date, full_moment, span
 
 Anybody = Annotated[At, Depends(member())]
 
@@ -262,22 +261,26 @@ class OutcomeRow:
     look: str
 
 
-_OUTCOMES = {
-    "recovered": ("Recovered", "f-promoter"),
-    "unresolved": ("Unresolved", "f-detractor"),
-    "no_response": ("No response", "bar-muted"),
-    "churned": ("Left us", "f-detractor"),
-    "not_actionable": ("Nothing to act on", "bar-muted"),
+_OUTCOME_LOOKS = {
+    Outcome.RECOVERED: "f-promoter",
+    Outcome.UNRESOLVED: "f-detractor",
+    Outcome.NO_RESPONSE: "bar-muted",
+    Outcome.CHURNED: "f-detractor",
+    Outcome.NOT_ACTIONABLE: "bar-muted",
 }
+"""The class of each bar's colour, in the order of the bars."""
 
 
 def outcome_rows(report: Report) -> list[OutcomeRow]:
     most = max(report.outcomes.values(), default=0) or 1
     return [
         OutcomeRow(
-            name, report.outcomes.get(key, 0), f"{100 * report.outcomes.get(key, 0) / most:.2f}%", look
+            OUTCOME_LABELS[outcome],
+            report.outcomes.get(outcome, 0),
+            f"{100 * report.outcomes.get(outcome, 0) / most:.2f}%",
+            look,
         )
-        for key, (name, look) in _OUTCOMES.items()
+        for outcome, look in _OUTCOME_LOOKS.items()
     ]
 
 
@@ -301,10 +304,6 @@ class ChannelRow:
     may_test: bool
 
 
-_ICONS = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}
-_KINDS = {Kind.SLACK: "Slack", Kind.EMAIL: "E-mail", Kind.WEBHOOK: "Webhook"}
-
-
 def channel_rows(
     sent: Sequence[Channel],
     channels: Mapping[str, ChannelSettings],
@@ -326,15 +325,15 @@ def _channel_row(
     look, sign, state = _state(sent, channel, doing, zone)
     return ChannelRow(
         name,
-        f"{_KINDS[channel.kind]} {name}" if channel else name,
-        _ICONS[channel.kind] if channel else "hook",
+        channel_label(name, channel),
+        channel_sign(channel),
         sent.made if sent else 0,
         sent.delivered if sent else 0,
         sent.digested if sent else 0,
         sent.retrying if sent else 0,
         sent.dead if sent else 0,
-        span(sent.median) if sent else MISSING,
-        span(sent.slowest) if sent else MISSING,
+        span(sent.median, tenths=True) if sent else MISSING,
+        span(sent.slowest, tenths=True) if sent else MISSING,
         look,
         sign,
         state,
@@ -420,7 +419,7 @@ def report_routes(
             periods=periods(asked, store.zone),
             period_name=wording.period_name(asked.period, store.zone),
             before_name=wording.before_name(asked.period, store.zone),
-            read_at=wording.minute(asked.now, store.zone),
+            read_at=full_moment(asked.now, store.zone),
             query=query_of(asked),
             teams=sorted({*section.teams, *([asked.team] if asked.team and asked.team != "none" else [])}),
             priorities=[priority.value for priority in Priority],
@@ -428,7 +427,7 @@ def report_routes(
             causes=cause_rows(report),
             outcomes=outcome_rows(report),
             channels=channel_rows(report.channels, section.channels, doing, store.zone),
-            names=Names(pages.people.roster.members(at.store)),
+            names=MemberNames(pages.people.roster.members(at.store)),
             manager=reaches(at.role, "manager"),
         )
 
@@ -509,6 +508,7 @@ def tell_routes(database: Database, pages: Pages) -> APIRouter:
                 cause, 0
             )
         fields = _fields(asked, cause)
+        start, end = full_date(asked.period.start, store.zone), full_moment(asked.period.end, store.zone)
         return pages.html(
             request,
             "tell.html",
@@ -517,7 +517,7 @@ def tell_routes(database: Database, pages: Pages) -> APIRouter:
             waiting=waiting,
             fields_given=fields,
             csv=f"{PATH}/tell.csv?{urlencode(fields)}",
-            between=f"{day(asked.period.start, store.zone)} and {minute(asked.period.end, store.zone)}",
+            between=f"{start} and {end}",
         )
 
     @router.get(f"{PATH}/tell.csv")
