@@ -152,6 +152,20 @@ class Case:
         handed_out = self.status is Status.ASSIGNED and self.auto_assigned
         return (waits or handed_out) and self.first_contact_at is None
 
+    @property
+    def due_at(self) -> datetime | None:
+        """The deadline that runs out first, by which lists of cases are sorted; None when none runs.
+
+        The generated column `due_at` repeats this rule, since an index reads it; a test holds both together.
+        """
+        if not self.live or self.status is Status.RESOLVED:
+            return None
+        if self.status is Status.SNOOZED:
+            return self.first_contact_due_at if self.first_contact_at is None else None
+        if self.first_contact_at is None:
+            return min(self.first_contact_due_at, self.resolve_due_at)
+        return self.resolve_due_at
+
     def first_contact_missed(self, now: datetime) -> bool:
         if self.first_contact_at is not None:
             return self.first_contact_at > self.first_contact_due_at

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, text, update
+from sqlalchemy import text
 
-from services.notifier import tables
 from services.notifier.cases.domain.case import Case, Outcome, Part, Priority, Status
 from services.notifier.cases.domain.clocks import ClockKind
 from services.notifier.cases.store.answers import AnswerKey
@@ -119,21 +118,15 @@ async def of_customer(session: Session, ref: Ref, *, but: str, most: int = 10) -
 
 async def save(session: Session, cases: Sequence[Case]) -> None:
     """Write cases back that this transaction has locked."""
-    if not cases:
-        return
-    changing = [name for name in STORED if name != "case_id"]
-    statement = (
-        update(tables.cases)
-        .where(tables.cases.c.case_id == bindparam("key_case_id"))
-        .values(
-            {name: bindparam(f"new_{name}") for name in changing} | {"changed_at": func.clock_timestamp()}
-        )
-    )
-    rows = [row_of(case) for case in cases]
-    await session.execute(
-        statement,
-        [{"key_case_id": row["case_id"]} | {f"new_{name}": row[name] for name in changing} for row in rows],
-    )
+    if cases:
+        await session.execute(_SAVE, [row_of(case) for case in cases])
+
+
+_SAVE = text(f"""
+    UPDATE notifier.cases
+    SET {", ".join(f"{name} = :{name}" for name in STORED if name != "case_id")},
+        changed_at = clock_timestamp()
+    WHERE case_id = :case_id""")
 
 
 async def add_words(session: Session, words: Mapping[str, str]) -> None:
