@@ -18,10 +18,10 @@ from services.notifier.channels.restore_check import RestoreCheck
 from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.handlers import Handlers
 from services.notifier.report import api as report_api
-from services.notifier.report.gauges import CaseFigures
+from services.notifier.report.gauges import CaseGauges
 from services.notifier.report.jobs import WeeklyReport
 from services.notifier.report.pages import FOLDER as REPORT_FOLDER
-from services.notifier.report.pages import report_routes, tell_routes
+from services.notifier.report.pages import customers_to_inform_routes, report_routes
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
 from services.notifier.watch.handlers import ScoreSamples
 from services.notifier.watch.jobs import Watch
@@ -57,7 +57,7 @@ def _watching(config: Config, alerts: Mapping[str, Alerts]) -> dict[type[Event],
 def _count_and_watch(runtime: Runtime, config: Config, alerts: Mapping[str, Alerts]) -> None:
     """The jobs that one replica does at a time."""
     teams = {team for section in alerts.values() for team in section.teams}
-    runtime.job("figures", CaseFigures(runtime.database, teams))
+    runtime.job("figures", CaseGauges(runtime.database, teams))
     runtime.job("watch", Watch(runtime.database, alerts, config.stores))
     runtime.job("orphans", Aging(runtime.database, drop_orphans, "orphans"))
     runtime.job("weekly", WeeklyReport(runtime.database, alerts, config.stores))
@@ -145,7 +145,7 @@ def build(
         )
         # Before the pages of single cases: `report` is no case's id.
         app.include_router(report_routes(runtime.database, pages, alerts, ring))
-        app.include_router(tell_routes(runtime.database, pages))
+        app.include_router(customers_to_inform_routes(runtime.database, pages))
         app.include_router(
             inbox.routes(
                 runtime.database, pages, alerts=alerts, stores=config.stores, ring=ring, overdue=overdue

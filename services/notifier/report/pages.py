@@ -4,25 +4,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.notifier.cases.domain.case import Entry, Priority
 from services.notifier.cases.store import answers, writing
-from services.notifier.cases.store import writing as trail
-from services.notifier.cases.store.writing import Added
+from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import notices
-from services.notifier.deliveries import store as channels
 from services.notifier.deliveries import store as deliveries
-from services.notifier.report import store as told
-from services.notifier.report import wording
+from services.notifier.report import store, wording
 from services.notifier.report.csv import csv_headers, csv_of, download
-from services.notifier.report.figures import Report, build
-from services.notifier.report.query import PATH, Asked, NotAPeriod, asked_of, query_of
-from services.notifier.report.store import ToTell
+from services.notifier.report.figures import Report, build_report
+from services.notifier.report.query import (
+    PATH,
+    InvalidQuery,
+    ReportQuery,
+    fixed_fields,
+    query_of_address,
+    query_string,
+)
+from services.notifier.report.store import CustomerToInform
 from services.notifier.report.views import cause_rows, channel_rows, histogram, outcome_rows, periods
 from services.notifier.settings import Alerts
 from shared.access.roles import reaches
@@ -36,171 +40,166 @@ from shared.pages.pages import Pages
 from shared.pages.people import At, member
 from shared.pages.wording import full_date, full_moment
 
-FOLDER = Path(__file__).parent
+FOLDER: Final = Path(__file__).parent
 """The folder of templates and static files, for `Pages`."""
 
-_REPLAYED_AT_ONCE = 1000
-_SHOWN = 200
-_EXPORTED = 10_000
+_MOST_REPLAYED = 1000
+_MOST_SHOWN = 200
+_MOST_EXPORTED = 10_000
 
-Anybody = Annotated[At, Depends(member())]
-Sent = Annotated[Form, Depends(form_of)]
+Member = Annotated[At, Depends(member())]
 Manager = Annotated[At, Depends(member("manager"))]
+FormOf = Annotated[Form, Depends(form_of)]
 
 
-class ReportDesk:
-    """What both report pages stand on."""
+class _ReportReader:
+    """Reads the report that an address names, as far as the role of the person allows."""
 
-    def __init__(self, database: Database, pages: Pages, alerts: Mapping[str, Alerts]) -> None:
-        self.database = database
-        self.pages = pages
-        self.alerts = alerts
+    def __init__(self, database: Database, pages: Pages) -> None:
+        self._database = database
+        self._pages = pages
 
-    def store(self, at: At) -> Store:
-        return self.pages.stores[at.store]
-
-    def asked(self, request: Request, at: At) -> tuple[Asked, str]:
-        """The report that the address names. One that names none: the usual report, and what is wrong."""
-        now = datetime.now(UTC)
+    def query(self, request: Request, at: At) -> tuple[ReportQuery, str]:
+        """The report that is asked for, and "". For an address that names none: the usual report, and why."""
+        store_config, now = self._pages.stores[at.store], datetime.now(UTC)
         try:
-            return asked_of(request.query_params, at.store, self.store(at), now), ""
-        except NotAPeriod as wrong:
-            return asked_of({}, at.store, self.store(at), now), str(wrong)
+            return query_of_address(request.query_params, at.store, store_config, now), ""
+        except InvalidQuery as invalid:
+            return query_of_address({}, at.store, store_config, now), str(invalid)
 
-    async def report(self, asked: Asked, at: At) -> Report:
-        """An agent sees the own figures among the owners', a manager those of all."""
-        async with self.database.snapshot() as session:
-            report = await build(session, asked, self.store(at))
+    async def report(self, query: ReportQuery, at: At) -> Report:
+        """A manager sees the figures of every owner; an agent sees the own ones, and those of nobody."""
+        async with self._database.snapshot() as session:
+            report = await build_report(session, query, self._pages.stores[at.store])
         if reaches(at.role, "manager"):
             return report
-        own = (None, at.person.email)
-        return replace(report, owners=tuple(one for one in report.owners if one.load.owner in own))
+        visible = (None, at.person.email)
+        return replace(report, owners=tuple(row for row in report.owners if row.load.owner in visible))
 
 
 def report_routes(
     database: Database, pages: Pages, alerts: Mapping[str, Alerts], ring: Callable[[], None]
 ) -> APIRouter:
-    """`/inbox/report`. Included before the pages of single cases."""
+    """`/inbox/report`. Included before the pages of single cases: `report` is no case's id."""
     router = APIRouter(include_in_schema=False)
-    desk = ReportDesk(database, pages, alerts)
+    reader = _ReportReader(database, pages)
 
     @router.get(PATH)
-    async def read(request: Request, at: Anybody) -> Response:
-        asked, wrong = desk.asked(request, at)
-        report = await desk.report(asked, at)
-        store, section = desk.store(at), alerts[at.store]
+    async def show(request: Request, at: Member) -> Response:
+        query, invalid = reader.query(request, at)
+        report = await reader.report(query, at)
+        store_config, section = pages.stores[at.store], alerts[at.store]
         async with database.snapshot() as session:
-            doing = await channels.doing(session, at.store, list(section.channels))
+            doing = await deliveries.doing(session, at.store, list(section.channels))
+        chosen_team = {query.team} if query.team and query.team != store.NO_TEAM else set()
         return pages.html(
             request,
             "report.html",
             report=report,
-            wrong=wrong,
-            words=wording,
-            periods=periods(asked, store.zone),
-            period_name=wording.period_name(asked.period, store.zone),
-            before_name=wording.before_name(asked.period, store.zone),
-            read_at=full_moment(asked.now, store.zone),
-            query=query_of(asked),
-            teams=sorted({*section.teams, *([asked.team] if asked.team and asked.team != "none" else [])}),
+            invalid=invalid,
+            wording=wording,
+            periods=periods(query, store_config.zone),
+            period_name=wording.period_name(query.period, store_config.zone),
+            before_name=wording.before_name(query.period, store_config.zone),
+            read_at=full_moment(query.now, store_config.zone),
+            query_string=query_string(query),
+            teams=sorted({*section.teams, *chosen_team}),
             priorities=[priority.value for priority in Priority],
             chart=histogram(report.contacts.bars, section),
             causes=cause_rows(report),
             outcomes=outcome_rows(report),
-            channels=channel_rows(report.channels, section.channels, doing, store.zone),
+            channels=channel_rows(report.channels, section.channels, doing, store_config.zone),
             names=MemberNames(pages.people.roster.members(at.store)),
             manager=reaches(at.role, "manager"),
         )
 
     @router.get(f"{PATH}.csv")
-    async def read_csv(request: Request, at: Anybody) -> Response:
-        asked, wrong = desk.asked(request, at)
-        if wrong:
-            raise Problem(422, "invalid", wrong)
-        text, headers = download(await desk.report(asked, at))
+    async def export(request: Request, at: Member) -> Response:
+        query, invalid = reader.query(request, at)
+        if invalid:
+            raise Problem(422, "invalid", invalid)
+        text, headers = download(await reader.report(query, at))
         return Response(text, headers=headers)
 
     @router.post(f"{PATH}/test")
-    async def send_test(request: Request, at: Manager, form: Sent) -> Response:
-        """A test through one channel."""
+    async def send_test(request: Request, at: Manager, form: FormOf) -> Response:
+        """Send a test notice through one channel."""
         name = form.text("channel", longest=64)
         channel = alerts[at.store].channels.get(name)
         if channel is None or not channel.on:
             raise Problem(409, "channel-off", "The channel is off, or there is no such channel.")
-        new = notices.trial(at.store, name, f"user:{at.person.email}")
+        notice = notices.trial(at.store, name, f"user:{at.person.email}")
         async with database.transaction() as session:
-            await notices.add(session, new, [name], traceparent=new_traceparent())
+            await notices.add(session, notice, [name], traceparent=new_traceparent())
         ring()
         text = f"A test is on its way through {name}. How it went is shown here in a moment."
-        return pages.go(request, _back(form, at), Notice("ok", text))
+        return pages.go(request, _report_of_form(form, at), Notice("ok", text))
 
     @router.post(f"{PATH}/replay")
-    async def replay(request: Request, at: Manager, form: Sent) -> Response:
-        """The dead deliveries of one channel, each under its own id."""
-        name = form.text("channel", longest=64)
+    async def replay(request: Request, at: Manager, form: FormOf) -> Response:
+        """Send the dead deliveries of one channel again, each under its own id."""
+        channel = form.text("channel", longest=64)
         now = datetime.now(UTC)
         async with database.transaction() as session:
-            dead = await deliveries.replay_dead(session, at.store, name, most=_REPLAYED_AT_ONCE)
+            dead = await deliveries.replay_dead(session, at.store, channel, most=_MOST_REPLAYED)
             rows = [
-                trail.HistoryRow(
-                    one.case_id,
+                HistoryRow(
+                    delivery.case_id,
                     now,
                     f"user:{at.person.email}",
-                    Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": name}),
+                    Entry("delivery_replayed", {"delivery_id": delivery.delivery_id, "channel": channel}),
                 )
-                for one in dead
-                if one.case_id
+                for delivery in dead
+                if delivery.case_id
             ]
             await writing.add(session, Added(history=rows))
         ring()
         text = (
-            f"{len(dead):,} alerts of {name} are sent again."
+            f"{len(dead):,} alerts of {channel} are sent again."
             if dead
-            else f"Nothing of {name} was left to send."
+            else f"Nothing of {channel} was left to send."
         )
-        return pages.go(request, _back(form, at), Notice("ok", text))
+        return pages.go(request, _report_of_form(form, at), Notice("ok", text))
 
     return router
 
 
-def _back(form: Form, at: At) -> str:
-    """The report from which the form was sent; only ever a report of ours."""
+def _report_of_form(form: Form, at: At) -> str:
+    """The address of the report from which a form was sent; never an address outside of the report."""
     query = form.text("query", longest=400)
     return f"{PATH}?{query}" if query.isprintable() and query else f"{PATH}?store={at.store}"
 
 
-def tell_routes(database: Database, pages: Pages) -> APIRouter:
-    """`/inbox/report/tell`: the list, its CSV, and the mark."""
+def customers_to_inform_routes(database: Database, pages: Pages) -> APIRouter:
+    """`/inbox/report/tell`: the customers of a root cause to inform, their CSV, and marking them informed."""
     router = APIRouter(include_in_schema=False)
 
     @router.get(f"{PATH}/tell")
-    async def read(request: Request, at: Anybody) -> Response:
-        store = pages.stores[at.store]
-        cause, asked = _asked(request.query_params, at, store)
+    async def show(request: Request, at: Member) -> Response:
+        zone = pages.stores[at.store].zone
+        cause, query = _cause_and_query(request.query_params, at, pages.stores[at.store])
+        start, end = query.period.start, query.period.end
         async with database.snapshot() as session:
-            people = await _customers(session, asked, cause, _SHOWN)
-            waiting = (await told.waiting(session, asked.scope, asked.period.start, asked.period.end)).get(
-                cause, 0
-            )
-        fields = _fields(asked, cause)
-        start, end = full_date(asked.period.start, store.zone), full_moment(asked.period.end, store.zone)
+            customers = await _customers(session, query, cause, _MOST_SHOWN)
+            counts = await store.count_customers_to_inform(session, query.scope, start, end)
+        fields = fixed_fields(query, cause)
         return pages.html(
             request,
             "tell.html",
             cause=cause,
-            people=people,
-            waiting=waiting,
-            fields_given=fields,
+            customers=customers,
+            count=counts.get(cause, 0),
+            query_fields=fields,
             csv=f"{PATH}/tell.csv?{urlencode(fields)}",
-            between=f"{start} and {end}",
+            between=f"{full_date(start, zone)} and {full_moment(end, zone)}",
         )
 
     @router.get(f"{PATH}/tell.csv")
-    async def read_csv(request: Request, at: Anybody) -> Response:
-        store = pages.stores[at.store]
-        cause, asked = _asked(request.query_params, at, store)
+    async def export(request: Request, at: Member) -> Response:
+        zone = pages.stores[at.store].zone
+        cause, query = _cause_and_query(request.query_params, at, pages.stores[at.store])
         async with database.snapshot() as session:
-            people = await _customers(session, asked, cause, _EXPORTED)
+            customers = await _customers(session, query, cause, _MOST_EXPORTED)
         header = ("case", "customer_id", "email", "name", "closed", "outcome")
         rows = [
             (
@@ -208,26 +207,26 @@ def tell_routes(database: Database, pages: Pages) -> APIRouter:
                 person.id if person else None,
                 person.email if person else None,
                 person.name if person else None,
-                case.closed_at.astimezone(store.zone).isoformat(timespec="seconds"),
+                case.closed_at.astimezone(zone).isoformat(timespec="seconds"),
                 case.outcome,
             )
-            for case, person in people
+            for case, person in customers
         ]
         return Response(csv_of([header, *rows]), headers=csv_headers(f"tell-{at.store}"))
 
     @router.post(f"{PATH}/tell")
-    async def mark(request: Request, at: Anybody, form: Sent) -> Response:
-        """Just those that were on the list: who was closed after it was read is on the next one."""
+    async def mark_customers_informed(request: Request, at: Member, form: FormOf) -> Response:
+        """Mark just those that were on the list; a case that was closed later is on the next list."""
         names = ("store", "cause", "from", "to", "team", "priority")
-        given = {name: form.text(name, longest=200) for name in names}
-        cause, asked = _asked(given, at, pages.stores[at.store])
+        fields = {name: form.text(name, longest=200) for name in names}
+        cause, query = _cause_and_query(fields, at, pages.stores[at.store])
         async with database.transaction() as session:
-            count = await told.mark(
+            count = await store.mark_customers_informed(
                 session,
-                asked.scope,
+                query.scope,
                 cause,
-                asked.period.start,
-                asked.period.end,
+                query.period.start,
+                query.period.end,
                 who=f"user:{at.person.email}",
                 now=datetime.now(UTC),
             )
@@ -237,33 +236,23 @@ def tell_routes(database: Database, pages: Pages) -> APIRouter:
     return router
 
 
-def _asked(query: Mapping[str, str], at: At, store: Store) -> tuple[str, Asked]:
-    """The cause, and from when to when. Raises Problem 422."""
-    cause = query.get("cause", "")
+def _cause_and_query(fields: Mapping[str, str], at: At, store_config: Store) -> tuple[str, ReportQuery]:
+    """The root cause and the report that an address or a form names. Raises Problem 422."""
+    cause = fields.get("cause", "")
     if not 1 <= len(cause) <= 128 or "\0" in cause:
         raise Problem(422, "invalid", "Say which root cause.")
     try:
-        return cause, asked_of(query, at.store, store, datetime.now(UTC))
-    except NotAPeriod as wrong:
-        raise Problem(422, "invalid", str(wrong)) from None
+        return cause, query_of_address(fields, at.store, store_config, datetime.now(UTC))
+    except InvalidQuery as invalid:
+        raise Problem(422, "invalid", str(invalid)) from None
 
 
-def _fields(asked: Asked, cause: str) -> dict[str, str]:
-    fields = {
-        "store": asked.store,
-        "cause": cause,
-        "from": asked.period.start.isoformat(),
-        "to": min(asked.period.end, asked.now).isoformat(),
-        "team": asked.team or "",
-        "priority": asked.priority or "",
-    }
-    return {name: value for name, value in fields.items() if value}
-
-
-async def _customers(session: Session, asked: Asked, cause: str, limit: int) -> list[tuple[ToTell, Any]]:
-    """Each case with the person of its answer, None where the answer is gone."""
-    period = asked.period
-    cases = await told.to_tell(session, asked.scope, cause, period.start, period.end, limit=limit)
-    known = await answers.read(session, {(asked.store, case.response_id) for case in cases})
+async def _customers(
+    session: Session, query: ReportQuery, cause: str, limit: int
+) -> list[tuple[CustomerToInform, Any]]:
+    """Each case to inform about, with the person that its answer names; None where the answer is gone."""
+    start, end = query.period.start, query.period.end
+    cases = await store.customers_to_inform(session, query.scope, cause, start, end, limit=limit)
+    known = await answers.read(session, {(query.store, case.response_id) for case in cases})
     people = {response_id: answer.body.person for (_, response_id), answer in known.items()}
     return [(case, people.get(case.response_id)) for case in cases]

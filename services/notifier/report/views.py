@@ -1,4 +1,4 @@
-"""What the report page shows: the histogram and the rows of its tables, in the order of its cards."""
+"""What the report page shows of a report: its histogram, and the rows of its tables in words."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,23 +8,25 @@ from urllib.parse import urlencode
 
 from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.wording import OUTCOME_LABELS, channel_label, channel_sign
-from services.notifier.deliveries.settings import Channel as ChannelSettings
+from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Doing
 from services.notifier.report.domain import FIRST_CONTACT_HOURS
-from services.notifier.report.figures import Cause, Report
-from services.notifier.report.query import PATH, Asked, query_of
-from services.notifier.report.store import Channel
+from services.notifier.report.figures import CauseFigures, Report
+from services.notifier.report.query import PATH, ReportQuery, fixed_fields, query_string
+from services.notifier.report.store import ChannelDeliveries
 from services.notifier.settings import Alerts
 from shared.pages.wording import MISSING, span
 
-# The histogram of first contacts as SVG: percent x and pixel y, so it stretches and text stays legible.
-
 _BASE, _TALLEST, _LABEL_ABOVE = 184.0, 139.4, 7.0
+"""Pixels of the histogram: where the bars stand, how tall one may be, how far its label is above it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """x, width and middle in percent, y and height in pixels. `look`: the class of its colour."""
+    """A bar of the histogram. `look`: the class of its colour.
+
+    x, width and middle are in percent, y and height in pixels, so that it stretches and text stays legible.
+    """
 
     name: str
     cases: int
@@ -39,7 +41,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Promise:
-    """A line at the end of a promise; `x` and `text_x` in percent."""
+    """A line of the histogram where a promised time ends; `x` and `text_x` in percent, `top` in pixels."""
 
     text: str
     x: str
@@ -50,30 +52,31 @@ class Promise:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
+    """`label`: all of it in words. `looks`: for each colour the class of its swatch, and what it means."""
+
     bars: tuple[Bar, ...]
     promises: tuple[Promise, ...]
     label: str
     looks: tuple[tuple[str, str], ...]
-    """(swatch, what it means)"""
 
 
 def histogram(counts: Sequence[int], alerts: Alerts) -> Histogram:
-    """Bars of FIRST_CONTACT_HOURS, coloured by the promises of the store's rules."""
-    names = _names()
-    strictest, loosest = _promised(alerts)
+    """First contacts by the hours of FIRST_CONTACT_HOURS, coloured by the promises of the store's rules."""
+    names = _bar_names()
+    strictest, loosest = _strictest_and_loosest(alerts)
     step = 100 / len(counts)
     most = max(*counts, 1)
     bars = []
-    for place, (name, cases) in enumerate(zip(names, counts, strict=True)):
+    for index, (name, cases) in enumerate(zip(names, counts, strict=True)):
         height = round(_TALLEST * cases / most, 1)
         bars.append(
             Bar(
                 name,
                 cases,
-                _look(place, strictest[0], loosest),
-                x=f"{place * step + 1:.2f}%",
+                _look(index, strictest[0], loosest),
+                x=f"{index * step + 1:.2f}%",
                 width=f"{step - 2:.2f}%",
-                middle=f"{(place + 0.5) * step:.2f}%",
+                middle=f"{(index + 0.5) * step:.2f}%",
                 y=round(_BASE - height, 1),
                 height=height,
                 label_y=round(_BASE - height - _LABEL_ABOVE, 1),
@@ -83,24 +86,24 @@ def histogram(counts: Sequence[int], alerts: Alerts) -> Histogram:
     return Histogram(tuple(bars), _lines(strictest, loosest, step), f"{label}.", _looks(strictest, loosest))
 
 
-def _names() -> list[str]:
+def _bar_names() -> list[str]:
     hours = FIRST_CONTACT_HOURS
     return [f"under {hours[0]}", *(f"{a}–{b}" for a, b in pairwise(hours)), f"over {hours[-1]}"]
 
 
-def _promised(alerts: Alerts) -> tuple[tuple[float, str], float]:
+def _strictest_and_loosest(alerts: Alerts) -> tuple[tuple[float, str], float]:
     """The strictest promise with its priority, and the one that holds for every case."""
     promises = [(rule.first_contact_hours, rule.priority.value) for rule in alerts.domain_rules]
     promises.append((24.0, "normal"))
     return min(promises), max(hours for hours, _ in promises)
 
 
-def _look(place: int, strictest: float, loosest: float) -> str:
-    """In time for every case, late for some, or late for every case."""
+def _look(index: int, strictest: float, loosest: float) -> str:
+    """The colour of a bar: in time for every case, late for some, or late for every case."""
     edges = FIRST_CONTACT_HOURS
-    if place < len(edges) and edges[place] <= strictest:
+    if index < len(edges) and edges[index] <= strictest:
         return "bar"
-    low = edges[place - 1] if place else 0
+    low = edges[index - 1] if index else 0
     return "f-danger" if low >= loosest else "f-warn"
 
 
@@ -120,11 +123,8 @@ def _lines(strictest: tuple[float, str], loosest: float, step: float) -> tuple[P
 
 
 def _looks(strictest: tuple[float, str], loosest: float) -> tuple[tuple[str, str], ...]:
-    late = f"Late for {strictest[1]} cases"
-    shown = [("sw-accent", "In time for every case")]
-    if strictest[0] < loosest:
-        shown.append(("sw-warn", late))
-    return (*shown, ("sw-danger", "Late for every case"))
+    late_for_some = (("sw-warn", f"Late for {strictest[1]} cases"),) if strictest[0] < loosest else ()
+    return (("sw-accent", "In time for every case"), *late_for_some, ("sw-danger", "Late for every case"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,36 +136,32 @@ class Choice:
     current: bool
 
 
-def periods(asked: Asked, zone: tzinfo) -> list[Choice]:
-    """7 days, 30 days, the last whole month and the last whole quarter."""
-    local = asked.now.astimezone(zone)
+def periods(query: ReportQuery, zone: tzinfo) -> list[Choice]:
+    """7 days, 30 days, the last whole month and the last whole quarter; and the current one beside them."""
+    local = query.now.astimezone(zone)
     month = local.replace(day=1) - timedelta(days=1)
     quarter = local.replace(day=1, month=local.month - (local.month - 1) % 3) - timedelta(days=1)
-    names = {
+    labels = {
         "7d": "7 days",
         "30d": "30 days",
         f"month:{month:%Y-%m}": f"{month:%B}",
         f"quarter:{quarter.year}-Q{(quarter.month + 2) // 3}": f"Quarter {(quarter.month + 2) // 3}",
     }
-    current = asked.period.name
+    current = query.period.name
     if not current:
-        names = {"": "Chosen days"} | names
-    elif current not in names:
-        names[current] = current.partition(":")[2]
-    chosen = {name: {"period": name, "from": "", "to": ""} for name in names}
+        labels = {"": "Chosen days"} | labels
+    elif current not in labels:
+        labels[current] = current.partition(":")[2]
+    changes = {name: {"period": name, "from": "", "to": ""} if name else {} for name in labels}
     return [
-        Choice(
-            text,
-            f"{PATH}?{query_of(asked, **chosen[name])}" if name else f"{PATH}?{query_of(asked)}",
-            name == current,
-        )
-        for name, text in names.items()
+        Choice(label, f"{PATH}?{query_string(query, **changes[name])}", name == current)
+        for name, label in labels.items()
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class CauseRow:
-    """`width`: of its bar in percent; `tell`: where the customers to tell are, if there are any."""
+    """A root cause. `width`: of its bar, in percent. `inform_href`: the list of the customers to inform."""
 
     name: str
     cases: int
@@ -173,27 +169,18 @@ class CauseRow:
     change: int
     seen: str
     rising: bool
-    to_tell: int
-    tell: str
+    customers_to_inform: int
+    inform_href: str
 
 
 def cause_rows(report: Report) -> list[CauseRow]:
+    """The root causes of closed cases, the most frequent first."""
     most = max((cause.cases for cause in report.causes), default=0) or 1
-    return [_cause_row(report, cause, most) for cause in report.causes if cause.cases or cause.before]
+    return [_cause_row(report.query, cause, most) for cause in report.causes if cause.cases or cause.before]
 
 
-def _cause_row(report: Report, cause: Cause, most: int) -> CauseRow:
-    asked = report.asked
-    tell = urlencode(
-        {
-            "store": asked.store,
-            "cause": cause.cause,
-            "from": asked.period.start.isoformat(),
-            "to": min(asked.period.end, asked.now).isoformat(),
-        }
-        | ({"team": asked.team} if asked.team else {})
-        | ({"priority": asked.priority.value} if asked.priority else {})
-    )
+def _cause_row(query: ReportQuery, cause: CauseFigures, most: int) -> CauseRow:
+    fields = urlencode(fixed_fields(query, cause.cause))
     return CauseRow(
         cause.cause or "None given",
         cause.cases,
@@ -201,13 +188,15 @@ def _cause_row(report: Report, cause: Cause, most: int) -> CauseRow:
         cause.change,
         f"{cause.months} of {cause.of_months} months" if cause.recurring else "",
         cause.recurring and cause.change > 0,
-        cause.to_tell,
-        f"{PATH}/tell?{tell}" if cause.to_tell else "",
+        cause.customers_to_inform,
+        f"{PATH}/tell?{fields}" if cause.customers_to_inform else "",
     )
 
 
 @dataclass(frozen=True, slots=True)
 class OutcomeRow:
+    """An outcome of closed cases. `width`: of its bar, in percent; `look`: the class of its colour."""
+
     name: str
     cases: int
     width: str
@@ -225,6 +214,7 @@ _OUTCOME_LOOKS = {
 
 
 def outcome_rows(report: Report) -> list[OutcomeRow]:
+    """Every outcome, also one that no case had."""
     most = max(report.outcomes.values(), default=0) or 1
     return [
         OutcomeRow(
@@ -239,10 +229,10 @@ def outcome_rows(report: Report) -> list[OutcomeRow]:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRow:
-    """`look`, `sign` and `state` make its badge; `may_test`: it is on."""
+    """A channel and its alerts. `look`, `sign` and `state` make its badge; `may_test`: it is on."""
 
     name: str
-    shown: str
+    label: str
     icon: str
     made: int
     delivered: int
@@ -258,13 +248,13 @@ class ChannelRow:
 
 
 def channel_rows(
-    sent: Sequence[Channel],
-    channels: Mapping[str, ChannelSettings],
+    deliveries: Sequence[ChannelDeliveries],
+    channels: Mapping[str, Channel],
     doing: Mapping[str, Doing],
     zone: tzinfo,
 ) -> list[ChannelRow]:
-    """The channels of the store, and those that are gone but were used in the period."""
-    by_name = {channel.channel: channel for channel in sent}
+    """The channels of the store, and those that the configuration lost but the period used."""
+    by_name = {each.channel: each for each in deliveries}
     names = [*channels, *(name for name in by_name if name not in channels)]
     return [
         _channel_row(name, by_name.get(name), channels.get(name), doing.get(name, Doing()), zone)
@@ -273,20 +263,20 @@ def channel_rows(
 
 
 def _channel_row(
-    name: str, sent: Channel | None, channel: ChannelSettings | None, doing: Doing, zone: tzinfo
+    name: str, deliveries: ChannelDeliveries | None, channel: Channel | None, doing: Doing, zone: tzinfo
 ) -> ChannelRow:
-    look, sign, state = _state(sent, channel, doing, zone)
+    look, sign, state = _state(deliveries, channel, doing, zone)
     return ChannelRow(
         name,
         channel_label(name, channel),
         channel_sign(channel),
-        sent.made if sent else 0,
-        sent.delivered if sent else 0,
-        sent.digested if sent else 0,
-        sent.retrying if sent else 0,
-        sent.dead if sent else 0,
-        span(sent.median, tenths=True) if sent else MISSING,
-        span(sent.slowest, tenths=True) if sent else MISSING,
+        deliveries.made if deliveries else 0,
+        deliveries.delivered if deliveries else 0,
+        deliveries.digested if deliveries else 0,
+        deliveries.retrying if deliveries else 0,
+        deliveries.dead if deliveries else 0,
+        span(deliveries.median, tenths=True) if deliveries else MISSING,
+        span(deliveries.slowest, tenths=True) if deliveries else MISSING,
         look,
         sign,
         state,
@@ -295,20 +285,20 @@ def _channel_row(
 
 
 def _state(
-    sent: Channel | None, channel: ChannelSettings | None, doing: Doing, zone: tzinfo
+    deliveries: ChannelDeliveries | None, channel: Channel | None, doing: Doing, zone: tzinfo
 ) -> tuple[str, str, str]:
-    """Look, sign and words of the channel's badge."""
+    """The look, the sign and the words of a channel's badge."""
     if channel is None or not channel.on:
         return "", "pause", "Off" if channel else "No longer configured"
     if doing.paused_until:
         return "danger", "alert", f"Paused until {_clock(doing.paused_until, zone)}"
-    if doing.retrying or (sent and sent.retrying):
-        until = f", next {_clock(sent.next_at, zone)}" if sent and sent.next_at else ""
+    if doing.retrying or (deliveries and deliveries.retrying):
+        until = f", next {_clock(deliveries.next_at, zone)}" if deliveries and deliveries.next_at else ""
         return "warn", "refresh", f"Retrying{until}"
-    if sent and sent.dead:
-        why = sent.last_status or sent.last_error or "no answer"
-        return "danger", "alert", f"{sent.dead:,} gave up: {str(why)[:60]}"
-    return ("ok", "check", "Healthy") if sent and sent.delivered else ("", "", MISSING)
+    if deliveries and deliveries.dead:
+        why = deliveries.last_status or deliveries.last_error or "no answer"
+        return "danger", "alert", f"{deliveries.dead:,} gave up: {str(why)[:60]}"
+    return ("ok", "check", "Healthy") if deliveries and deliveries.delivered else ("", "", MISSING)
 
 
 def _clock(moment: datetime, zone: tzinfo) -> str:

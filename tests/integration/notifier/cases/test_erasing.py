@@ -86,12 +86,14 @@ class TestAnErasure:
         )
         start, end = desk.now - timedelta(days=1), desk.now + timedelta(days=1)
         async with database.transaction() as session:
-            assert await store.waiting(session, Scope(desk.store), start, end) == {"Delivery": 1}
+            assert await store.count_customers_to_inform(session, Scope(desk.store), start, end) == {
+                "Delivery": 1
+            }
         await desk.apply(erase(desk))
         async with database.transaction() as session:
             scope = Scope(desk.store)
-            assert await store.waiting(session, scope, start, end) == {}
-            assert await store.to_tell(session, scope, "Other", start, end, limit=9) == []
+            assert await store.count_customers_to_inform(session, scope, start, end) == {}
+            assert await store.customers_to_inform(session, scope, "Other", start, end, limit=9) == []
 
     async def test_twice_changes_nothing(self, desk: Desk) -> None:
         await desk.apply(canary(desk))

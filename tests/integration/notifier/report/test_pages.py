@@ -13,7 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.notifier.report.pages import FOLDER, report_routes, tell_routes
+from services.notifier.report.pages import FOLDER, customers_to_inform_routes, report_routes
 from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster
@@ -53,7 +53,7 @@ def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
 
     app = bare_application(desk.database, SECRETS.pepper)
     app.include_router(report_routes(desk.database, pages, {desk.store: alerts}, lambda: None))
-    app.include_router(tell_routes(desk.database, pages))
+    app.include_router(customers_to_inform_routes(desk.database, pages))
     open_to_people(app, pages)
     return app, roster
 

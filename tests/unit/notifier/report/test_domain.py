@@ -6,10 +6,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from services.notifier.report.domain import (
+    InvalidPeriod,
     Share,
-    UnknownPeriod,
+    compare_shares,
     given_period,
-    judged,
     months_seen,
     months_upto,
     named_period,
@@ -54,15 +54,15 @@ class TestPeriods:
         ["", "31d", "month:2026-13", "month:2026-1", "quarter:2026-Q5", "month:1999-12", "MONTH:2026-10"],
     )
     def test_anything_else_says_what_there_is(self, text: str) -> None:
-        with pytest.raises(UnknownPeriod):
+        with pytest.raises(InvalidPeriod):
             named_period(text, NOW, AMSTERDAM)
 
     def test_given_ends_are_compared_with_the_same_length(self) -> None:
         period = given_period(NOW - timedelta(days=3), NOW)
         assert period.before == NOW - timedelta(days=6)
-        with pytest.raises(UnknownPeriod):
+        with pytest.raises(InvalidPeriod):
             given_period(NOW, NOW)
-        with pytest.raises(UnknownPeriod, match="at most 731 days"):
+        with pytest.raises(InvalidPeriod, match="at most 731 days"):
             given_period(NOW - timedelta(days=800), NOW)
 
     def test_the_week_before_a_monday_over_the_change_of_clocks(self) -> None:
@@ -107,7 +107,7 @@ class TestShares:
         ],
     )
     def test_are_compared_honestly(self, before: Share, now: Share, word: Verdict) -> None:
-        assert judged(before, now) is word
+        assert compare_shares(before, now) is word
 
 
 class TestRecurrence:
