@@ -389,7 +389,7 @@ class CustomerToInform:
 async def count_customers_to_inform(
     session: Session, scope: Scope, start: datetime, end: datetime
 ) -> dict[str, int]:
-    """How many customers are to be informed, by root cause of the cases closed in the period and still closed."""
+    """How many customers are to be informed, by root cause: of cases closed in the period and since."""
     rows = await session.execute(
         text(f"""SELECT c.root_cause AS cause, count(DISTINCT c.customer_ref) AS n FROM notifier.cases c
                  WHERE {_TO_INFORM} AND c.root_cause IS NOT NULL AND {scope.condition}

@@ -33,9 +33,9 @@ async def report(
     now: datetime | None = None,
 ) -> Report:
     now = now or ledger.now
-    asked = ReportQuery(ledger.desk.store, named_period(period, now, AMSTERDAM.zone), now, team, priority)
+    query = ReportQuery(ledger.desk.store, named_period(period, now, AMSTERDAM.zone), now, team, priority)
     async with ledger.desk.database.snapshot() as session:
-        return await build_report(session, asked, AMSTERDAM)
+        return await build_report(session, query, AMSTERDAM)
 
 
 class TestClocks:
@@ -290,4 +290,4 @@ class TestTellingCustomers:
             f" WHERE c.store = :store AND what = 'told' AND case_id = '{first}'"
         )
         assert row == {"who": "key:k", "at": ledger.now, "version": 2}
-        assert [c.to_tell for c in (await report(ledger)).causes] == [0, 1]
+        assert [cause.customers_to_inform for cause in (await report(ledger)).causes] == [0, 1]

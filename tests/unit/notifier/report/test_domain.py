@@ -15,7 +15,7 @@ from services.notifier.report.domain import (
     named_period,
     week_before,
 )
-from services.notifier.report.wording import interval, percent, period_name
+from services.notifier.report.wording import interval, period_name, share_percent
 from shared.feedback.comparison import Verdict
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -89,11 +89,11 @@ class TestShares:
         [(142, 165, "86%", "80 to 91%"), (38, 122, "31%", "24 to 40%"), (0, 4, "0%", "0 to 49%")],
     )
     def test_have_their_interval(self, count: int, of: int, shown: str, between: str) -> None:
-        assert (percent(Share(count, of)), interval(Share(count, of).ci95)) == (shown, between)
+        assert (share_percent(Share(count, of)), interval(Share(count, of).ci95)) == (shown, between)
 
     def test_of_nothing_are_missing_and_not_zero(self) -> None:
         assert Share(0, 0).percent is None
-        assert percent(Share(0, 0)) == interval(Share(0, 0).ci95) == "–"
+        assert share_percent(Share(0, 0)) == interval(Share(0, 0).ci95) == "–"
 
     @pytest.mark.parametrize(
         ("before", "now", "word"),
