@@ -1,6 +1,6 @@
 """Every Monday at 08:00 of the store: the week before, in ten lines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from services.notifier.deliveries import notices
@@ -8,7 +8,6 @@ from services.notifier.deliveries.notices import Kind, New
 from services.notifier.report.domain import week_before
 from services.notifier.report.figures import Asked, build
 from services.notifier.report.wording import ten_lines
-from services.notifier.settings import Alerts
 from shared.config.stores import Store
 from shared.db import Database
 from shared.jobs.rounds import Leased
@@ -23,21 +22,21 @@ _LATE = timedelta(hours=24)
 
 
 class WeeklyReport(Leased):
-    """Sent once for a store and ISO week, whatever crashes: the notice's id is `report:<store>:<week>`."""
+    """Sent once for a store and ISO week, whatever crashes: the notice's id is `report:<store>:<week>`.
+
+    `channels`: by store, the channels that get it and are on.
+    """
 
     def __init__(
         self,
         database: Database,
-        alerts: Mapping[str, Alerts],
+        channels: Mapping[str, Sequence[str]],
         stores: Mapping[str, Store],
         *,
         every_seconds: float = 60,
     ) -> None:
         super().__init__(database, "notifier", "weekly", every_seconds=every_seconds)
-        self._channels = {
-            name: [channel for channel in section.weekly_report.channels if channel in section.targets]
-            for name, section in alerts.items()
-        }
+        self._channels = channels
         self._stores = stores
         self._told: dict[str, str] = {}
 
@@ -57,7 +56,7 @@ class WeeklyReport(Leased):
             self._told[name] = notice_id
         return sent
 
-    async def _send(self, name: str, notice_id: str, channels: list[str], now: datetime) -> bool:
+    async def _send(self, name: str, notice_id: str, channels: Sequence[str], now: datetime) -> bool:
         store = self._stores[name]
         period = week_before(now, store.zone)
         async with self._database.snapshot() as session:

@@ -10,14 +10,15 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.notifier.cases.domain.case import Entry, Priority
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.domain.rules import Rule
 from services.notifier.cases.store import writing
 from services.notifier.cases.store import writing as trail
 from services.notifier.cases.store.writing import Added
 from services.notifier.deliveries import notices
-from services.notifier.deliveries import store as channels
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.settings import Channel as ChannelSettings
-from services.notifier.deliveries.settings import Kind
+from services.notifier.deliveries.settings import Kind, StoreChannels
 from services.notifier.deliveries.store import Doing
 from services.notifier.inbox.looks import Names
 from services.notifier.report import wording
@@ -26,7 +27,6 @@ from services.notifier.report.domain import FIRST_CONTACT_HOURS
 from services.notifier.report.figures import Asked, Cause, NotAPeriod, Report, asked_of, build
 from services.notifier.report.store import Channel
 from services.notifier.report.wording import MISSING, span
-from services.notifier.settings import Alerts
 from shared.access.roles import reaches
 from shared.config.stores import Store
 from shared.db import Database
@@ -77,10 +77,10 @@ class Histogram:
     """(swatch, what it means)"""
 
 
-def histogram(counts: Sequence[int], alerts: Alerts) -> Histogram:
+def histogram(counts: Sequence[int], rules: Sequence[Rule]) -> Histogram:
     """Bars of FIRST_CONTACT_HOURS, coloured by the promises of the store's rules."""
     names = _names()
-    strictest, loosest = _promised(alerts)
+    strictest, loosest = _promised(rules)
     step = 100 / len(counts)
     most = max(*counts, 1)
     bars = []
@@ -108,9 +108,9 @@ def _names() -> list[str]:
     return [f"under {hours[0]}", *(f"{a}–{b}" for a, b in pairwise(hours)), f"over {hours[-1]}"]
 
 
-def _promised(alerts: Alerts) -> tuple[tuple[float, str], float]:
+def _promised(rules: Sequence[Rule]) -> tuple[tuple[float, str], float]:
     """The strictest promise with its priority, and the one that holds for every case."""
-    promises = [(rule.first_contact_hours, rule.priority.value) for rule in alerts.domain_rules]
+    promises = [(rule.first_contact_hours, rule.priority.value) for rule in rules]
     promises.append((24.0, "normal"))
     return min(promises), max(hours for hours, _ in promises)
 
@@ -362,10 +362,9 @@ Sent = Annotated[Form, Depends(form_of)]
 class ReportDesk:
     """What both report pages stand on."""
 
-    def __init__(self, database: Database, pages: Pages, alerts: Mapping[str, Alerts]) -> None:
+    def __init__(self, database: Database, pages: Pages) -> None:
         self.database = database
         self.pages = pages
-        self.alerts = alerts
 
     def store(self, at: At) -> Store:
         return self.pages.stores[at.store]
@@ -389,19 +388,24 @@ class ReportDesk:
 
 
 def report_routes(
-    database: Database, pages: Pages, alerts: Mapping[str, Alerts], ring: Callable[[], None]
+    database: Database,
+    pages: Pages,
+    *,
+    policies: Mapping[str, Policy],
+    channels: StoreChannels,
+    ring: Callable[[], None],
 ) -> APIRouter:
     """`/inbox/report`. Included before the pages of single cases."""
     router = APIRouter(include_in_schema=False)
-    desk = ReportDesk(database, pages, alerts)
+    desk = ReportDesk(database, pages)
 
     @router.get(PATH)
     async def read(request: Request, at: Anybody) -> Response:
         asked, wrong = desk.asked(request, at)
         report = await desk.report(asked, at)
-        store, section = desk.store(at), alerts[at.store]
+        store, policy, known = desk.store(at), policies[at.store], channels[at.store]
         async with database.snapshot() as session:
-            doing = await channels.doing(session, at.store, list(section.channels))
+            doing = await deliveries.doing(session, at.store, list(known))
         return pages.html(
             request,
             "report.html",
@@ -413,12 +417,12 @@ def report_routes(
             before_name=wording.before_name(asked.period, store.zone),
             read_at=wording.minute(asked.now, store.zone),
             query=query_of(asked),
-            teams=sorted({*section.teams, *([asked.team] if asked.team and asked.team != "none" else [])}),
+            teams=sorted({*policy.teams, *([asked.team] if asked.team and asked.team != "none" else [])}),
             priorities=[priority.value for priority in Priority],
-            chart=histogram(report.contacts.bars, section),
+            chart=histogram(report.contacts.bars, policy.rules),
             causes=cause_rows(report),
             outcomes=outcome_rows(report),
-            channels=channel_rows(report.channels, section.channels, doing, store.zone),
+            channels=channel_rows(report.channels, known, doing, store.zone),
             names=Names(pages.people.roster.members(at.store)),
             manager=reaches(at.role, "manager"),
         )
@@ -435,7 +439,7 @@ def report_routes(
     async def send_test(request: Request, at: Manager, form: Sent) -> Response:
         """A test through one channel."""
         name = form.text("channel", longest=64)
-        channel = alerts[at.store].channels.get(name)
+        channel = channels[at.store].get(name)
         if channel is None or not channel.on:
             raise Problem(409, "channel-off", "The channel is off, or there is no such channel.")
         new = notices.trial(at.store, name, f"user:{at.person.email}")
