@@ -16,15 +16,15 @@ from services.notifier.channels import api as channels_api
 from services.notifier.channels.lanes import lanes_of
 from services.notifier.channels.message import Shop
 from services.notifier.channels.outlets import Outlets, mail_mistakes, template_mistakes
-from services.notifier.channels.restoring import RestoreCheck
+from services.notifier.channels.restore_check import RestoreCheck
 from services.notifier.channels.sending import DeliveryLoop
 from services.notifier.deliveries.settings import StoreChannels
 from services.notifier.handlers import handlers_by_event
 from services.notifier.report import api as report_api
 from services.notifier.report.gauges import CaseFigures
 from services.notifier.report.jobs import WeeklyReport
-from services.notifier.report.page import report_routes
-from services.notifier.report.tell_page import tell_routes
+from services.notifier.report.pages import FOLDER as REPORT_FOLDER
+from services.notifier.report.pages import report_routes, tell_routes
 from services.notifier.settings import Alerts, NotifierSettings, alerts_of
 from services.notifier.watch.domain import WatchPolicy
 from services.notifier.watch.handlers import ScoreSamples
@@ -147,7 +147,14 @@ def build(
         app.include_router(channels_api.routes(runtime.database, ring, channels))
         people = People(runtime.database, runtime.people(), runtime.secrets)
         overdue = inbox.Overdue()
-        pages = Pages(inbox.HERE, people=people, stores=config.stores, current="inbox", overdue=overdue.of)
+        pages = Pages(
+            inbox.HERE,
+            REPORT_FOLDER,
+            people=people,
+            stores=config.stores,
+            current="inbox",
+            overdue=overdue.of,
+        )
         # Before the pages of single cases: `report` is no case's id.
         app.include_router(
             report_routes(runtime.database, pages, policies=policies, channels=channels, ring=ring)

@@ -12,8 +12,9 @@ from services.notifier.cases.domain import actions
 from services.notifier.cases.domain.actions import Unfit
 from services.notifier.cases.domain.case import Case, Illegal
 from services.notifier.cases.store import cases
+from services.notifier.cases.wording import DISMISSAL_REASONS, MemberNames
 from services.notifier.inbox.forms import READERS, Asker, Wish, assignment, dismissal, moment_of
-from services.notifier.inbox.looks import DISMISSALS, Names, name_of
+from services.notifier.inbox.list_view import name_of
 from services.notifier.inbox.search import PAGE, asked_of
 from services.notifier.inbox.site import AtStore, FormOf, Office
 from shared.http import Problem
@@ -85,7 +86,7 @@ class _Worker:
             tickets=[str(ticket) for ticket in tickets],
             query=self._office.query(at, asked_of(request.query_params)),
             morning=self._office.next_morning(at.store),
-            reasons=DISMISSALS,
+            reasons=DISMISSAL_REASONS,
             errors=form.errors,
             refused=[],
             done=0,
@@ -141,7 +142,7 @@ class _Worker:
         ]
 
 
-def why(refusal: Exception, names: Names) -> str:
+def why(refusal: Exception, names: MemberNames) -> str:
     """A sentence for the one who wanted it."""
     match refusal:
         case ChangedMeanwhile(entries=entries):
@@ -185,7 +186,7 @@ def _wish(do: str, form: Form, asker: Asker) -> Wish:
     return Wish(actions.snoozing(until), f"to {until.astimezone(asker.zone):%a %d %b, %H:%M}")
 
 
-def _said(do: str, done: list[Done], wish: Wish, names: Names) -> str:
+def _said(do: str, done: list[Done], wish: Wish, names: MemberNames) -> str:
     how_many = f"{len(done)} {'case' if len(done) == 1 else 'cases'}"
     if do == "assign" and not isinstance(wish.do, AssignBy) and done:
         return f"Assigned {how_many} to {names.of(done[0].case.owner)}."

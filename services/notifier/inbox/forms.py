@@ -13,7 +13,7 @@ from services.notifier.cases.domain.actions import Do, Unfit
 from services.notifier.cases.domain.case import Case, Change, Outcome, Status
 from services.notifier.cases.domain.clocks import Clock
 from services.notifier.cases.domain.rules import Assign
-from services.notifier.inbox.looks import LEAST_LOADED, OUTCOMES, WAYS, Names
+from services.notifier.cases.wording import CONTACT_LABELS, OUTCOME_LABELS, MemberNames
 from shared.access import Person
 from shared.pages.forms import Form
 
@@ -34,7 +34,7 @@ class Asker:
     """Who fills in the form, and for which store."""
 
     person: Person
-    names: Names
+    names: MemberNames
     zone: ZoneInfo
 
 
@@ -61,7 +61,7 @@ def _note(form: Form, asker: Asker) -> Wish:
 
 def _contact(form: Form, asker: Asker) -> Wish:
     how = form.text("how", needed="Choose how.")
-    if how and how not in WAYS:
+    if how and how not in CONTACT_LABELS:
         form.refuse("how", "Choose one of the list.")
     said = form.text("text", longest=LONGEST_NOTE)
     return Wish(adding(actions.contacting(said or None), how=how), "Contact logged.")
@@ -101,7 +101,7 @@ def _ending(form: Form) -> tuple[str, Outcome, str]:
     if not (other or cause):
         form.refuse("root_cause", "Choose a root cause before you resolve the case.")
     outcome = form.text("outcome")
-    if outcome not in OUTCOMES:
+    if outcome not in OUTCOME_LABELS:
         form.refuse("outcome", "Choose how it ended.")
         outcome = Outcome.UNRESOLVED
     return other or cause, Outcome(outcome), form.text("text", longest=LONGEST_NOTE)
@@ -129,7 +129,7 @@ def _take(form: Form, asker: Asker) -> Wish:
 def assignment(form: Form, asker: Asker) -> Wish:
     """To a member of the store, or to whom the team's load says."""
     owner = form.text("owner", longest=254, needed="Choose who.")
-    if owner == LEAST_LOADED:
+    if owner == Assign.LEAST_LOADED:
         return Wish(AssignBy(Assign.LEAST_LOADED), "Assigned to the least loaded of the team.")
     if owner and owner not in asker.names:
         form.refuse("owner", "Choose somebody of this store.")

@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 
 from services.notifier.inbox import store as inbox
 from services.notifier.inbox.clocks import in_list
-from services.notifier.inbox.looks import owner_of, status_of
+from services.notifier.inbox.list_view import owner_of, status_of
 from services.notifier.inbox.site import AtStore, Office
 from services.notifier.inbox.store import Changed
 from shared.http import Problem

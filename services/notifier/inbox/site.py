@@ -12,12 +12,13 @@ from fastapi import Depends
 
 from services.notifier.cases.casework import Casework
 from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.store.search import Filter
+from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries.settings import Channel, StoreChannels
 from services.notifier.inbox import store as inbox
 from services.notifier.inbox.forms import Asker
-from services.notifier.inbox.looks import Names, Shelf
+from services.notifier.inbox.list_view import Shelf
 from services.notifier.inbox.search import Asked
-from services.notifier.inbox.search_store import Filter
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.pages.forms import Form, form_of
@@ -89,8 +90,8 @@ class Office:
         declared = self._stores[store].loyalty.get("tiers") or ()
         return [str(tier.get("name")) for tier in declared if isinstance(tier, dict)]
 
-    def names(self, store: str) -> Names:
-        return Names(self.pages.people.roster.members(store))
+    def names(self, store: str) -> MemberNames:
+        return MemberNames(self.pages.people.roster.members(store))
 
     def shelf(self, store: str) -> Shelf:
         return Shelf(self.names(store), self.tiers(store), self.now(), self.zone(store))

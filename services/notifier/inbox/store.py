@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Case
 from services.notifier.cases.store.cases import COLUMNS, case_of
-from services.notifier.inbox.search_store import Filter, Place, conditions, picked, resolved
+from services.notifier.cases.store.search import Filter, Place, conditions, picked, resolved
 from shared.db import Session
 
 _PLACE = "(CAST(CAST(:due AS text) AS timestamptz), :case_id)"

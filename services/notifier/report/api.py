@@ -13,7 +13,8 @@ from services.notifier.cases.store import answers
 from services.notifier.report import store as told
 from services.notifier.report.csv import download
 from services.notifier.report.domain import FIRST_CONTACT_HOURS, Share
-from services.notifier.report.figures import Asked, Cause, NotAPeriod, Owner, Report, build, period_of
+from services.notifier.report.figures import Cause, Owner, Report, build
+from services.notifier.report.query import Asked, NotAPeriod, period_of
 from services.notifier.report.store import Channel, ToTell
 from shared.access import Key
 from shared.config.stores import Store

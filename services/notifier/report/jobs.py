@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from services.notifier.deliveries import notices
 from services.notifier.deliveries.notices import Kind, New
 from services.notifier.report.domain import week_before
-from services.notifier.report.figures import Asked, build
+from services.notifier.report.figures import build
+from services.notifier.report.query import Asked
 from services.notifier.report.wording import ten_lines
 from shared.config.stores import Store
 from shared.db import Database

@@ -1,23 +1,13 @@
 """Numbers of the report in words for people: one decimal, a true minus, counts beside each percentage."""
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from services.notifier.report.domain import Period, Share
 from services.notifier.report.figures import Report
 from shared.config.stores import Store
 from shared.feedback.comparison import Verdict
 from shared.feedback.nps import Interval
-
-MISSING = "–"
-MINUS = "−"
-
-OUTCOMES = {
-    "recovered": "Recovered",
-    "unresolved": "Unresolved",
-    "no_response": "No response",
-    "churned": "Left us",
-    "not_actionable": "Nothing to act on",
-}
+from shared.pages.wording import MISSING, full_moment, span
 
 VERDICTS = {
     Verdict.TOO_FEW: "too few to compare",
@@ -56,39 +46,6 @@ def _whole(value: float) -> int:
     return int(value + 0.5)
 
 
-def signed(count: int) -> str:
-    """+18, −6, 0"""
-    if count > 0:
-        return f"+{count:,}"
-    return f"{MINUS}{-count:,}" if count else "0"
-
-
-def span(seconds: float | None) -> str:
-    """0.4 s, 12 min, 3 h 12 min, 2.1 days"""
-    if seconds is None:
-        return MISSING
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        hours, rest = divmod(minutes, 60)
-        return f"{hours} h {rest:02} min" if rest else f"{hours} h"
-    return f"{seconds / 86400:.1f} days"
-
-
-def day(moment: datetime, zone: tzinfo) -> str:
-    """26 Nov 2026"""
-    local = moment.astimezone(zone)
-    return f"{local.day} {local:%b %Y}"
-
-
-def minute(moment: datetime, zone: tzinfo) -> str:
-    """26 Nov 2026, 14:32"""
-    return f"{day(moment, zone)}, {moment.astimezone(zone):%H:%M}"
-
-
 def period_name(period: Period, zone: tzinfo) -> str:
     """October 2026, Quarter 3 of 2026, 30 days up to 26 Nov 2026, 14:32, or from when to when."""
     start = period.start.astimezone(zone)
@@ -98,8 +55,8 @@ def period_name(period: Period, zone: tzinfo) -> str:
     if kind == "quarter":
         return f"Quarter {(start.month + 2) // 3} of {start.year}"
     if kind in ("7d", "30d"):
-        return f"{kind.removesuffix('d')} days up to {minute(period.end, zone)}"
-    return f"{minute(period.start, zone)} to {minute(period.end, zone)}"
+        return f"{kind.removesuffix('d')} days up to {full_moment(period.end, zone)}"
+    return f"{full_moment(period.start, zone)} to {full_moment(period.end, zone)}"
 
 
 def before_name(period: Period, zone: tzinfo) -> str:
@@ -145,11 +102,15 @@ def ten_lines(report: Report, store: Store) -> list[tuple[str, str]]:
             inbox,
         ),
         (
-            f"First contact: median {span(contacts.median)}, 9 of 10 within {span(contacts.nine_of_ten)} "
-            f"({clock}).",
+            f"First contact: median {span(contacts.median, tenths=True)}, "
+            f"9 of 10 within {span(contacts.nine_of_ten, tenths=True)} ({clock}).",
             page,
         ),
-        (f"Time to close: median {span(ended.median)}, 9 of 10 within {span(ended.nine_of_ten)}.", page),
+        (
+            f"Time to close: median {span(ended.median, tenths=True)}, "
+            f"9 of 10 within {span(ended.nine_of_ten, tenths=True)}.",
+            page,
+        ),
         (
             f"Contacted in time: {percent(report.contacted_in_time)}, {counted(report.contacted_in_time)} "
             f"(95% interval {interval(report.contacted_in_time.ci95)}).",

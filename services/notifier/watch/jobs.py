@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from services.notifier.deliveries import notices
 from services.notifier.deliveries.notices import Kind, New
-from services.notifier.report.wording import MINUS, minute
 from services.notifier.watch import store as intake
 from services.notifier.watch import store as watching
 from services.notifier.watch.domain import (
@@ -31,6 +30,8 @@ from shared.feedback.nps import Interval, round1
 from shared.jobs.rounds import Leased
 from shared.ops import tracing
 from shared.ops.logs import log
+from shared.pages.wording import MINUS
+from shared.pages.wording import full_moment as minute
 
 # What people are told of a score that fell, and of answers that stopped or came back.
 

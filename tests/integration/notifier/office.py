@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from services.notifier import inbox
-from services.notifier.report.page import report_routes
+from services.notifier.report.pages import FOLDER as REPORT_FOLDER
+from services.notifier.report.pages import report_routes
 from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster
@@ -111,6 +112,7 @@ class Branch:
         overdue = inbox.Overdue()
         pages = Pages(
             inbox.HERE,
+            REPORT_FOLDER,
             people=People(self.database, self.roster, SECRETS),
             stores=self.stores,
             current="inbox",

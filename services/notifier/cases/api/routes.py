@@ -45,8 +45,8 @@ from services.notifier.cases.casework import (
 )
 from services.notifier.cases.domain.actions import Unexplained, Unfit
 from services.notifier.cases.domain.case import LIVE, Illegal, Priority, Status
-from services.notifier.inbox import search_store
-from services.notifier.inbox.search_store import Filter, Place
+from services.notifier.cases.store import search
+from services.notifier.cases.store.search import Filter, Place
 from shared.access import Key
 from shared.db import Database
 from shared.http import Problem, json_body, request_body
@@ -136,7 +136,7 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
             watcher=_storable("watcher", watcher or "") or None,
         )
         async with database.snapshot() as session:
-            found = await search_store.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
+            found = await search.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
             shown = lines_out(await reading.lines(session, [case for case, _ in found[:limit]]))
         if len(found) > limit:
             last = found[limit - 1][1]

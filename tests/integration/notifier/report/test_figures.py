@@ -10,7 +10,8 @@ from services.notifier.cases.domain.case import Priority
 from services.notifier.report import store
 from services.notifier.report.csv import csv_of, rows_of
 from services.notifier.report.domain import Share, named_period
-from services.notifier.report.figures import Asked, Report, build
+from services.notifier.report.figures import Report, build
+from services.notifier.report.query import Asked
 from services.notifier.report.store import Scope
 from services.notifier.report.wording import ten_lines
 from shared.feedback.comparison import Verdict

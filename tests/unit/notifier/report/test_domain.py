@@ -15,7 +15,7 @@ from services.notifier.report.domain import (
     named_period,
     week_before,
 )
-from services.notifier.report.wording import interval, percent, period_name, signed, span
+from services.notifier.report.wording import interval, percent, period_name
 from shared.feedback.comparison import Verdict
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -126,23 +126,6 @@ class TestRecurrence:
 
 
 class TestWords:
-    @pytest.mark.parametrize(
-        ("seconds", "words"),
-        [
-            (None, "–"),
-            (0.42, "0.4 s"),
-            (59.96, "1 min"),
-            (11_520, "3 h 12 min"),
-            (7200, "2 h"),
-            (181_440, "2.1 days"),
-        ],
-    )
-    def test_of_a_time(self, seconds: float | None, words: str) -> None:
-        assert span(seconds) == words
-
-    def test_of_a_change_have_a_true_minus(self) -> None:
-        assert [signed(n) for n in (18, -6, 0)] == ["+18", "−6", "0"]
-
     def test_of_a_period(self) -> None:
         assert period_name(named_period("month:2026-10", NOW, AMSTERDAM), AMSTERDAM) == "October 2026"
         assert period_name(named_period("quarter:2026-Q3", NOW, AMSTERDAM), AMSTERDAM) == "Quarter 3 of 2026"

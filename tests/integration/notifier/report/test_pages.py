@@ -13,9 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.notifier.inbox.site import HERE
-from services.notifier.report.page import report_routes
-from services.notifier.report.tell_page import tell_routes
+from services.notifier.report.pages import FOLDER, report_routes, tell_routes
 from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster
@@ -51,7 +49,7 @@ class Lead:
 def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
     roster = Roster(desk.database)
     stores = {desk.store: AMSTERDAM}
-    pages = Pages(HERE, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
+    pages = Pages(FOLDER, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
 
     app = bare_application(desk.database, SECRETS.pepper)
     app.include_router(

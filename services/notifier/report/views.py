@@ -1,41 +1,21 @@
-"""The report page: how it goes, who carries what, what comes back, and whom to tell."""
+"""What the report page shows: the histogram and the rows of its tables, in the order of its cards."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
 from itertools import pairwise
-from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request, Response
-
-from services.notifier.cases.domain.case import Entry, Priority
-from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.domain.rules import Rule
-from services.notifier.cases.store import writing
-from services.notifier.cases.store import writing as trail
-from services.notifier.cases.store.writing import Added
-from services.notifier.deliveries import notices
-from services.notifier.deliveries import store as deliveries
+from services.notifier.cases.wording import OUTCOME_LABELS, channel_label, channel_sign
 from services.notifier.deliveries.settings import Channel as ChannelSettings
-from services.notifier.deliveries.settings import Kind, StoreChannels
 from services.notifier.deliveries.store import Doing
-from services.notifier.inbox.looks import Names
-from services.notifier.report import wording
-from services.notifier.report.csv import download
 from services.notifier.report.domain import FIRST_CONTACT_HOURS
-from services.notifier.report.figures import Asked, Cause, NotAPeriod, Report, asked_of, build
+from services.notifier.report.figures import Cause, Report
+from services.notifier.report.query import PATH, Asked, query_of
 from services.notifier.report.store import Channel
-from services.notifier.report.wording import MISSING, span
-from shared.access.roles import reaches
-from shared.config.stores import Store
-from shared.db import Database
-from shared.events.envelope import new_traceparent
-from shared.http import Problem
-from shared.pages.forms import Form, form_of
-from shared.pages.notices import Notice
-from shared.pages.pages import Pages
-from shared.pages.people import At, member
+from shared.pages.wording import MISSING, span
 
 # The histogram of first contacts as SVG: percent x and pixel y, so it stretches and text stays legible.
 
@@ -147,11 +127,6 @@ def _looks(strictest: tuple[float, str], loosest: float) -> tuple[tuple[str, str
     return (*shown, ("sw-danger", "Late for every case"))
 
 
-# What the report page shows, in its words and the order of its cards.
-
-PATH = "/inbox/report"
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """A period to choose, as a link."""
@@ -159,18 +134,6 @@ class Choice:
     text: str
     href: str
     current: bool
-
-
-def query_of(asked: Asked, **given: str) -> str:
-    """The query that names this report; what is given replaces or adds."""
-    period = asked.period
-    named: dict[str, str] = {"store": asked.store}
-    if period.name:
-        named["period"] = period.name
-    else:
-        named |= {"from": period.start.isoformat(), "to": period.end.isoformat()}
-    named |= {"team": asked.team or "", "priority": asked.priority or ""}
-    return urlencode({name: value for name, value in (named | given).items() if value})
 
 
 def periods(asked: Asked, zone: tzinfo) -> list[Choice]:
@@ -251,22 +214,26 @@ class OutcomeRow:
     look: str
 
 
-_OUTCOMES = {
-    "recovered": ("Recovered", "f-promoter"),
-    "unresolved": ("Unresolved", "f-detractor"),
-    "no_response": ("No response", "bar-muted"),
-    "churned": ("Left us", "f-detractor"),
-    "not_actionable": ("Nothing to act on", "bar-muted"),
+_OUTCOME_LOOKS = {
+    Outcome.RECOVERED: "f-promoter",
+    Outcome.UNRESOLVED: "f-detractor",
+    Outcome.NO_RESPONSE: "bar-muted",
+    Outcome.CHURNED: "f-detractor",
+    Outcome.NOT_ACTIONABLE: "bar-muted",
 }
+"""The class of each bar's colour, in the order of the bars."""
 
 
 def outcome_rows(report: Report) -> list[OutcomeRow]:
     most = max(report.outcomes.values(), default=0) or 1
     return [
         OutcomeRow(
-            name, report.outcomes.get(key, 0), f"{100 * report.outcomes.get(key, 0) / most:.2f}%", look
+            OUTCOME_LABELS[outcome],
+            report.outcomes.get(outcome, 0),
+            f"{100 * report.outcomes.get(outcome, 0) / most:.2f}%",
+            look,
         )
-        for key, (name, look) in _OUTCOMES.items()
+        for outcome, look in _OUTCOME_LOOKS.items()
     ]
 
 
@@ -290,10 +257,6 @@ class ChannelRow:
     may_test: bool
 
 
-_ICONS = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}
-_KINDS = {Kind.SLACK: "Slack", Kind.EMAIL: "E-mail", Kind.WEBHOOK: "Webhook"}
-
-
 def channel_rows(
     sent: Sequence[Channel],
     channels: Mapping[str, ChannelSettings],
@@ -315,15 +278,15 @@ def _channel_row(
     look, sign, state = _state(sent, channel, doing, zone)
     return ChannelRow(
         name,
-        f"{_KINDS[channel.kind]} {name}" if channel else name,
-        _ICONS[channel.kind] if channel else "hook",
+        channel_label(name, channel),
+        channel_sign(channel),
         sent.made if sent else 0,
         sent.delivered if sent else 0,
         sent.digested if sent else 0,
         sent.retrying if sent else 0,
         sent.dead if sent else 0,
-        span(sent.median) if sent else MISSING,
-        span(sent.slowest) if sent else MISSING,
+        span(sent.median, tenths=True) if sent else MISSING,
+        span(sent.slowest, tenths=True) if sent else MISSING,
         look,
         sign,
         state,
@@ -350,135 +313,3 @@ def _state(
 
 def _clock(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%H:%M}"
-
-
-_REPLAYED_AT_ONCE = 1000
-
-Anybody = Annotated[At, Depends(member())]
-Manager = Annotated[At, Depends(member("manager"))]
-Sent = Annotated[Form, Depends(form_of)]
-
-
-class ReportDesk:
-    """What both report pages stand on."""
-
-    def __init__(self, database: Database, pages: Pages) -> None:
-        self.database = database
-        self.pages = pages
-
-    def store(self, at: At) -> Store:
-        return self.pages.stores[at.store]
-
-    def asked(self, request: Request, at: At) -> tuple[Asked, str]:
-        """The report that the address names. One that names none: the usual report, and what is wrong."""
-        now = datetime.now(UTC)
-        try:
-            return asked_of(request.query_params, at.store, self.store(at), now), ""
-        except NotAPeriod as wrong:
-            return asked_of({}, at.store, self.store(at), now), str(wrong)
-
-    async def report(self, asked: Asked, at: At) -> Report:
-        """An agent sees the own figures among the owners', a manager those of all."""
-        async with self.database.snapshot() as session:
-            report = await build(session, asked, self.store(at))
-        if reaches(at.role, "manager"):
-            return report
-        own = (None, at.person.email)
-        return replace(report, owners=tuple(one for one in report.owners if one.load.owner in own))
-
-
-def report_routes(
-    database: Database,
-    pages: Pages,
-    *,
-    policies: Mapping[str, Policy],
-    channels: StoreChannels,
-    ring: Callable[[], None],
-) -> APIRouter:
-    """`/inbox/report`. Included before the pages of single cases."""
-    router = APIRouter(include_in_schema=False)
-    desk = ReportDesk(database, pages)
-
-    @router.get(PATH)
-    async def read(request: Request, at: Anybody) -> Response:
-        asked, wrong = desk.asked(request, at)
-        report = await desk.report(asked, at)
-        store, policy, known = desk.store(at), policies[at.store], channels[at.store]
-        async with database.snapshot() as session:
-            doing = await deliveries.doing(session, at.store, list(known))
-        return pages.html(
-            request,
-            "report.html",
-            report=report,
-            wrong=wrong,
-            words=wording,
-            periods=periods(asked, store.zone),
-            period_name=wording.period_name(asked.period, store.zone),
-            before_name=wording.before_name(asked.period, store.zone),
-            read_at=wording.minute(asked.now, store.zone),
-            query=query_of(asked),
-            teams=sorted({*policy.teams, *([asked.team] if asked.team and asked.team != "none" else [])}),
-            priorities=[priority.value for priority in Priority],
-            chart=histogram(report.contacts.bars, policy.rules),
-            causes=cause_rows(report),
-            outcomes=outcome_rows(report),
-            channels=channel_rows(report.channels, known, doing, store.zone),
-            names=Names(pages.people.roster.members(at.store)),
-            manager=reaches(at.role, "manager"),
-        )
-
-    @router.get(f"{PATH}.csv")
-    async def read_csv(request: Request, at: Anybody) -> Response:
-        asked, wrong = desk.asked(request, at)
-        if wrong:
-            raise Problem(422, "invalid", wrong)
-        text, headers = download(await desk.report(asked, at))
-        return Response(text, headers=headers)
-
-    @router.post(f"{PATH}/test")
-    async def send_test(request: Request, at: Manager, form: Sent) -> Response:
-        """A test through one channel."""
-        name = form.text("channel", longest=64)
-        channel = channels[at.store].get(name)
-        if channel is None or not channel.on:
-            raise Problem(409, "channel-off", "The channel is off, or there is no such channel.")
-        new = notices.trial(at.store, name, f"user:{at.person.email}")
-        async with database.transaction() as session:
-            await notices.add(session, new, [name], traceparent=new_traceparent())
-        ring()
-        text = f"A test is on its way through {name}. How it went is shown here in a moment."
-        return pages.go(request, _back(form, at), Notice("ok", text))
-
-    @router.post(f"{PATH}/replay")
-    async def replay(request: Request, at: Manager, form: Sent) -> Response:
-        """The dead deliveries of one channel, each under its own id."""
-        name = form.text("channel", longest=64)
-        now = datetime.now(UTC)
-        async with database.transaction() as session:
-            dead = await deliveries.replay_dead(session, at.store, name, most=_REPLAYED_AT_ONCE)
-            rows = [
-                trail.HistoryRow(
-                    one.case_id,
-                    now,
-                    f"user:{at.person.email}",
-                    Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": name}),
-                )
-                for one in dead
-                if one.case_id
-            ]
-            await writing.add(session, Added(history=rows))
-        ring()
-        text = (
-            f"{len(dead):,} alerts of {name} are sent again."
-            if dead
-            else f"Nothing of {name} was left to send."
-        )
-        return pages.go(request, _back(form, at), Notice("ok", text))
-
-    return router
-
-
-def _back(form: Form, at: At) -> str:
-    """The report from which the form was sent; only ever a report of ours."""
-    query = form.text("query", longest=400)
-    return f"{PATH}?{query}" if query.isprintable() and query else f"{PATH}?store={at.store}"
