@@ -102,7 +102,7 @@ async def _try(store: str, alerts: Alerts, days: int) -> Found:
 def _rows(alerts: Alerts, found: Found) -> list[dict[str, Any]]:
     """A row for each rule in its order, those that took nothing too."""
     rows = []
-    for rule in (*alerts.domain_rules, *(r for n, r in found.rules.items() if n == "default")):
+    for rule in (*alerts.policy.rules, *(r for n, r in found.rules.items() if n == "default")):
         taken = found.by_rule[rule.name]
         channels = list(alerts.targets) if rule.channels is None else list(rule.channels)
         rows.append(

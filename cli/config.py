@@ -62,7 +62,7 @@ def mistakes_of_sections(config: Config) -> list[Mistake]:
                 continue
             if isinstance(section, Alerts):
                 found += mistakes_across(config, store, section)
-                found += template_mistakes(config, store, section)
+                found += template_mistakes(config, store, section.channels)
     return sorted(found, key=lambda mistake: mistake.line)
 
 

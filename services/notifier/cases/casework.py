@@ -22,7 +22,6 @@ from services.notifier.cases.store.customers import Customer
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.store import Delivery
-from services.notifier.settings import Alerts
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 
@@ -78,13 +77,11 @@ async def lines(session: Session, cases: Sequence[Case]) -> list[Line]:
     ]
 
 
-async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
-    """A case with everything about it; `alerts` is its store's section, if the store has one still."""
+async def shown(session: Session, case: Case, policy: Policy) -> Shown:
+    """A case with everything about it; `policy` is that of its store."""
     [line] = await lines(session, [case])
     ref = (case.store, case.customer_ref)
-    policy = alerts.policy if alerts else NO_POLICY
-    replies = alerts.replies if alerts else ()
-    values = _values(line, alerts.store_name if alerts else "")
+    values = _values(line, policy.store_name)
     return Shown(
         case,
         line.answers,
@@ -95,7 +92,7 @@ async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
         past=(await past.of_customers(session, [ref])).get(ref, []),
         earlier=await store.of_customer(session, ref, but=case.case_id),
         ahead=planned(case, policy.steps, policy.clock(case.clock)),
-        replies={reply.name: reply.filled(values) for reply in replies},
+        replies={reply.name: reply.filled(values) for reply in policy.replies},
     )
 
 
@@ -175,15 +172,14 @@ class Casework:
     def __init__(
         self,
         database: Database,
-        alerts: Mapping[str, Alerts],
+        policies: Mapping[str, Policy],
         ring: Callable[[], None] = lambda: None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
-        self._alerts = alerts
-        self._policies = {store: section.policy for store, section in alerts.items()}
-        self._ledger = Ledger(self._policies)
+        self._policies = policies
+        self._ledger = Ledger(policies)
         self._ring = ring
         self._now = now
 
@@ -309,4 +305,4 @@ class Casework:
         await writing.add(session, Added(history=[row]))
 
     async def _shown(self, session: Session, case: Case) -> Shown:
-        return await shown(session, case, self._alerts.get(case.store))
+        return await shown(session, case, self.policy(case.store))

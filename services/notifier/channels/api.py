@@ -1,9 +1,8 @@
 """Deliveries, and sending dead ones again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -26,16 +25,13 @@ from services.notifier.cases.store import writing
 from services.notifier.cases.store import writing as trail
 from services.notifier.cases.store.writing import Added
 from services.notifier.deliveries import notices, store
-from services.notifier.deliveries import store as channels
 from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
-from services.notifier.deliveries.settings import Channel, Kind
+from services.notifier.deliveries.settings import Channel, Kind, StoreChannels
 from services.notifier.deliveries.store import Delivery, Doing, State
-from services.notifier.settings import Alerts
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
 
-NO_ALERTS: Mapping[str, Alerts] = MappingProxyType({})
 REPLAYED_AT_ONCE = 1000
 
 
@@ -53,13 +49,11 @@ class ReplayedOut(BaseModel):
     more: bool = Field(description="There may be more: ask again")
 
 
-def routes(
-    database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts] = NO_ALERTS
-) -> APIRouter:
+def routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     """`/v1/deliveries` and `/v1/channels`. `ring` wakes whoever sends what was committed."""
     router = APIRouter(prefix="/v1")
     router.include_router(_delivery_routes(database, ring))
-    router.include_router(_channel_routes(database, ring, alerts))
+    router.include_router(_channel_routes(database, ring, channels))
     return router
 
 
@@ -168,19 +162,19 @@ class ChannelsOut(BaseModel):
 Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9_-]*$", examples=["slack"])]
 
 
-def _channel_routes(database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts]) -> APIRouter:
+def _channel_routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     router = APIRouter(tags=["channels"])
 
     @router.get("/channels", summary="The channels of the store and how they are doing")
     async def read_channels(key: Reader) -> ChannelsOut:
-        known = alerts[key.store].channels if key.store in alerts else {}
+        known = channels.get(key.store, {})
         async with database.transaction() as session:
-            doing = await channels.doing(session, key.store, list(known))
+            doing = await store.doing(session, key.store, list(known))
         return ChannelsOut(channels=[channel_out(name, one, doing[name]) for name, one in known.items()])
 
     @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)
     async def send_test(key: Worker, name: Name) -> DeliveryOut:
-        channel = alerts[key.store].channels.get(name) if key.store in alerts else None
+        channel = channels.get(key.store, {}).get(name)
         if channel is None:
             raise not_found("channel")
         if not channel.on:

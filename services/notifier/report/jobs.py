@@ -1,6 +1,6 @@
 """The weekly report: every Monday at 08:00 of a store, the week before goes to its channels in ten lines."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from services.notifier.deliveries import notices
@@ -9,7 +9,6 @@ from services.notifier.report.domain import week_before
 from services.notifier.report.figures import build_report
 from services.notifier.report.query import ReportQuery
 from services.notifier.report.wording import ten_lines
-from services.notifier.settings import Alerts
 from shared.config.stores import Store
 from shared.db import Database
 from shared.jobs.rounds import Leased
@@ -26,22 +25,20 @@ _LATEST = timedelta(hours=24)
 class WeeklyReport(Leased):
     """Sends each store's report once for an ISO week, whatever crashes.
 
-    The id of the notice, `report:<store>:<week>`, says which weeks were sent.
+    The id of the notice, `report:<store>:<week>`, says which weeks were sent. `channels`: by store, the
+    channels that get it and are on.
     """
 
     def __init__(
         self,
         database: Database,
-        alerts: Mapping[str, Alerts],
+        channels: Mapping[str, Sequence[str]],
         stores: Mapping[str, Store],
         *,
         every_seconds: float = 60,
     ) -> None:
         super().__init__(database, "notifier", "weekly", every_seconds=every_seconds)
-        self._channels = {
-            name: [channel for channel in section.weekly_report.channels if channel in section.targets]
-            for name, section in alerts.items()
-        }
+        self._channels = channels
         self._stores = stores
         self._last_sent: dict[str, str] = {}
 
@@ -61,7 +58,7 @@ class WeeklyReport(Leased):
             self._last_sent[name] = notice_id
         return sent
 
-    async def _send(self, name: str, notice_id: str, channels: list[str], now: datetime) -> bool:
+    async def _send(self, name: str, notice_id: str, channels: Sequence[str], now: datetime) -> bool:
         """Whether the notice is new; another replica may have sent it."""
         store_config = self._stores[name]
         period = week_before(now, store_config.zone)

@@ -10,11 +10,13 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.notifier.cases.domain.case import Entry, Priority
+from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.store import answers, writing
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import notices
 from services.notifier.deliveries import store as deliveries
+from services.notifier.deliveries.settings import StoreChannels
 from services.notifier.report import store, wording
 from services.notifier.report.csv import csv_headers, csv_of, download
 from services.notifier.report.figures import Report, build_report
@@ -28,7 +30,6 @@ from services.notifier.report.query import (
 )
 from services.notifier.report.store import CustomerToInform
 from services.notifier.report.views import cause_rows, channel_rows, histogram, outcome_rows, periods
-from services.notifier.settings import Alerts
 from shared.access.roles import reaches
 from shared.config.stores import Store
 from shared.db import Database, Session
@@ -78,7 +79,12 @@ class _ReportReader:
 
 
 def report_routes(
-    database: Database, pages: Pages, alerts: Mapping[str, Alerts], ring: Callable[[], None]
+    database: Database,
+    pages: Pages,
+    *,
+    policies: Mapping[str, Policy],
+    channels: StoreChannels,
+    ring: Callable[[], None],
 ) -> APIRouter:
     """`/inbox/report`. Included before the pages of single cases: `report` is no case's id."""
     router = APIRouter(include_in_schema=False)
@@ -88,9 +94,10 @@ def report_routes(
     async def show(request: Request, at: Member) -> Response:
         query, invalid = reader.query(request, at)
         report = await reader.report(query, at)
-        store_config, section = pages.stores[at.store], alerts[at.store]
+        store_config, store_channels = pages.stores[at.store], channels[at.store]
+        policy = policies[at.store]
         async with database.snapshot() as session:
-            doing = await deliveries.doing(session, at.store, list(section.channels))
+            doing = await deliveries.doing(session, at.store, list(store_channels))
         chosen_team = {query.team} if query.team and query.team != store.NO_TEAM else set()
         return pages.html(
             request,
@@ -103,12 +110,12 @@ def report_routes(
             before_name=wording.before_name(query.period, store_config.zone),
             read_at=full_moment(query.now, store_config.zone),
             query_string=query_string(query),
-            teams=sorted({*section.teams, *chosen_team}),
+            teams=sorted({*policy.teams, *chosen_team}),
             priorities=[priority.value for priority in Priority],
-            chart=histogram(report.contacts.bars, section),
+            chart=histogram(report.contacts.bars, policy.rules),
             causes=cause_rows(report),
             outcomes=outcome_rows(report),
-            channels=channel_rows(report.channels, section.channels, doing, store_config.zone),
+            channels=channel_rows(report.channels, store_channels, doing, store_config.zone),
             names=MemberNames(pages.people.roster.members(at.store)),
             manager=reaches(at.role, "manager"),
         )
@@ -125,7 +132,7 @@ def report_routes(
     async def send_test(request: Request, at: Manager, form: FormOf) -> Response:
         """Send a test notice through one channel."""
         name = form.text("channel", longest=64)
-        channel = alerts[at.store].channels.get(name)
+        channel = channels[at.store].get(name)
         if channel is None or not channel.on:
             raise Problem(409, "channel-off", "The channel is off, or there is no such channel.")
         notice = notices.trial(at.store, name, f"user:{at.person.email}")

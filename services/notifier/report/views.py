@@ -7,6 +7,7 @@ from itertools import pairwise
 from urllib.parse import urlencode
 
 from services.notifier.cases.domain.case import Outcome
+from services.notifier.cases.domain.rules import Rule
 from services.notifier.cases.wording import OUTCOME_LABELS, channel_label, channel_sign
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Doing
@@ -14,7 +15,6 @@ from services.notifier.report.domain import FIRST_CONTACT_HOURS
 from services.notifier.report.figures import CauseFigures, Report
 from services.notifier.report.query import PATH, ReportQuery, fixed_fields, query_string
 from services.notifier.report.store import ChannelDeliveries
-from services.notifier.settings import Alerts
 from shared.pages.wording import MISSING, span
 
 _BASE, _TALLEST, _LABEL_ABOVE = 184.0, 139.4, 7.0
@@ -60,10 +60,10 @@ class Histogram:
     looks: tuple[tuple[str, str], ...]
 
 
-def histogram(counts: Sequence[int], alerts: Alerts) -> Histogram:
+def histogram(counts: Sequence[int], rules: Sequence[Rule]) -> Histogram:
     """First contacts by the hours of FIRST_CONTACT_HOURS, coloured by the promises of the store's rules."""
     names = _bar_names()
-    strictest, loosest = _strictest_and_loosest(alerts)
+    strictest, loosest = _strictest_and_loosest(rules)
     step = 100 / len(counts)
     most = max(*counts, 1)
     bars = []
@@ -91,9 +91,9 @@ def _bar_names() -> list[str]:
     return [f"under {hours[0]}", *(f"{a}–{b}" for a, b in pairwise(hours)), f"over {hours[-1]}"]
 
 
-def _strictest_and_loosest(alerts: Alerts) -> tuple[tuple[float, str], float]:
+def _strictest_and_loosest(rules: Sequence[Rule]) -> tuple[tuple[float, str], float]:
     """The strictest promise with its priority, and the one that holds for every case."""
-    promises = [(rule.first_contact_hours, rule.priority.value) for rule in alerts.domain_rules]
+    promises = [(rule.first_contact_hours, rule.priority.value) for rule in rules]
     promises.append((24.0, "normal"))
     return min(promises), max(hours for hours, _ in promises)
 

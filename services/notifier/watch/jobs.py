@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 from services.notifier.deliveries import notices
 from services.notifier.deliveries.notices import Kind, New
-from services.notifier.settings import Alerts
 from services.notifier.watch import store as intake
 from services.notifier.watch import store as watching
 from services.notifier.watch.domain import (
@@ -14,6 +13,7 @@ from services.notifier.watch.domain import (
     ScoreRule,
     SilenceRule,
     Turn,
+    WatchPolicy,
     difference_of,
     silent,
     turns,
@@ -156,20 +156,14 @@ class Watch(Leased):
     def __init__(
         self,
         database: Database,
-        alerts: Mapping[str, Alerts],
+        policies: Mapping[str, WatchPolicy],
         stores: Mapping[str, Store],
         *,
         every_seconds: float = 60,
     ) -> None:
         super().__init__(database, "notifier", "watch", every_seconds=every_seconds)
         self._stores = stores
-        self._targets = {name: tuple(section.targets) for name, section in alerts.items()}
-        self._scores = {
-            name: [r.for_domain() for r in section.score_rules] for name, section in alerts.items()
-        }
-        self._silences = {
-            name: [r.for_domain() for r in section.silence_rules] for name, section in alerts.items()
-        }
+        self._policies = policies
         self._forgot: datetime | None = None
 
     async def work(self) -> None:
@@ -178,12 +172,12 @@ class Watch(Leased):
     async def look(self, now: datetime) -> int:
         """One look at everything; returns how much was told."""
         told = 0
-        for store, rules in self._scores.items():
-            for rule in rules:
+        for store, policy in self._policies.items():
+            for rule in policy.score_rules:
                 async with self._database.transaction() as session:
                     told += await self._look_at_scores(session, store, rule, now)
-        for store, silences in self._silences.items():
-            for silence_rule in silences:
+        for store, policy in self._policies.items():
+            for silence_rule in policy.silence_rules:
                 async with self._database.transaction() as session:
                     told += await self._look_for_silence(session, store, silence_rule, now)
         if self._forgot is None or now - self._forgot > timedelta(hours=6):
@@ -243,7 +237,7 @@ class Watch(Leased):
         return told
 
     async def _tell(self, session: Session, new: New, channels: Sequence[str] | None) -> int:
-        targets = self._targets[new.store]
+        targets = self._policies[new.store].channels
         wanted = [name for name in targets if channels is None or name in channels]
         added = await notices.add(session, new, wanted, traceparent=tracing.new_trace("watch"))
         _log.info("notice.made", kind=new.kind, store=new.store, notice_id=new.notice_id)

@@ -120,11 +120,20 @@ class Branch:
         )
 
         app = bare_application(self.database, SECRETS.pepper)
-        alerts = {self.here: self.desk.alerts, self.there: self.other_desk.alerts}
-        app.include_router(report_routes(self.database, pages, alerts, self._ring))
+        policies = self.desk.policies | self.other_desk.policies
+        channels = {**self.desk.channels, **self.other_desk.channels}
+        app.include_router(
+            report_routes(self.database, pages, policies=policies, channels=channels, ring=self._ring)
+        )
         app.include_router(
             inbox.routes(
-                self.database, pages, alerts=alerts, stores=self.stores, ring=self._ring, overdue=overdue
+                self.database,
+                pages,
+                policies=policies,
+                channels=channels,
+                stores=self.stores,
+                ring=self._ring,
+                overdue=overdue,
             )
         )
         open_to_people(app, pages)

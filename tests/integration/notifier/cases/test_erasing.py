@@ -51,7 +51,7 @@ class TestAnErasure:
         await desk.apply(canary(desk), desk.standing(customer=REF))
         await desk.apply(desk.amended(comment="canary again"))
         case = await desk.case()
-        work = Casework(database, {desk.store: desk.alerts})
+        work = Casework(database, desk.policies)
         await work.act(
             desk.store, case["case_id"], "user:a@x", lambda c, *_: note(c, "canary, said the agent")
         )
@@ -70,7 +70,7 @@ class TestAnErasure:
 
     async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
-        work, case_id = Casework(database, {desk.store: desk.alerts}), (await desk.case())["case_id"]
+        work, case_id = Casework(database, desk.policies), (await desk.case())["case_id"]
         for do in (noting("canary, said the agent"), closing("her canary", Outcome.RECOVERED)):
             await work.act(desk.store, case_id, "user:a@x", do)
         await desk.apply(erase(desk))
@@ -80,7 +80,7 @@ class TestAnErasure:
 
     async def test_leaves_nobody_to_be_told_what_was_done(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
-        work = Casework(database, {desk.store: desk.alerts})
+        work = Casework(database, desk.policies)
         await work.act(
             desk.store, (await desk.case())["case_id"], "user:a@x", closing("Delivery", Outcome.RECOVERED)
         )

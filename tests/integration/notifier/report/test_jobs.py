@@ -19,7 +19,7 @@ def replica(desk: Desk) -> WeeklyReport:
     alerts = Alerts.model_validate(
         {"channels": {"alerts": webhook()}, "weekly_report": {"channels": ["alerts"]}}
     )
-    return WeeklyReport(desk.database, {desk.store: alerts}, {desk.store: AMSTERDAM})
+    return WeeklyReport(desk.database, {desk.store: alerts.weekly_channels}, {desk.store: AMSTERDAM})
 
 
 async def notices(desk: Desk) -> list[dict[str, object]]:
@@ -67,5 +67,5 @@ class TestTheWeeklyReport:
 
     async def test_goes_nowhere_when_nobody_wants_it(self, desk: Desk, database: Database) -> None:
         alerts = Alerts.model_validate({"channels": {"alerts": webhook()}})
-        job = WeeklyReport(database, {desk.store: alerts}, {desk.store: AMSTERDAM})
+        job = WeeklyReport(database, {desk.store: alerts.weekly_channels}, {desk.store: AMSTERDAM})
         assert await job.send_due(MONDAY_SEVEN + timedelta(hours=1)) == []

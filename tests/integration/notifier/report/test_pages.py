@@ -52,7 +52,15 @@ def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
     pages = Pages(FOLDER, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
 
     app = bare_application(desk.database, SECRETS.pepper)
-    app.include_router(report_routes(desk.database, pages, {desk.store: alerts}, lambda: None))
+    app.include_router(
+        report_routes(
+            desk.database,
+            pages,
+            policies={desk.store: alerts.policy},
+            channels={desk.store: alerts.channels},
+            ring=lambda: None,
+        )
+    )
     app.include_router(customers_to_inform_routes(desk.database, pages))
     open_to_people(app, pages)
     return app, roster
