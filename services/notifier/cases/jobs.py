@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from services.notifier.cases.domain.actions import wake
+from services.notifier.cases.domain.actions import Wake
 from services.notifier.cases.domain.case import Case
 from services.notifier.cases.domain.policy import Policy, escalate, with_next_step
 from services.notifier.cases.recording import Ledger, Written
@@ -55,7 +55,7 @@ class Clock(Rounds):
             now = datetime.now(UTC)
             woken = [
                 Written(
-                    wake(case, now, clock=self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
+                    Wake().apply(case, now, self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
                 )
                 for case in await cases.snoozed_out(session, _AT_ONCE)
             ]

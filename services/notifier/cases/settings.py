@@ -15,7 +15,7 @@ from services.notifier.cases.domain.policy import PLACEHOLDER, Policy
 from services.notifier.cases.domain.policy import Reply as DomainReply
 from services.notifier.cases.domain.policy import Step as DomainStep
 from services.notifier.cases.domain.policy import When as StepWhen
-from services.notifier.cases.domain.rules import DEFAULT_RULE, Assign, Conditions
+from services.notifier.cases.domain.rules import DEFAULT_RULE, AssignMode, Conditions
 from services.notifier.cases.domain.rules import Rule as DomainRule
 from services.notifier.cases.domain.rules import Team as DomainTeam
 from services.notifier.deliveries.settings import Fault, declared, unknown_channels
@@ -140,8 +140,8 @@ class Team(Strict):
 
     members: tuple[Email, ...] = Field((), description="E-mail addresses, in the order of their turns")
     lead: Email | None = Field(None, description="Gets what is escalated with `assign: lead`")
-    assign: Assign = Field(
-        Assign.NONE, description="Who gets a new case: none (nobody), round_robin or least_loaded"
+    assign: AssignMode = Field(
+        AssignMode.NONE, description="Who gets a new case: none (nobody), round_robin or least_loaded"
     )
 
     def for_domain(self, name: str) -> DomainTeam:
@@ -238,7 +238,7 @@ class CaseSettings(Strict):
                 what = f"{rule.team} is not a team of this store {declared(self.teams)}"
                 yield what, ("rules", place, "team")
         for name, team in self.teams.items():
-            if team.assign is not Assign.NONE and not team.members:
+            if team.assign is not AssignMode.NONE and not team.members:
                 yield "cannot be done without members", ("teams", name, "assign")
 
 

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from services.notifier.cases import casework
 from services.notifier.cases.domain.case import Priority
-from services.notifier.cases.domain.rules import Assign
+from services.notifier.cases.domain.rules import AssignMode
 from services.notifier.cases.store import search
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import holds
@@ -129,7 +129,7 @@ class _List:
             teams=_teams(office, at, asked),
             assignees=[
                 *((m.email, m.name) for m in names.members),
-                (Assign.LEAST_LOADED.value, "Least loaded"),
+                (AssignMode.LEAST_LOADED.value, "Least loaded"),
             ],
             may_dismiss=at.role != "agent",
             ended_by=names.actor(found.ended[0]) if found.ended else "",

@@ -69,7 +69,11 @@ def allowed(status: Status) -> tuple[Action, ...]:
     return tuple(action for action, states in ALLOWED.items() if status in states)
 
 
-class Illegal(Exception):
+class Refusal(Exception):
+    """A case is not changed. What clients and people are told of each kind stands in `cases/refusals.py`."""
+
+
+class Illegal(Refusal):
     """The state does not allow this; `allowed` is what it does."""
 
     def __init__(self, action: Action, status: Status) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from services.notifier.cases.casework import Casework
-from services.notifier.cases.domain.actions import closing, note, noting
+from services.notifier.cases.domain.actions import Close, Note
 from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.store import erasing
 from services.notifier.report import store
@@ -52,9 +52,7 @@ class TestAnErasure:
         await desk.apply(desk.amended(comment="canary again"))
         case = await desk.case()
         work = Casework(database, desk.policies)
-        await work.act(
-            desk.store, case["case_id"], "user:a@x", lambda c, *_: note(c, "canary, said the agent")
-        )
+        await work.act(desk.store, case["case_id"], "user:a@x", Note("canary, said the agent"))
         await desk.rows(
             "UPDATE notifier.deliveries SET last_reply = 'canary' WHERE store = :store RETURNING 1"
         )
@@ -71,8 +69,8 @@ class TestAnErasure:
     async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
         work, case_id = Casework(database, desk.policies), (await desk.case())["case_id"]
-        for do in (noting("canary, said the agent"), closing("her canary", Outcome.RECOVERED)):
-            await work.act(desk.store, case_id, "user:a@x", do)
+        for command in (Note("canary, said the agent"), Close("her canary", Outcome.RECOVERED)):
+            await work.act(desk.store, case_id, "user:a@x", command)
         await desk.apply(erase(desk))
         details = {row.entry.what: row.entry.detail for row in (await work.show(desk.store, case_id)).history}
         assert details["noted"] == {}
@@ -82,7 +80,7 @@ class TestAnErasure:
         await desk.apply(canary(desk))
         work = Casework(database, desk.policies)
         await work.act(
-            desk.store, (await desk.case())["case_id"], "user:a@x", closing("Delivery", Outcome.RECOVERED)
+            desk.store, (await desk.case())["case_id"], "user:a@x", Close("Delivery", Outcome.RECOVERED)
         )
         start, end = desk.now - timedelta(days=1), desk.now + timedelta(days=1)
         async with database.transaction() as session:
