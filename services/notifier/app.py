@@ -104,8 +104,8 @@ def build(
     lanes = lanes_of(targets, outlets, shops, retry_scale=settings.retry_scale)
     deliveries = DeliveryLoop(runtime.database, lanes, shops, settings)
     # Before the consumer tells Kafka where it is now: that is what it would be compared with.
-    restored = RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier")
-    runtime.look_first("the look for a restore", restored.look)
+    restore_check = RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier")
+    runtime.look_first("the look for a restore", restore_check.check)
     ring_relay = runtime.relay("relay")
     runtime.job("deliveries", deliveries)
     runtime.job("clock", Clock(runtime.database, policies))

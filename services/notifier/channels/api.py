@@ -1,4 +1,4 @@
-"""Deliveries, and sending dead ones again."""
+"""The API of deliveries and channels: how alerts went, sending dead ones again, and testing a channel."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -22,8 +22,7 @@ from services.notifier.cases.api.access import (
 )
 from services.notifier.cases.domain.case import Entry
 from services.notifier.cases.store import writing
-from services.notifier.cases.store import writing as trail
-from services.notifier.cases.store.writing import Added
+from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import notices, store
 from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
 from services.notifier.deliveries.settings import Channel, Kind, StoreChannels
@@ -72,10 +71,10 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
         place = place_of(cursor, 1)
         before = place[0] if place else None
         async with database.transaction() as session:
-            found = await store.page(session, key.store, state, before=before, limit=limit + 1)
-        if len(found) > limit:
-            link_next(request, response, cursor_of(found[limit - 1].delivery_id))
-        return DeliveriesOut(deliveries=[delivery_out(delivery) for delivery in found[:limit]])
+            deliveries = await store.page(session, key.store, state, before=before, limit=limit + 1)
+        if len(deliveries) > limit:
+            link_next(request, response, cursor_of(deliveries[limit - 1].delivery_id))
+        return DeliveriesOut(deliveries=[delivery_out(delivery) for delivery in deliveries[:limit]])
 
     @router.post(
         "/deliveries/{delivery_id}/replay",
@@ -91,7 +90,7 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
             if state is not State.DEAD:
                 detail = f"Only a dead delivery can be sent again; this one is {state}."
                 raise Problem(409, "not-dead", detail, state=state)
-            await _note(session, [delivery], f"key:{key.key_id}")
+            await _note_replays(session, [delivery], f"key:{key.key_id}")
         ring()
         return delivery_out(delivery)
 
@@ -101,33 +100,30 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
         status_code=202,
         openapi_extra=request_body(Replay, {"channel": "slack", "state": "dead"}),
     )
-    async def replay_all(key: Worker, what: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
+    async def replay_all(key: Worker, body: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
         async with database.transaction() as session:
-            dead = await store.replay_dead(session, key.store, what.channel, most=REPLAYED_AT_ONCE)
-            await _note(session, dead, f"key:{key.key_id}")
+            dead = await store.replay_dead(session, key.store, body.channel, most=REPLAYED_AT_ONCE)
+            await _note_replays(session, dead, f"key:{key.key_id}")
         ring()
         return ReplayedOut(replayed=len(dead), more=len(dead) == REPLAYED_AT_ONCE)
 
     return router
 
 
-async def _note(session: Session, replayed: list[Delivery], who: str) -> None:
+async def _note_replays(session: Session, replayed: list[Delivery], who: str) -> None:
     """Say in the history of each case who sent its alert again."""
     now = datetime.now(UTC)
     rows = [
-        trail.HistoryRow(
-            one.case_id,
+        HistoryRow(
+            delivery.case_id,
             now,
             who,
-            Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": one.channel}),
+            Entry("delivery_replayed", {"delivery_id": delivery.delivery_id, "channel": delivery.channel}),
         )
-        for one in replayed
-        if one.case_id
+        for delivery in replayed
+        if delivery.case_id
     ]
     await writing.add(session, Added(history=rows))
-
-
-# Where alerts go, how each channel is doing, and a test of it.
 
 
 class ChannelState(StrEnum):
@@ -170,7 +166,9 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
         known = channels.get(key.store, {})
         async with database.transaction() as session:
             doing = await store.doing(session, key.store, list(known))
-        return ChannelsOut(channels=[channel_out(name, one, doing[name]) for name, one in known.items()])
+        return ChannelsOut(
+            channels=[channel_out(name, channel, doing[name]) for name, channel in known.items()]
+        )
 
     @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)
     async def send_test(key: Worker, name: Name) -> DeliveryOut:
@@ -179,10 +177,10 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
             raise not_found("channel")
         if not channel.on:
             raise Problem(409, "channel-off", "The channel is off: closeloop.yaml gives it no address.")
-        new = notices.trial(key.store, name, f"key:{key.key_id}")
+        notice = notices.trial(key.store, name, f"key:{key.key_id}")
         async with database.transaction() as session:
-            await notices.add(session, new, [name], traceparent=new_traceparent())
-            [delivery] = await store.of_notice(session, new.notice_id)
+            await notices.add(session, notice, [name], traceparent=new_traceparent())
+            [delivery] = await store.of_notice(session, notice.notice_id)
         ring()
         return delivery_out(delivery)
 
@@ -216,6 +214,6 @@ def _state(channel: Channel, doing: Doing) -> ChannelState:
 def _goes_to(channel: Channel) -> str:
     if channel.kind is not Kind.EMAIL:
         return urlsplit(channel.url).hostname or ""
-    many = len(channel.mailboxes)
-    parts = [f"{many} address{'es' if many != 1 else ''}"] if many else []
+    count = len(channel.mailboxes)
+    parts = [f"{count} address{'es' if count != 1 else ''}"] if count else []
     return " and ".join([*parts, *(["the owner"] if channel.to_owner else [])])

@@ -19,7 +19,9 @@ from services.notifier.deliveries.settings import Channel, Kind
 
 NOW = datetime.now(UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-HOOK = webhook.building(Channel(kind=Kind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET)))
+HOOK = webhook.request_builder(
+    Channel(kind=Kind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET))
+)
 SHOP = Shop("s", "Shop", ZoneInfo("Europe/Amsterdam"), "https://x.example")
 NASTY = [
     "<!channel>",
