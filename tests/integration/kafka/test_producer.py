@@ -4,17 +4,18 @@ import asyncio
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from deploy.local.stack import LocalStack
+from shared.events.topics import Topic
 from shared.kafka import NotAcknowledged, Producer
 from shared.kafka import producer as pulse
 from shared.kafka.producer import Batch, Verdicts
+from shared.kafka.topics import administering, make
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group
 
@@ -27,22 +28,11 @@ async def producer(group: Group) -> AsyncIterator[Producer]:
     await producer.stop()
 
 
-@asynccontextmanager
-async def admin_of(group: Group) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=group.bootstrap)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
-
-
 @pytest.fixture
 async def other_topic(group: Group) -> str:
     """Of one partition, beside the group's own: for what happens to one lane alone."""
     name = f"other-{uuid4().hex[:8]}"
-    async with admin_of(group) as admin:
-        await admin.create_topics([NewTopic(name, 1, 1)])
+    await make(group.bootstrap, [Topic(name)], partitions=1)
     return name
 
 
@@ -172,7 +162,7 @@ class TestSend:
     ) -> None:
         producer = Producer(group.bootstrap, deadline_seconds=4, request_timeout_seconds=1)
         await producer.start((group.topic, other_topic))
-        async with admin_of(group) as admin:
+        async with administering(group.bootstrap) as admin:
             await admin.delete_topics([other_topic])
         try:
             started = time.monotonic()
@@ -190,7 +180,7 @@ class TestSend:
         """A topic that is gone may be one that every broker has still to hear of."""
         producer = Producer(group.bootstrap, deadline_seconds=16, request_timeout_seconds=15)
         await producer.start((other_topic,))
-        async with admin_of(group) as admin:
+        async with administering(group.bootstrap) as admin:
             await admin.delete_topics([other_topic])
             sent = [producer.send(other_topic, b"key", b"0", [])]
             await asyncio.sleep(0.2)
