@@ -1,11 +1,12 @@
 """One real Kafka and one real PostgreSQL for the whole run."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
 import pytest
 import structlog
+import system_tools
 
 from deploy.local.stack import LocalStack
 from shared.db import migrations
@@ -17,6 +18,27 @@ structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.proces
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="the long version of the fault journey")
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[..., None]:
+    """`need("podman")` leaves the test out where that program is not installed."""
+
+    def need(*tools: str) -> None:
+        if lacking := system_tools.missing(tools):
+            pytest.skip(system_tools.reason(lacking))
+
+    return need
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a newcomer lacks, and the one line that brings it; a skipped test alone is easily overlooked."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    lines = list(system_tools.left_out((report.nodeid, report.longrepr[2]) for report in skipped))
+    if lines:
+        terminalreporter.section("left out")
+        for line in lines:
+            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

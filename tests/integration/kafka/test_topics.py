@@ -6,7 +6,6 @@ from uuid import uuid4
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from toy_group import eventually
 
 from deploy.local import kafka
 from deploy.local.kafka import KafkaNode
@@ -14,6 +13,7 @@ from deploy.local.kafka_probe import alive_brokers
 from deploy.local.ports import LOOPBACK
 from shared.events.topics import TOPICS, Topic
 from shared.kafka import Producer, topics
+from tests.integration.kafka.toy_group import eventually
 
 ALIVE_SECONDS, AWAY_SECONDS = 1, 3
 """How long the controller counts the broker as alive after a heartbeat, and how far those are apart."""

@@ -1,0 +1,67 @@
+"""The programs that tests start and no Python package brings: the one list of them.
+
+`.ci/run` asks it what to install, before there is an environment: standard library only.
+"""
+
+import shutil
+from collections.abc import Iterable, Iterator
+
+PACKAGES = {
+    "amtool": "prometheus-alertmanager",
+    "chromium": "chromium",
+    "openssl": "openssl",
+    "podman": "podman",
+    "prometheus": "prometheus",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+    "promtool": "prometheus",
+}
+"""Each program, and the package of Debian that has it."""
+
+_REASON = "not installed: "
+
+
+def missing(tools: Iterable[str] = PACKAGES) -> list[str]:
+    """Those of them that are not on the PATH. KeyError for one that nothing here installs."""
+    return [tool for tool in tools if PACKAGES[tool] and shutil.which(tool) is None]
+
+
+def packages(tools: Iterable[str] = PACKAGES) -> list[str]:
+    return sorted({PACKAGES[tool] for tool in tools})
+
+
+def install_line(tools: Iterable[str] = PACKAGES) -> str:
+    """What brings these programs to a Debian."""
+    return f"sudo apt-get install --no-install-recommends {' '.join(packages(tools))}"
+
+
+def reason(tools: Iterable[str]) -> str:
+    """Why a test is left out; `told` reads it again."""
+    return _REASON + ", ".join(tools)
+
+
+def told(reason: str) -> list[str]:
+    """The programs of such a reason; none of any other."""
+    _, found, tools = reason.partition(_REASON)
+    return tools.split(", ") if found else []
+
+
+def left_out(skipped: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Of all (test, reason) that were skipped, those for want of a program: a line a file, and the remedy."""
+    lacking: set[str] = set()
+    files: dict[str, list[str]] = {}
+    for test, why in skipped:
+        if tools := told(why):
+            lacking.update(tools)
+            files.setdefault(test.partition("::")[0], []).append(test)
+    if not lacking:
+        return
+    number = sum(map(len, files.values()))
+    yield f"{number} tests were left out, because this machine lacks {', '.join(sorted(lacking))}:"
+    for file, tests in sorted(files.items()):
+        yield f"  {tests[0]}" if len(tests) == 1 else f"  {file}: {len(tests)} tests"
+    yield f"On Debian this brings what they need: {install_line(lacking)}"
+
+
+if __name__ == "__main__":
+    for package in packages(missing()):
+        print(package)
