@@ -1,28 +1,40 @@
-"""The programs that tests start and no Python package brings: the one list of them.
+"""The programs and libraries that tests need and no Python package brings: the one list of them.
 
 `.ci/run` asks it what to install, before there is an environment: standard library only.
 """
 
+import ctypes
 import shutil
 from collections.abc import Iterable, Iterator
 
 PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
+    "libatomic.so.1": "libatomic1",  # of the Node.js in playwright's package
     "openssl": "openssl",
     "podman": "podman",
     "prometheus": "prometheus",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
 }
-"""Each program, and the package of Debian that has it."""
+"""Each program or library, and the package of Debian that has it."""
 
 _REASON = "not installed: "
 
 
 def missing(tools: Iterable[str] = PACKAGES) -> list[str]:
-    """Those of them that are not on the PATH. KeyError for one that nothing here installs."""
-    return [tool for tool in tools if PACKAGES[tool] and shutil.which(tool) is None]
+    """Those of them that this machine has not. KeyError for one that nothing here installs."""
+    return [tool for tool in tools if PACKAGES[tool] and not _is_here(tool)]
+
+
+def _is_here(tool: str) -> bool:
+    if ".so" not in tool:
+        return shutil.which(tool) is not None
+    try:
+        ctypes.CDLL(tool)
+    except OSError:
+        return False
+    return True
 
 
 def packages(tools: Iterable[str] = PACKAGES) -> list[str]:
@@ -30,7 +42,7 @@ def packages(tools: Iterable[str] = PACKAGES) -> list[str]:
 
 
 def install_line(tools: Iterable[str] = PACKAGES) -> str:
-    """What brings these programs to a Debian."""
+    """What brings them to a Debian."""
     return f"sudo apt-get install --no-install-recommends {' '.join(packages(tools))}"
 
 
@@ -40,13 +52,13 @@ def reason(tools: Iterable[str]) -> str:
 
 
 def told(reason: str) -> list[str]:
-    """The programs of such a reason; none of any other."""
+    """What such a reason names; nothing for any other."""
     _, found, tools = reason.partition(_REASON)
     return tools.split(", ") if found else []
 
 
 def left_out(skipped: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Of all (test, reason) that were skipped, those for want of a program: a line a file, and the remedy."""
+    """Of all (test, reason) that were skipped, those for want of one: a line a file, and the remedy."""
     lacking: set[str] = set()
     files: dict[str, list[str]] = {}
     for test, why in skipped:

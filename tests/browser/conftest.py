@@ -12,7 +12,7 @@ from tests.browser.browsing import Look, Watched, launched, looking, serving
 
 @pytest.fixture(scope="session")
 async def chromium(need: Callable[..., None]) -> AsyncIterator[Browser]:
-    need("chromium")
+    need("chromium", "libatomic.so.1")
     async with launched() as browser:
         yield browser
 

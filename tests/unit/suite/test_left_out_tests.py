@@ -29,6 +29,12 @@ class TestMissing:
         with pytest.raises(KeyError):
             system_tools.missing(["docker"])
 
+    def test_a_library_is_looked_for_where_programs_find_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        for library in ("libc.so.6", "libnobody.so.9"):
+            monkeypatch.setitem(system_tools.PACKAGES, library, "package")
+
+        assert system_tools.missing(["libc.so.6", "libnobody.so.9"]) == ["libnobody.so.9"]
+
     def test_is_installed_by_package(self) -> None:
         assert system_tools.packages(system_tools.missing(["podman", "promtool", "prometheus"])) == [
             "prometheus"
