@@ -139,8 +139,8 @@ async def _patiently(bootstrap: str | Brokers, work: Callable[[AIOKafkaAdminClie
         try:
             async with administering(bootstrap) as admin:
                 return await work(admin)
-        except (KafkaError, _RefusedForNow) as error:
-            passing = isinstance(error, _RefusedForNow) or error.retriable
+        except (KafkaError, TimeoutError, _RefusedForNow) as error:
+            passing = not isinstance(error, KafkaError) or error.retriable
             if not passing or time.monotonic() > until:
                 raise TopicError(f"Kafka at {bootstrap} does not do what it is asked: {error}") from error
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
