@@ -6,11 +6,11 @@ from importlib.util import find_spec
 
 import pytest
 import structlog
-import system_tools
 
 from deploy.local.stack import LocalStack
 from shared.db import migrations
 from shared.kafka import topics
+from tests import system_tools
 
 # structlog's default draws every local variable of every frame of a traceback: seconds for each.
 structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer()])

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 
 import pytest
-import system_tools
+
+from tests import system_tools
 
 ROOT = Path(__file__).parents[3]
 
