@@ -30,7 +30,8 @@ check: $(READY) ## Lint, format, types, architecture, schemas, configuration: wh
 	$(BIN)/closeloop config check closeloop.yaml
 
 test: $(READY) ## Every test, on a real Kafka and PostgreSQL; ARGS="..." goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m deploy.local.class_cache
+	$(BIN)/python -m pytest -n auto --durations=10 $(ARGS)
 
 faults: $(READY) ## The long fault journey: kills and pauses everything while answers come in
 	$(BIN)/python -m pytest tests/faults --long -s $(ARGS)

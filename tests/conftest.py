@@ -1,11 +1,16 @@
-"""One real Kafka and one real PostgreSQL for the whole run."""
+"""One real Kafka and one real PostgreSQL for each worker; how the tests are shared out to two of them."""
 
 import asyncio
+import os
+import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import PurePosixPath
 
 import pytest
 import structlog
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local.stack import LocalStack
 from shared.db import migrations
@@ -16,8 +21,74 @@ from tests import system_tools
 structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer()])
 
 
+# Every test that starts a process would have it compile all of our code again where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Kafka lives for seconds here: what the better of Java's compilers makes of it is never used. Half the CPU.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+WORKERS = 2
+
+TOGETHER = ("tests/browser", "tests/e2e", "tests/integration/collector", "tests/observability")
+"""Folders whose tests share a running product, or a browser: one worker has the whole folder."""
+
+LONGEST_FIRST = (
+    "tests/e2e",
+    "tests/observability",
+    "tests/faults",
+    "tests/daytwo",
+    "tests/integration/local",
+    "tests/integration/kafka",
+    "tests/browser",
+    "tests/integration",
+    "tests/deploy",
+)
+"""So that both workers end at nearly the same time; what is not named comes last."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the long version of the fault journey")
+    parser.addoption("--long", action="store_true", help="the long versions of the tests that have one")
+
+
+# -- two workers (pytest-xdist), each with engines of its own
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of `-n auto`: two for folders; named files are done sooner without a second start."""
+    files = [argument for argument in config.args if ".py" in argument]
+    return 0 if files else WORKERS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False  # not by the number of tests, but as collected
+    return FilesAndFolders(config, log)
+
+
+class FilesAndFolders(LoadScopeScheduling):
+    """A worker is given a file, or a folder of `TOGETHER`, at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _place(nodeid: str) -> int:
+    file = PurePosixPath(nodeid.partition("::")[0])
+    for place, prefix in enumerate(LONGEST_FIRST):
+        if file.is_relative_to(prefix):
+            return place
+    return len(LONGEST_FIRST)
+
+
+# -- the engines
 
 
 @pytest.fixture(scope="session")
