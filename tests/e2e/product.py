@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -204,24 +204,30 @@ class Product:
                         if about.encode() in (record.value or b""):
                             return record
 
-    async def behind(self, *services: str) -> Counter[str]:
-        """How many records each service has still to apply; empty when all are caught up."""
-        waiting: Counter[str] = Counter()
-        async with self.reader() as reader:
-            for service in services:
-                rows = await self.sql(f"SELECT topic, partition, next_offset FROM {service}.progress")
-                places = {TopicPartition(row[0], row[1]): row[2] for row in rows}
-                ends = await reader.end_offsets(list(places))
-                waiting[service] = sum(ends[place] - at for place, at in places.items())
-        return +waiting
-
     async def caught_up(self, *services: str) -> None:
         """What was accepted until now is applied by these services (by all of them if none is named)."""
+        # Looks by the same two connections: opening them for each look takes CPU that the services need.
+        connection = await asyncpg.connect(self.demo["database_url"])
+        try:
+            async with self.reader() as reader:
 
-        async def done() -> bool:
-            return not await self.behind(*(services or CONSUMERS))
+                async def done() -> bool:
+                    return not await behind(reader, connection, services or CONSUMERS)
 
-        await eventually(done, within_seconds=60)
+                await eventually(done, within_seconds=60)
+        finally:
+            await connection.close()
+
+
+async def behind(reader: AIOKafkaConsumer, connection: Any, services: Sequence[str]) -> Counter[str]:
+    """How many records each service has still to apply; empty when all are caught up."""
+    waiting: Counter[str] = Counter()
+    for service in services:
+        rows = await connection.fetch(f"SELECT topic, partition, next_offset FROM {service}.progress")
+        places = {TopicPartition(row[0], row[1]): row[2] for row in rows}
+        ends = await reader.end_offsets(list(places))
+        waiting[service] = sum(ends[place] - at for place, at in places.items())
+    return +waiting
 
 
 def free_row() -> int:
