@@ -30,8 +30,15 @@ os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 WORKERS = 2
 
-TOGETHER = ("tests/browser", "tests/e2e", "tests/integration/collector", "tests/observability")
-"""Folders whose tests share a running product, or a browser: one worker has the whole folder."""
+TOGETHER = (
+    ("tests/browser/",),
+    ("tests/daytwo/test_republish", "tests/daytwo/test_root_secret", "tests/daytwo/test_runbook_commands"),
+    ("tests/e2e/test_one_trace",),  # a product of its own
+    ("tests/e2e/",),
+    ("tests/integration/collector/",),
+    ("tests/observability/",),
+)
+"""Files that share a product or a browser: one worker has all of them. The first that fits counts."""
 
 LONGEST_FIRST = (
     "tests/e2e",
@@ -68,11 +75,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 
 class FilesAndFolders(LoadScopeScheduling):
-    """A worker is given a file, or a folder of `TOGETHER`, at a time."""
+    """A worker is given a file, or the files that stand in `TOGETHER`, at a time."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
+        return next(
+            (" ".join(group) for group in TOGETHER if nodeid.startswith(group)), nodeid.partition("::")[0]
+        )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
