@@ -16,6 +16,7 @@ from deploy.local.stack import LocalStack
 from shared.db import migrations
 from shared.kafka import topics
 from tests import system_tools
+from tests.e2e.ports import ENGINES, share
 
 # structlog's default draws every local variable of every frame of a traceback: seconds for each.
 structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer()])
@@ -27,6 +28,9 @@ sys.dont_write_bytecode = False
 
 # Kafka lives for seconds here: what the better of Java's compilers makes of it is never used. Half the CPU.
 os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# Two workers start engines at any moment: in ranges of their own they cannot choose the same port.
+os.environ["CLOSELOOP_ENGINE_PORTS"] = "{}-{}".format(*share(*ENGINES))
 
 WORKERS = 2
 
@@ -94,6 +98,15 @@ def _place(nodeid: str) -> int:
         if file.is_relative_to(prefix):
             return place
     return len(LONGEST_FIRST)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What a test recorded as its `summary`: the properties of a test come here from the workers too."""
+    for outcome in ("passed", "failed"):
+        for report in terminalreporter.getreports(outcome):
+            for name, line in getattr(report, "user_properties", ()):
+                if name == "summary" and report.when == "call":
+                    terminalreporter.write_line(str(line))
 
 
 # -- the engines

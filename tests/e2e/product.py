@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
@@ -12,7 +11,6 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import randint
 from typing import Any, Self
 
 import asyncpg
@@ -21,6 +19,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.e2e.eventually import eventually
+from tests.e2e.ports import free_row
 
 ROOT = Path(__file__).parents[2]
 CLOSELOOP = (sys.executable, "-m", "cli.main")
@@ -51,7 +50,7 @@ class Product:
         self.output = home.with_name(f"{home.name}.out")
         self.environment = os.environ | {
             "CLOSELOOP_HOME": str(home),
-            "CLOSELOOP_PORT": str(free_row()),
+            "CLOSELOOP_PORT": str(free_row(len(SERVICES))),
             "CLOSELOOP_CONFIG": str(config),
             "CLOSELOOP_CACHE": os.environ.get("CLOSELOOP_CACHE", str(ROOT / ".closeloop" / "cache")),
             **environment,
@@ -228,21 +227,3 @@ async def behind(reader: AIOKafkaConsumer, connection: Any, services: Sequence[s
         ends = await reader.end_offsets(list(places))
         waiting[service] = sum(ends[place] - at for place, at in places.items())
     return +waiting
-
-
-def free_row() -> int:
-    """The first of four free ports."""
-    while True:
-        first = randint(10_000, 19_000)
-        if all(_is_free(first + place) for place in range(len(SERVICES))):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

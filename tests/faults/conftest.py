@@ -13,8 +13,6 @@ DEFAULT_SEED = 461
 
 SECONDS_TO_START_AND_CHECK = 240
 
-SUMMARIES = pytest.StashKey[list[str]]()
-
 
 def seconds_of(config: pytest.Config) -> float:
     """In all."""
@@ -32,11 +30,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("faults"):
             item.add_marker(pytest.mark.timeout(seconds + rounds * SECONDS_TO_START_AND_CHECK))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(SUMMARIES, []):
-        terminalreporter.write_line(line)
 
 
 @pytest.fixture(autouse=True)
