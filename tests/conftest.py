@@ -136,7 +136,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Both engines. A test that kills or pauses one starts or resumes it again."""
-    with LocalStack(tmp_path_factory.mktemp("stack")) as stack:
+    with LocalStack(tmp_path_factory.mktemp("stack"), fsync=False) as stack:
         yield stack
 
 
