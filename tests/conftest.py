@@ -101,12 +101,28 @@ def _place(nodeid: str) -> int:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What a test recorded as its `summary`: the properties of a test come here from the workers too."""
+    """What tests recorded as their summary, and which tests were left out for want of a program."""
+    _print_summaries(terminalreporter)
+    _print_left_out(terminalreporter)
+
+
+def _print_summaries(reporter: pytest.TerminalReporter) -> None:
+    """The properties of a test come here from the workers too."""
     for outcome in ("passed", "failed"):
-        for report in terminalreporter.getreports(outcome):
+        for report in reporter.getreports(outcome):
             for name, line in getattr(report, "user_properties", ()):
                 if name == "summary" and report.when == "call":
-                    terminalreporter.write_line(str(line))
+                    reporter.write_line(str(line))
+
+
+def _print_left_out(reporter: pytest.TerminalReporter) -> None:
+    """What a newcomer lacks, and the one line that brings it; a skipped test alone is easily overlooked."""
+    skipped = reporter.stats.get("skipped", [])
+    lines = list(system_tools.left_out((report.nodeid, report.longrepr[2]) for report in skipped))
+    if lines:
+        reporter.section("left out")
+        for line in lines:
+            reporter.line(line)
 
 
 # -- the engines
@@ -121,16 +137,6 @@ def need() -> Callable[..., None]:
             pytest.skip(system_tools.reason(lacking))
 
     return need
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """What a newcomer lacks, and the one line that brings it; a skipped test alone is easily overlooked."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    lines = list(system_tools.left_out((report.nodeid, report.longrepr[2]) for report in skipped))
-    if lines:
-        terminalreporter.section("left out")
-        for line in lines:
-            terminalreporter.line(line)
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import httpx
 
 from deploy.local.process import ChildProcess
 from tests.e2e.ports import free_row
-from tests.e2e.product import ROOT, free_row
+from tests.e2e.product import ROOT
 
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.eventually import eventually
+from tests.e2e.receiver import Alert, Receiver
 from tests.faults import garbage
 from tests.faults.audit import RESPONSES, Auditor, Findings
 from tests.faults.books import Books
