@@ -15,11 +15,17 @@ from xdist.scheduler import LoadScopeScheduling
 from deploy.local.stack import LocalStack
 from shared.db import migrations
 from shared.kafka import topics
-from tests import system_tools
-from tests.e2e.ports import ENGINES, share
+from shared.ops import logs
 
-# structlog's default draws every local variable of every frame of a traceback: seconds for each.
-structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer()])
+# A field that is not declared raises. And no renderer that draws every local variable of every frame of a
+# traceback, as structlog's default does: it takes seconds for each.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        logs.refuse_undeclared_fields,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
 
 
 # Every test that starts a process would have it compile all of our code again where this is set.

@@ -188,7 +188,7 @@ class Pages:
         """
         response = RedirectResponse(address, 303)
         if notice and not self.people.cookies.set_flash(request, response, notice.packed()):
-            _log.warning("notice.too_large", action=notice.undo.action if notice.undo else "")
+            _log.warning("notice.too_large")
             short = Notice(notice.kind, notice.text[:400], notice.heading[:100])
             self.people.cookies.set_flash(request, response, short.packed())
         return response
