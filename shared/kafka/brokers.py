@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +50,15 @@ def client_options(bootstrap: str | Brokers) -> dict[str, Any]:
 # End a client of aiokafka's, whatever state the broker is in.
 
 
-async def stopped(client: Any, *, within_seconds: float = 2.0) -> None:
+async def stopped(client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> None:
     """Bounded, and swallowed: `stop()` may hang or raise CancelledError without a broker (#647, #1013).
 
     What it did not come to is closed part by part; left alone, they would go on connecting for ever.
     """
     if await _ended_well(client.stop(), within_seconds):
         return
-    parts = (getattr(client, name, None) for name in ("_fetcher", "_sender", "_client", "client"))
-    for part in filter(None, parts):
+    for part in filter(None, (client._fetcher, client._client)):
         await _ended_well(part.close(), within_seconds / 4)
-    if accumulator := getattr(client, "_message_accumulator", None):
-        accumulator.fail_all(KafkaError("stopped"))  # else its flush waits for ever
 
 
 async def closed(client: Any, *, within_seconds: float = 2.0) -> None:
