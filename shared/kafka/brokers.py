@@ -10,6 +10,8 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
+from shared.kafka.aiokafka_internals import parts_of
+
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
@@ -57,7 +59,7 @@ async def stopped(client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> N
     """
     if await _ended_well(client.stop(), within_seconds):
         return
-    for part in filter(None, (client._fetcher, client._client)):
+    for part in parts_of(client):
         await _ended_well(part.close(), within_seconds / 4)
 
 

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.db import Database, Inbox
+from shared.kafka import aiokafka_internals
 from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
 from shared.kafka.gate import Gate, LogMismatch
@@ -85,7 +86,7 @@ class Fetching:
 
     async def batch(self, client: AIOKafkaConsumer, at_most: int) -> Batch:
         """Wait a while for records and take those that are there. Raises Unparsable or Died."""
-        if client._fetcher.error_future.done():
+        if aiokafka_internals.fetcher_ended(client):
             raise Died("the fetcher ended")
         items: list[Item] = []
         taken, generation, wait_ms = 0, self._gate.generation, _POLL_MS
@@ -119,9 +120,11 @@ class Fetching:
         that follow it would wait for the batch after the next. The client has no setting that could change
         later, and after a rest a record shall not wait.
         """
-        fetcher = client._fetcher
-        fetcher._fetch_min_bytes = _GATHER_BYTES if trickles else 1
-        fetcher._fetch_max_wait_ms = _GATHER_MS if trickles else _POLL_MS
+        aiokafka_internals.set_fetch(
+            client,
+            min_bytes=_GATHER_BYTES if trickles else 1,
+            max_wait_ms=_GATHER_MS if trickles else _POLL_MS,
+        )
 
     async def singly(self, client: AIOKafkaConsumer) -> Batch:
         """One record of each partition, and a stand-in for one that the client cannot read."""

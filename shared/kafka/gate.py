@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from shared.db import Database, Inbox
+from shared.kafka.aiokafka_internals import leader_of
 from shared.ops import metrics
 from shared.ops.logs import log
 
@@ -95,9 +96,9 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         now = asyncio.get_running_loop().time()
         leaders: dict[int, set[TopicPartition]] = defaultdict(set)
         for tp in self._closed:
-            leader = consumer._client.cluster.leader_for_partition(tp)
+            leader = leader_of(consumer, tp)
             # Without a leader there is nobody to ask; the fetcher looks for one meanwhile.
-            if leader is not None and leader >= 0 and self._not_before.get(tp, 0.0) <= now:
+            if leader is not None and self._not_before.get(tp, 0.0) <= now:
                 leaders[leader].add(tp)
         return list(leaders.values())
 

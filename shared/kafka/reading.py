@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from shared.kafka.aiokafka_internals import send_admin_request
 from shared.kafka.applying import Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
 
@@ -79,7 +80,7 @@ async def told(bootstrap: str | Brokers, group: str) -> dict[tuple[str, int], in
     try:
         await admin.start()
         coordinator = await admin.find_coordinator(group)
-        answer = await admin._send_request(OffsetFetchRequest(group, None), coordinator)
+        answer = await send_admin_request(admin, OffsetFetchRequest(group, None), coordinator)
     finally:
         await admin.close()
     return offsets_in(answer)
