@@ -28,7 +28,7 @@ from shared.http.bodies import check_json_type
 from shared.http.gatekeeper import valid_traceparent
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.http.problems import crashed, send_problem, unavailable
-from shared.http.protocol import WHOLE_REPLY
+from shared.http.whole_reply import WHOLE_REPLY
 from shared.kafka import NotAcknowledged, Producer
 
 SOURCE = "/collector"
