@@ -1,4 +1,8 @@
-"""Work that the clock starts, round after round."""
+"""Work that the clock starts, round after round.
+
+`Rounds` is any such work, `Owned` and `Leased` what one replica does at a time, `Aging` what takes away old
+rows, `LeasedGauges` what measures the whole installation.
+"""
 
 import asyncio
 import contextlib
@@ -13,6 +17,8 @@ from shared.ops import metrics
 from shared.ops.logs import log
 
 _log = log("ops")
+
+_AGE_OUT_EVERY_SECONDS = 3600.0
 
 
 class Rounds:
@@ -90,9 +96,6 @@ def backoff(failures: int) -> float:
     return min(5.0, 0.2 * 2.0 ** min(failures, 5)) * random.uniform(0.8, 1.2)
 
 
-# Rounds of work that one replica does at a time.
-
-
 class Owned(Rounds):
     """Rounds that only the owner of a lease does. `busy_share` and `apart_seconds`: see `Rounds`."""
 
@@ -148,11 +151,6 @@ class Leased(Owned):
         return super().failed(failures)
 
 
-# What ages out by itself, no later than the log lets go of what it is a copy of.
-
-_EVERY_SECONDS = 3600.0
-
-
 class Aging(Rounds):
     """Takes away what is old, every hour. Harmless in every replica at once.
 
@@ -165,7 +163,7 @@ class Aging(Rounds):
         work: Callable[[Session], Awaitable[int]],
         name: str,
         *,
-        every_seconds: float = _EVERY_SECONDS,
+        every_seconds: float = _AGE_OUT_EVERY_SECONDS,
     ) -> None:
         super().__init__(name, every_seconds=every_seconds)
         self._database = database
@@ -191,9 +189,6 @@ def oldest_erasure_seconds() -> float:
     return max(ages, default=0.0)
 
 
-# Gauges about the whole installation: measured by one replica, and absent from the metrics of all others.
-
-
 class Measured(Protocol):
     """What is measured."""
 
@@ -205,7 +200,10 @@ class Measured(Protocol):
 
 
 class LeasedGauges(Leased):
-    """While the database is away there are no values rather than old ones."""
+    """Gauges about the whole installation: measured by one replica, absent from the metrics of all others.
+
+    While the database is away there are no values rather than old ones.
+    """
 
     def __init__(self, database: Database, schema: str, what: Measured, *, every_seconds: float = 15) -> None:
         super().__init__(database, schema, "gauges", every_seconds=every_seconds)

@@ -1,4 +1,8 @@
-"""Apply a batch in one transaction: the offsets move, the handlers write, the poison is buried."""
+"""Apply a batch in one transaction: the offsets move, the handlers write, the poison is buried.
+
+`Item` is a record as the applier takes it, `Breaker` decides when to stop a consumer rather than bury more,
+`Applier` runs the handlers of a group.
+"""
 
 import re
 from collections import Counter, deque
@@ -14,8 +18,16 @@ from shared.events import Event, NotAnEvent, Received, decode
 from shared.ops import metrics
 from shared.ops.logs import log
 
-# Records as the applier takes them: an event, a dead letter, or a type that is newer than this code.
+_log = log("kafka")
 
+Outcomes = Mapping[tuple[str, str], int]
+"""How many events ended how, by (topic, outcome); an outcome is ok, duplicate, conflict or skipped."""
+
+Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
+"""Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
+
+_RACES = 3
+_TOO_SLOW = 5
 _TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
@@ -108,11 +120,11 @@ def moves_of(items: Sequence[Item]) -> list[Position]:
     ]
 
 
-# When to stop a consumer rather than drain a bad deploy into the dead letters.
-
-
 class Breaker:
-    """Opens after `in_a_row` bad records, or when more than `ratio` of the last `window` were bad."""
+    """Stops a consumer before it buries all that a bad deploy cannot apply.
+
+    It opens after `in_a_row` bad records, or when more than `ratio` of the last `window` were bad.
+    """
 
     def __init__(self, *, in_a_row: int = 50, ratio: float = 0.05, window: int = 1000) -> None:
         self._in_a_row = in_a_row
@@ -145,18 +157,6 @@ class Breaker:
             self._bad_recent -= 1
         self._recent.append(bad)
         self._bad_recent += bad
-
-
-_log = log("kafka")
-
-_RACES = 3
-_TOO_SLOW = 5
-
-Outcomes = Mapping[tuple[str, str], int]
-"""How many events ended how, by (topic, outcome); an outcome is ok, duplicate, conflict or skipped."""
-
-Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
-"""Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
 
 
 def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handler:

@@ -1,4 +1,4 @@
-"""Where Kafka is, and how to sign in there."""
+"""Where Kafka is, how to sign in there, and how a client is ended whatever state the broker is in."""
 
 import asyncio
 import contextlib
@@ -47,9 +47,6 @@ class Brokers:
 def client_options(bootstrap: str | Brokers) -> dict[str, Any]:
     """As the method; plain addresses are brokers without TLS and sign-in."""
     return (Brokers(bootstrap) if isinstance(bootstrap, str) else bootstrap).client_options()
-
-
-# End a client of aiokafka's, whatever state the broker is in.
 
 
 async def stopped(client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> None:

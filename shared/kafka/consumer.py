@@ -1,4 +1,8 @@
-"""The loop of a consumer group: poll always, apply one batch at a time, fetch the next meanwhile."""
+"""The loop of a consumer group: poll always, apply one batch at a time, fetch the next meanwhile.
+
+`group_client` is a member of the group as aiokafka must be configured for it, `Fetching` takes and decodes
+what that client has fetched, `Consumer` is the loop around both.
+"""
 
 import asyncio
 import contextlib
@@ -20,11 +24,27 @@ from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
-# A member of a consumer group, as aiokafka has to be told.
+_log = log("kafka")
+
+_CONNECT_SECONDS = 15.0
+_HINT_SECONDS = 5.0
+_MEASURE_SECONDS = 2.0
+_LETTERS_SECONDS = 30.0
+_LEAVE_SECONDS = 1.5
+_NOWHERE = TopicPartition("", -1)
 
 _FETCH_WAIT_MS = 500
 _FETCH_BYTES = 262_144
 """Of each partition at once. Four times as much, aiokafka's default, is no faster and held in memory."""
+_POLL_MS = 500
+_TURN_RECORDS = 32
+
+_TRICKLE_RECORDS = 100
+"""A batch of fewer records is a trickle: brokers and consumer then wait a little, so that more comes
+together. A transaction costs the same for one record as for fifty."""
+_GATHER_MS = 40
+_GATHER_BYTES = 65_536
+_GATHER_SECONDS = 0.04
 
 
 def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_seconds: float) -> AIOKafkaConsumer:
@@ -47,16 +67,6 @@ def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_second
     )
 
 
-# Take what the client has fetched and decode it, in turns so short that the batch in hand hardly notices.
-# Decoding a batch takes as long as PostgreSQL takes to apply one. In one piece it would keep the applier
-# from every answer of the database's meanwhile; in turns the two share the time.
-
-_POLL_MS = 500
-_TURN_RECORDS = 32
-_GATHER_MS = 40
-_GATHER_BYTES = 65_536
-
-
 class Died(RuntimeError):
     """A background task of the client ended (aiokafka #983): only a fresh one helps."""
 
@@ -77,7 +87,11 @@ class Batch(NamedTuple):
 
 
 class Fetching:
-    """Reads batches for one consumer."""
+    """Reads batches for one consumer, in turns so short that the batch in hand hardly notices.
+
+    To decode a batch takes as long as PostgreSQL takes to apply one. In one piece it would keep the applier
+    from the database's answers all that time; in turns the two share it.
+    """
 
     def __init__(self, gate: Gate, applier: Applier, progress: Progress) -> None:
         self._gate = gate
@@ -142,19 +156,6 @@ class Fetching:
         for tp, records in fetched.items():
             self._progress.fetched(tp, records)
         return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
-
-
-_log = log("kafka")
-
-_CONNECT_SECONDS = 15.0
-_HINT_SECONDS = 5.0
-_MEASURE_SECONDS = 2.0
-_LETTERS_SECONDS = 30.0
-_LEAVE_SECONDS = 1.5
-_NOWHERE = TopicPartition("", -1)
-_TRICKLE_RECORDS = 100
-_GATHER_SECONDS = 0.04
-"""After a batch of less than a trickle: a transaction costs the same for one record as for fifty."""
 
 
 class Consumer:

@@ -3,6 +3,10 @@
 Group commit: records that arrive while a broker works on a wave form the next wave, one batch for each
 partition and one request for all, so that the load sets the size and a lone record waits for nothing. A
 request of its own for each record, and a murmur2 in Python, would cost more than everything else together.
+
+`Batch` holds records of one partition, `Wave` the batches that travel to one broker, `Lines` those that wait;
+`Connections` knows who leads a partition and sends one request for all batches of a wave; `Pulse` knows since
+when Kafka does not acknowledge; `Producer` is what callers hold.
 """
 
 import asyncio
@@ -26,14 +30,26 @@ from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
-# What the producer gathers: records of one partition in a batch, batches for one broker in a wave.
+_log = log("kafka")
 
 Lane = tuple[str, int]
 """Topic and partition."""
 
+Verdicts = dict[Lane, KafkaError | None]
+"""None: all in-sync replicas have it."""
+
+REBUILD_AFTER_SECONDS = 10.0
+_LATELY_SECONDS = 3.0
+_ASK_AGAIN_SECONDS = 0.05
+_TRY_AGAIN_SECONDS = 0.05
+_SEVERAL_RECORDS = 4
+_REST_SECONDS = 0.001
+"""After a wave of several records, so that whom it answered may join the next: half as many requests."""
+
+# What Kafka's protocol calls by these numbers.
 _FORMAT = 2
 _NO_COMPRESSION = _NO_TRANSACTION = 0
-_NOBODY = -1
+_NOBODY = _ALL_IN_SYNC = -1
 
 
 class NotAcknowledged(Exception):
@@ -163,19 +179,14 @@ class Lines:
         return waited
 
 
-# The producer's connections: who leads a lane, and one request for all lanes of a broker. aiokafka's
-# client, without its producer, which keeps timers and futures for each partition of a request: they cost
-# more than the request itself. Idempotence stays off: aiokafka 0.14 hangs with it when the broker is gone
-# (#1101), and a repeat is harmless here, because consumers count by response id.
-
-_ALL_IN_SYNC = -1
-_ASK_AGAIN_SECONDS = 0.05
-
-Verdicts = dict[Lane, KafkaError | None]
-"""None: all in-sync replicas have it."""
-
-
 class Connections:
+    """Who leads a partition, and one request for all batches of a broker.
+
+    aiokafka's client without its producer, which keeps timers and futures for each partition of a request:
+    they cost more than the request itself. Idempotence stays off: aiokafka 0.14 hangs with it when the broker
+    is gone (#1101), and a repeat is harmless here, because consumers count by response id.
+    """
+
     def __init__(self, bootstrap: str | Brokers, *, request_timeout_seconds: float) -> None:
         self._timeout_seconds = request_timeout_seconds
         self._timeout_ms = int(request_timeout_seconds * 1000)
@@ -248,13 +259,9 @@ def _request(batches: Sequence[Batch], timeout_ms: int) -> ProduceRequest:
     )
 
 
-# How sending fares: when Kafka last acknowledged, and since when it does not.
-
-REBUILD_AFTER_SECONDS = 10.0
-_LATELY_SECONDS = 3.0
-
-
 class Pulse:
+    """When Kafka last acknowledged something, and since when it does not."""
+
     def __init__(self) -> None:
         self._failing_since: float | None = None
         self._failed_at = self._acknowledged_at = -math.inf
@@ -279,14 +286,6 @@ class Pulse:
         if self._failed_at > max(lately, self._acknowledged_at):
             raise NotReady("Kafka does not acknowledge")
         return self._acknowledged_at > lately
-
-
-_log = log("kafka")
-
-_TRY_AGAIN_SECONDS = 0.05
-_SEVERAL_RECORDS = 4
-_REST_SECONDS = 0.001
-"""After a wave of several records, so that whom it answered may join the next: half as many requests."""
 
 
 class Producer:

@@ -1,4 +1,4 @@
-"""Read a topic from its start without a group, as `closeloop verify` does."""
+"""Read a topic from its start without a group, as `closeloop verify` does, and the offsets of a group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -14,6 +14,7 @@ from shared.kafka.applying import Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
 
 _AT_ONCE = 5000
+_REQUEST_TIMEOUT_MS = 5_000
 
 
 async def read_log(
@@ -64,11 +65,6 @@ async def _partition(
             most = _AT_ONCE
         if wanted := [record for record in records if record.offset < end]:
             yield wanted
-
-
-# What a consumer group told Kafka of its progress: a hint, and a memory beside the database's.
-
-_REQUEST_TIMEOUT_MS = 5_000
 
 
 async def told(bootstrap: str | Brokers, group: str) -> dict[tuple[str, int], int]:

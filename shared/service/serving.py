@@ -1,4 +1,4 @@
-"""Run an ASGI application until a signal says stop, within bounds."""
+"""Run an ASGI application, and the loops beside it, until a signal says stop; the command line around it."""
 
 import argparse
 import asyncio
@@ -20,13 +20,18 @@ from shared.ops.health import ended
 from shared.ops.logs import log
 from shared.ops.settings import ListenSettings, PlatformSettings
 
-# The loops that run beside the API of a service. If one ends by itself, the process ends.
-
 _log = log("ops")
+
+Only = Literal["api", "consumer"]
+
+VERSION = "0.1.0"
 
 
 class Loops:
-    """Named tasks. A loop that fails brings the process down: a supervisor starts a fresh one."""
+    """The named tasks beside the API of a service.
+
+    One that fails or ends by itself brings the process down: a supervisor starts a fresh one.
+    """
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -64,11 +69,6 @@ class Loops:
         """Cancel what still runs, and wait for it, bounded."""
         self._ending = True
         await ended(*self._tasks.values(), within_seconds=1)
-
-
-Only = Literal["api", "consumer"]
-
-VERSION = "0.1.0"
 
 
 def serve(
