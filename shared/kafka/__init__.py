@@ -14,7 +14,7 @@ from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
-from shared.kafka.reading import told
+from shared.kafka.reading import committed_offsets
 
 __all__ = [
     "Applier",
@@ -29,6 +29,6 @@ __all__ = [
     "State",
     "StatePublisher",
     "StateSource",
+    "committed_offsets",
     "each",
-    "told",
 ]

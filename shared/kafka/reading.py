@@ -67,7 +67,7 @@ async def _partition(
             yield wanted
 
 
-async def told(bootstrap: str | Brokers, group: str) -> dict[tuple[str, int], int]:
+async def committed_offsets(bootstrap: str | Brokers, group: str) -> dict[tuple[str, int], int]:
     """The committed offset of each (topic, partition) of the group. Raises what the client raises.
 
     A group commits what the database already has, so a hint is never ahead of the database that it is of.

@@ -5,7 +5,7 @@ import asyncio
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from shared.db import Database
-from shared.kafka import Brokers, told
+from shared.kafka import Brokers, committed_offsets
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -29,7 +29,8 @@ class RestoreCheck:
     async def look(self) -> bool:
         """Whether it did. Raises when Kafka or PostgreSQL does not answer."""
         async with asyncio.timeout(_LONGEST_SECONDS):
-            hints = await told(self._brokers, self._group)  # before the stored ones, which only rise
+            # Before the stored ones, which only rise.
+            hints = await committed_offsets(self._brokers, self._group)
             async with self._database.transaction() as session:
                 stored = await holds.places(session, self._group)
                 behind = {place: at - stored.get(place, 0) for place, at in hints.items()}
