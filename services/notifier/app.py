@@ -32,7 +32,7 @@ from shared.events import Event
 from shared.events.scores import ScoreChanged
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES, SCORES
 from shared.http import standard_app
-from shared.jobs.rounds import Aging
+from shared.jobs.rounds import AgeOutJob
 from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
 from shared.pages.door import open_to_people
@@ -59,7 +59,7 @@ def _count_and_watch(runtime: Runtime, config: Config, alerts: Mapping[str, Aler
     teams = {team for section in alerts.values() for team in section.teams}
     runtime.job("figures", CaseFigures(runtime.database, teams))
     runtime.job("watch", Watch(runtime.database, alerts, config.stores))
-    runtime.job("orphans", Aging(runtime.database, drop_orphans, "orphans"))
+    runtime.job("orphans", AgeOutJob(runtime.database, drop_orphans, "orphans"))
     runtime.job("weekly", WeeklyReport(runtime.database, alerts, config.stores))
 
 

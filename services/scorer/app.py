@@ -17,7 +17,7 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES
 from shared.http import standard_app
-from shared.jobs.rounds import LeasedGauges
+from shared.jobs.rounds import LeasedGaugeJob
 from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
@@ -46,7 +46,7 @@ def build(
 
     runtime.job("hours", HourCounts(runtime.database))
     gauges = ScoreGauges(runtime.database, counting)
-    runtime.job("gauges", LeasedGauges(runtime.database, "scorer", gauges))
+    runtime.job("gauges", LeasedGaugeJob(runtime.database, "scorer", gauges))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -15,7 +15,7 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
 from shared.http import standard_app
-from shared.jobs.rounds import LeasedGauges
+from shared.jobs.rounds import LeasedGaugeJob
 from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
@@ -44,7 +44,7 @@ def build(
     )
     runtime.job("tier-clock", clock)
     gauges = TierGauges(runtime.database, book)
-    runtime.job("gauges", LeasedGauges(runtime.database, "segmenter", gauges))
+    runtime.job("gauges", LeasedGaugeJob(runtime.database, "segmenter", gauges))
 
     def committed() -> None:
         publish()

@@ -1,7 +1,7 @@
 """Work that the clock starts, round after round.
 
-`Rounds` is any such work, `Owned` and `Leased` what one replica does at a time, `Aging` what takes away old
-rows, `LeasedGauges` what measures the whole installation.
+`RepeatedJob` is any such work, `LeasedJob` and `LeasedClockJob` what one replica does at a time, `AgeOutJob`
+what takes away old rows, `LeasedGaugeJob` what measures the whole installation.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _log = log("ops")
 _AGE_OUT_EVERY_SECONDS = 3600.0
 
 
-class Rounds:
+class RepeatedJob:
     """Rounds of work until `stop`, by the clock or when the bell rings. A round that fails is tried again.
 
     `name` is that of the job in metrics and logs. A round that takes long is followed by a longer pause:
@@ -96,8 +96,8 @@ def backoff(failures: int) -> float:
     return min(5.0, 0.2 * 2.0 ** min(failures, 5)) * random.uniform(0.8, 1.2)
 
 
-class Owned(Rounds):
-    """Rounds that only the owner of a lease does. `busy_share` and `apart_seconds`: see `Rounds`."""
+class LeasedJob(RepeatedJob):
+    """Rounds that only the owner of a lease does. `busy_share` and `apart_seconds`: see `RepeatedJob`."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class Owned(Rounds):
         """Another replica does it now, or nobody."""
 
 
-class Leased(Owned):
+class LeasedClockJob(LeasedJob):
     """A job by the clock. What a round does must be harmless twice: a lease is a hint, not a lock."""
 
     def __init__(
@@ -151,7 +151,7 @@ class Leased(Owned):
         return super().failed(failures)
 
 
-class Aging(Rounds):
+class AgeOutJob(RepeatedJob):
     """Takes away what is old, every hour. Harmless in every replica at once.
 
     `work` does it in one transaction and says of how many rows.
@@ -189,7 +189,7 @@ def oldest_erasure_seconds() -> float:
     return max(ages, default=0.0)
 
 
-class Measured(Protocol):
+class GaugeSource(Protocol):
     """What is measured."""
 
     async def measure(self) -> None:
@@ -199,13 +199,15 @@ class Measured(Protocol):
         """Take them away: another replica shows them, or nobody knows them now."""
 
 
-class LeasedGauges(Leased):
+class LeasedGaugeJob(LeasedClockJob):
     """Gauges about the whole installation: measured by one replica, absent from the metrics of all others.
 
     While the database is away there are no values rather than old ones.
     """
 
-    def __init__(self, database: Database, schema: str, what: Measured, *, every_seconds: float = 15) -> None:
+    def __init__(
+        self, database: Database, schema: str, what: GaugeSource, *, every_seconds: float = 15
+    ) -> None:
         super().__init__(database, schema, "gauges", every_seconds=every_seconds)
         self._what = what
 

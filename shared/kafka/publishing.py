@@ -13,7 +13,7 @@ from typing import Protocol
 from shared.db import Database, Lease, Outbox, Session
 from shared.events import Event, encode
 from shared.events.envelope import Headers
-from shared.jobs.rounds import Owned, backoff
+from shared.jobs.rounds import LeasedJob, backoff
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.ops import metrics
 
@@ -52,7 +52,7 @@ class StateSource(Protocol):
         """Have the newest state of these keys sent again."""
 
 
-class _Publishing(Owned):
+class _Publishing(LeasedJob):
     """Rounds that send, woken by a bell or by the clock."""
 
     def __init__(self, database: Database, lease: Lease, idle_seconds: float) -> None:

@@ -12,7 +12,7 @@ from shared.db import Database, Inbox, Lease, Outbox, migrations
 from shared.db.dead_letters import DeadLetters
 from shared.events import Event
 from shared.events.topics import ERASURES, TOPICS, Topic
-from shared.jobs.rounds import Aging, oldest_erasure_seconds
+from shared.jobs.rounds import AgeOutJob, oldest_erasure_seconds
 from shared.kafka import (
     Applier,
     Brokers,
@@ -117,7 +117,7 @@ class Runtime:
             batch_records=batch_records,
         )
         self._consumers.append(consumer)
-        self._jobs["letters"] = Aging(self.database, DeadLetters(self.service).age_out, "letters")
+        self._jobs["letters"] = AgeOutJob(self.database, DeadLetters(self.service).age_out, "letters")
         if ERASURES in topics:
             metrics.ERASURE_AGE.set_function(oldest_erasure_seconds)
         self.health.add("consumer", consumer.check, consumer.since_last_turn)

@@ -12,7 +12,7 @@ from services.notifier.cases.store import cases
 from services.notifier.deliveries import store as deliveries
 from services.notifier.settings import Alerts
 from shared.db import Database
-from shared.jobs.rounds import Rounds
+from shared.jobs.rounds import RepeatedJob
 from shared.ops import tracing
 from shared.ops.logs import log
 
@@ -23,7 +23,7 @@ _AT_ONCE = 500
 _PLANNED_AT_ONCE = 2000
 
 
-class Clock(Rounds):
+class Clock(RepeatedJob):
     """Wakes cases whose snooze is over, takes escalation steps, gives up deliveries whose channel is gone.
 
     Any number of replicas may run it: a row that another one holds is skipped, and a step that is taken

@@ -11,7 +11,7 @@ from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.report.domain import AGE_HOURS
 from shared.db import Database, Session
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import metrics
 
 # What the metrics of cases are made of. Totals are kept in rows, so that no crash loses or doubles one.
@@ -133,7 +133,7 @@ _OTHER_TEAM = "other"
 _BREACHES_AT_ONCE = 5000
 
 
-class CaseFigures(Leased):
+class CaseFigures(LeasedClockJob):
     """Counts open cases, clocks that ran out, first contacts, closings and reopenings; shows what is held.
 
     `teams`: those of the configuration; any other is `other`, so that labels stay few. Totals are those of

@@ -11,7 +11,7 @@ from services.notifier.report.wording import ten_lines
 from services.notifier.settings import Alerts
 from shared.config.stores import Store
 from shared.db import Database
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import tracing
 from shared.ops.logs import log
 
@@ -22,7 +22,7 @@ _LATE = timedelta(hours=24)
 """After a longer absence the week is not told any more: it would come as if it were news."""
 
 
-class WeeklyReport(Leased):
+class WeeklyReport(LeasedClockJob):
     """Sent once for a store and ISO week, whatever crashes: the notice's id is `report:<store>:<week>`."""
 
     def __init__(

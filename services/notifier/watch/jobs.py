@@ -28,7 +28,7 @@ from shared.feedback.comparison import Difference
 from shared.feedback.figures import Figure, summary
 from shared.feedback.metrics import Metric
 from shared.feedback.nps import Interval, round1
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import tracing
 from shared.ops.logs import log
 
@@ -146,7 +146,7 @@ _HOURS_KEPT = timedelta(days=36)
 _SAMPLES_KEPT = timedelta(days=2 * 365 + 7)
 
 
-class Watch(Leased):
+class Watch(LeasedClockJob):
     """A fall is told once, and again only after it was over; so is a silence, and that answers are back.
 
     What was told is a row written in the same transaction as the notice, so a crash repeats nothing.

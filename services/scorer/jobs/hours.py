@@ -2,12 +2,12 @@
 
 from services.scorer.store import hours
 from shared.db import Database, driver
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 
 _AT_ONCE = 24
 
 
-class HourCounts(Leased):
+class HourCounts(LeasedClockJob):
     """Keeps `scorer.hours` up with the answers, for at most a tenth of the time.
 
     A reader that finds an hour missing reads the answers.

@@ -10,7 +10,7 @@ from services.segmenter.handlers import LEDGER, Clock, refold, utc_now
 from services.segmenter.jobs.rebuilding import refolded
 from services.segmenter.store import customers
 from shared.db import Database, Lease, Session
-from shared.jobs.rounds import Rounds, backoff
+from shared.jobs.rounds import RepeatedJob, backoff
 from shared.ops.logs import log
 
 _log = log("segmenter")
@@ -24,7 +24,7 @@ async def fold_due(session: Session, book: Rulebook, *, now: datetime, limit: in
     return len(keys), changed
 
 
-class TierClock(Rounds):
+class TierClock(RepeatedJob):
     """Folds customers when time alone may change them: a midnight, the end of an override, a fact ahead.
 
     Row locks keep it right with any number of replicas; the lease only keeps them from doing work twice.
