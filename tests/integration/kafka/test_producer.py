@@ -13,9 +13,8 @@ from aiokafka.admin import NewTopic
 from deploy.local.stack import LocalStack
 from shared.events.topics import Topic
 from shared.kafka import NotAcknowledged, Producer
-from shared.kafka import producer as pulse
-from shared.kafka.producer import Batch, Verdicts
-from shared.kafka.topics import administering, make
+from shared.kafka import producer as producing
+from shared.kafka.producer import Batch, ErrorByPartition
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group
 
@@ -30,7 +29,7 @@ async def producer(group: Group) -> AsyncIterator[Producer]:
 
 @pytest.fixture
 async def other_topic(group: Group) -> str:
-    """Of one partition, beside the group's own: for what happens to one lane alone."""
+    """Of one partition, beside the group's own: for what happens to one partition alone."""
     name = f"other-{uuid4().hex[:8]}"
     await make(group.bootstrap, [Topic(name)], partitions=1)
     return name
@@ -63,7 +62,7 @@ def producer_brokers(producer: Producer) -> set[int]:
     return producer._connections.brokers()
 
 
-def lane_of(group: Group, name: str) -> int:
+def partition_of(group: Group, name: str) -> int:
     return zlib.crc32(group.record(name)[0] or b"") % group.partitions
 
 
@@ -142,14 +141,14 @@ class TestSend:
         producer._flush()
         assert await second == "acknowledged"
 
-    async def test_takes_all_lanes_to_a_broker_in_one_request(
+    async def test_takes_all_partitions_to_a_broker_in_one_request(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert producer._connections is not None
         produce, requests = producer._connections.produce, []
 
-        async def noted(broker: int | None, batches: Sequence[Batch]) -> Verdicts:
-            requests.append({batch.lane[1] for batch in batches})
+        async def noted(broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
+            requests.append({batch.partition[1] for batch in batches})
             return await produce(broker, batches)
 
         monkeypatch.setattr(producer._connections, "produce", noted)
@@ -157,7 +156,7 @@ class TestSend:
 
         assert requests == [set(range(group.partitions))]
 
-    async def test_a_lane_that_has_to_wait_costs_the_others_of_its_wave_nothing(
+    async def test_a_partition_that_has_to_wait_costs_the_others_of_its_wave_nothing(
         self, group: Group, other_topic: str
     ) -> None:
         producer = Producer(group.bootstrap, deadline_seconds=4, request_timeout_seconds=1)
@@ -267,7 +266,7 @@ class TestWithoutABroker:
     async def test_a_client_that_stays_wedged_is_replaced(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pulse, "REBUILD_AFTER_SECONDS", 0.0)
+        monkeypatch.setattr(producing, "REBUILD_AFTER_SECONDS", 0.0)
         wedged = producer._connections
         assert wedged is not None
 
