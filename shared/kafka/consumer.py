@@ -203,7 +203,7 @@ class Consumer:
         """Consume until `stop`. Raises only what a restart of the process may mend."""
         parts = [
             asyncio.create_task(self._consume()),
-            asyncio.create_task(self._every(_HINT_SECONDS, self._progress.tell_kafka)),
+            asyncio.create_task(self._every(_HINT_SECONDS, self._progress.commit_to_kafka)),
             asyncio.create_task(self._every(_MEASURE_SECONDS, self._progress.measure)),
             asyncio.create_task(
                 self._every(_LETTERS_SECONDS, lambda _: count_letters(self._database, self._inbox))
@@ -370,7 +370,7 @@ class Consumer:
             await asyncio.wait({self._applying}, timeout=_LEAVE_SECONDS)
             await ended(self._applying)
         if self._client is not None:
-            await self._progress.tell_kafka(self._client, within_seconds=0.5)
+            await self._progress.commit_to_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)
 
     async def _every(self, seconds: float, work: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""Create what is missing; never change what is there."""
+"""Create the product's topics that are missing, and describe those that exist. None is ever changed."""
 
 import asyncio
 import time
@@ -70,7 +70,7 @@ async def make(
 
 
 async def describe(bootstrap: str | Brokers) -> list[TopicState]:
-    """What the broker has of the product's topics. Raises TopicError."""
+    """The state of each of the product's topics at the broker. Raises TopicError."""
 
     async def work(admin: AIOKafkaAdminClient) -> list[TopicState]:
         present = set(await admin.list_topics())
@@ -194,9 +194,11 @@ async def _visible(admin: AIOKafkaAdminClient, names: list[str]) -> None:
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    responses = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    )
     return {
         resource[3]: {entry[0]: entry[1] for entry in resource[4]}
-        for answer in answers
-        for resource in answer.resources
+        for response in responses
+        for resource in response.resources
     }
