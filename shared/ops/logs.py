@@ -41,7 +41,7 @@ def _leave_out_undeclared_fields(_: Any, __: str, line: dict[str, Any]) -> dict[
 
 
 def _error_as_type_and_place(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    """An exception's text may quote what a customer wrote; its type and its place may not."""
+    """Replace an exception by its type and the line that raised it: its text may quote a customer."""
     error = event.pop("exc_info", None)
     if error is True:
         error = sys.exc_info()[1]
