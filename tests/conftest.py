@@ -16,6 +16,8 @@ from deploy.local.stack import LocalStack
 from shared.db import migrations
 from shared.kafka import topics
 from shared.ops import logs
+from tests import system_tools
+from tests.e2e.ports import ENGINES, share
 
 # A field that is not declared raises. And no renderer that draws every local variable of every frame of a
 # traceback, as structlog's default does: it takes seconds for each.

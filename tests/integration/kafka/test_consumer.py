@@ -18,6 +18,7 @@ from shared.events import Received
 from shared.kafka import Applier, Outcomes
 from shared.kafka.applying import PartitionsLost
 from shared.kafka.consumer import FetcherDied
+from tests.integration.kafka.toy_group import Group, eventually
 
 MEMBER = Path(__file__).with_name("member.py")
 

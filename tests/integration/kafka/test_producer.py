@@ -15,6 +15,7 @@ from shared.events.topics import Topic
 from shared.kafka import NotAcknowledged, Producer
 from shared.kafka import producer as producing
 from shared.kafka.producer import Batch, ErrorByPartition
+from shared.kafka.topics import administering, make
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group
 
