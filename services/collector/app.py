@@ -5,14 +5,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.collector import api
 from services.collector.callers import Callers
 from services.collector.domain import Fault
-from services.collector.facts import Facts
 from services.collector.front import Front
-from services.collector.handlers import Handlers
-from services.collector.intake import ROUTE, Intake
 from services.collector.origins import Origins
+from services.collector.responses import api
+from services.collector.responses.accept import Facts
+from services.collector.responses.handlers import Handlers
+from services.collector.responses.intake import ROUTE, Intake
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load

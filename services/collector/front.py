@@ -3,8 +3,8 @@
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.collector.intake import ROUTE
 from services.collector.origins import STORE, Origins
+from services.collector.responses.intake import ROUTE
 
 _ONE_ANSWER = f"{ROUTE}/"
 

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import orjson
 from uuid_utils import uuid7
 
-from services.collector.bodies import AmendmentIn, EngagementIn, ErasureIn, VouchIn
 from services.collector.callers import Caller, Callers, must_be_admin, must_be_secret, must_come_from
 from services.collector.domain import Fault, chosen_id, namespaced
-from services.collector.facts import Facts, amended
+from services.collector.responses.accept import Facts, amended
+from services.collector.responses.bodies import AmendmentIn, EngagementIn, ErasureIn, VouchIn
 from services.collector.tokens import Amendable, AmendTokens, CustomerTokens, Vouched
 from shared.events import Event, encode
 from shared.events.erasures import CustomerErased

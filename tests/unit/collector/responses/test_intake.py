@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from services.collector.intake import _Asked, _problem
+from services.collector.responses.intake import _Asked, _problem
 from shared.http import Problem
 
 

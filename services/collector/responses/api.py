@@ -7,12 +7,13 @@ from fastapi import APIRouter, Header, Path, Query, Request, Response, Security
 from fastapi.security import HTTPBearer
 from pydantic import BaseModel, Field, TypeAdapter
 
-from services.collector import bodies, examples
+from services.collector import examples
 from services.collector.callers import Caller
 from services.collector.domain import Fault
-from services.collector.handlers import Handlers
 from services.collector.origins import STORE
 from services.collector.reading import misfit, read
+from services.collector.responses import bodies
+from services.collector.responses.handlers import Handlers
 from shared.http import Problem, request_body
 from shared.http.bodies import T, check_json_type
 

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.bodies import ANSWER
 from services.collector.callers import Caller
 from services.collector.domain import Fault
-from services.collector.facts import Facts, amended, on_the_wire
 from services.collector.rates import Bucket
+from services.collector.responses.accept import Facts, amended, on_the_wire
+from services.collector.responses.bodies import ANSWER
 from services.collector.tokens import CustomerTokens, Vouched
 from shared.access import Key, Scope
 from shared.config import Store

@@ -11,9 +11,16 @@ from typing import Any
 
 import orjson
 
-from services.collector.bodies import AmendmentIn, AnswerIn, BuyerIn, CustomerIn, EngagementIn, ErasureIn
 from services.collector.callers import Caller
 from services.collector.domain import Fault, check_score, checked_scale, event_time
+from services.collector.responses.bodies import (
+    AmendmentIn,
+    AnswerIn,
+    BuyerIn,
+    CustomerIn,
+    EngagementIn,
+    ErasureIn,
+)
 from services.collector.tokens import CustomerTokens
 from shared.config import Store
 from shared.events.erasures import CustomerErased
