@@ -6,13 +6,20 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.collector.callers import Callers
+from services.collector.customers import CustomerRefs
 from services.collector.domain import Fault
+from services.collector.erasures import api as erasures
+from services.collector.erasures.handlers import ErasureHandlers
 from services.collector.front import Front
+from services.collector.orders import api as orders
+from services.collector.orders.handlers import OrderHandlers
 from services.collector.origins import Origins
-from services.collector.responses import api
+from services.collector.publishing import Publisher
+from services.collector.responses import api as responses
 from services.collector.responses.accept import Facts
 from services.collector.responses.handlers import Handlers
 from services.collector.responses.intake import ROUTE, Intake
+from services.collector.routes import on_fault
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
@@ -50,18 +57,20 @@ def build(
     app = standard_app("collector", _DESCRIPTION, lifespan=lifespan, listen=settings, health=runtime.health)
     amend_tokens = AmendTokens(platform.secrets.amend_tokens)
     customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
-    facts = Facts(customers=platform.secrets.customers, vouchers=customer_tokens)
+    customer_refs = CustomerRefs(platform.secrets.customers)
+    publisher = Publisher(runtime.producer)
+    facts = Facts(customer_refs=customer_refs, vouchers=customer_tokens)
     callers = Callers(runtime.keyring, config.stores, settings)
     origins = Origins(config.stores)
-    app.state.handlers = Handlers(
-        callers=callers,
-        facts=facts,
-        producer=runtime.producer,
-        amend_tokens=amend_tokens,
-        customer_tokens=customer_tokens,
+    app.state.callers = callers
+    app.state.responses = Handlers(
+        callers=callers, publisher=publisher, amend_tokens=amend_tokens, customer_tokens=customer_tokens
     )
-    app.add_exception_handler(Fault, api.on_fault)  # type: ignore[arg-type]  # it gets faults only
-    app.include_router(api.router)
+    app.state.orders = OrderHandlers(customer_refs=customer_refs, publisher=publisher)
+    app.state.erasures = ErasureHandlers(customer_refs=customer_refs, publisher=publisher)
+    app.add_exception_handler(Fault, on_fault)  # type: ignore[arg-type]  # it gets faults only
+    for room in (responses, orders, erasures):
+        app.include_router(room.router)
     intake = Intake(
         callers=callers,
         origins=origins,

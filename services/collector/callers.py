@@ -9,7 +9,7 @@ from services.collector.settings import CollectorSettings
 from shared.access import Key, Keyring, Scope
 from shared.config import Store
 from shared.http import Problem
-from shared.http.auth import authenticate, forbidden
+from shared.http.auth import authenticate, check_store, forbidden
 
 _REMEMBERED_SECONDS = 1.0
 """Together with the keyring's own 2 s below the 5 s within which a revoked key must stop."""
@@ -79,6 +79,20 @@ class Callers:
         if len(self._known) < _MOST_REMEMBERED:
             self._known[authorization] = caller
         caller.bucket.take(time.monotonic())
+        return caller
+
+    async def find_server(self, authorization: str, store: str | None) -> Caller:
+        """The caller, which holds a secret key that may write to this store. Raises Problem."""
+        caller = await self.find(authorization.encode("latin-1"))
+        must_be_secret(caller)
+        check_store(caller.key, store)
+        return caller
+
+    async def find_admin(self, authorization: str, store: str | None) -> Caller:
+        """The caller, which holds a secret key for what cannot be undone. Raises Problem."""
+        caller = await self.find(authorization.encode("latin-1"))
+        must_be_admin(caller)
+        check_store(caller.key, store)
         return caller
 
     def bucket(self, key_id: str, *, public: bool) -> Bucket:

@@ -71,3 +71,9 @@ def event_time(sent: str, now: datetime, pointer: str) -> datetime:
     if moment > now + CLOCK_TOLERANCE:
         raise Fault(pointer, "is more than 5 minutes in the future")
     return moment
+
+
+def check_currency(currency: str | None, of_store: str, pointer: str) -> None:
+    """Raises Fault when an amount is in another currency than the store's."""
+    if currency is not None and currency != of_store:
+        raise Fault(pointer, f"must be the store's currency, {of_store}")

@@ -2,26 +2,19 @@
 
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
-from uuid_utils import uuid7
 
-from services.collector.callers import Caller, Callers, must_be_admin, must_be_secret, must_come_from
-from services.collector.domain import Fault, chosen_id, namespaced
-from services.collector.responses.accept import Facts, amended
-from services.collector.responses.bodies import AmendmentIn, EngagementIn, ErasureIn, VouchIn
+from services.collector.callers import Caller, Callers, must_be_secret, must_come_from
+from services.collector.domain import Fault, namespaced
+from services.collector.publishing import Publisher
+from services.collector.responses.accept import amended
+from services.collector.responses.bodies import AmendmentIn, VouchIn
 from services.collector.tokens import Amendable, AmendTokens, CustomerTokens, Vouched
-from shared.events import Event, encode
-from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted
 from shared.http import Problem
 from shared.http.auth import bearer, check_store
-from shared.http.problems import unavailable
-from shared.kafka import NotAcknowledged, Producer
-from shared.ops import metrics
-
-SOURCE = "/collector"
 
 _BEARER = "bearer "
 _VOUCH_SECONDS = 86_400
@@ -44,23 +37,14 @@ class Handlers:
         self,
         *,
         callers: Callers,
-        facts: Facts,
-        producer: Producer,
+        publisher: Publisher,
         amend_tokens: AmendTokens,
         customer_tokens: CustomerTokens,
     ) -> None:
         self._callers = callers
-        self._facts = facts
-        self._producer = producer
+        self._publisher = publisher
         self._amend_tokens = amend_tokens
         self._customer_tokens = customer_tokens
-
-    async def server(self, authorization: str, store: str | None) -> Caller:
-        """The caller, which holds a secret key that may write. Raises Problem."""
-        caller = await self._callers.find(authorization.encode("latin-1"))
-        must_be_secret(caller)
-        check_store(caller.key, store)
-        return caller
 
     async def amender(self, authorization: str, store: str | None, *, origin: str | None) -> Amender:
         """Who wants to amend, as far as the head says. Raises Problem."""
@@ -115,7 +99,7 @@ class Handlers:
                 if sent.get(name) is not None:
                     raise Fault(f"/{name}", "is known from the amend token; leave it out")
         event = amended(sent, store=store, response_id=response_id, key_id=key_id, scale=scale, now=now)
-        await self._publish(event, traceparent, response_id=response_id)
+        await self._publisher.publish(event, traceparent, response_id=response_id)
         return event
 
     def _amendable(self, token: str | None, response_id: str, caller: Caller | None) -> Amendable:
@@ -139,41 +123,7 @@ class Handlers:
             key_id=caller.key_id,
             reason=reason,
         )
-        await self._publish(event, traceparent, response_id=response_id)
-
-    async def order(self, sent: dict[str, Any], caller: Caller, *, traceparent: str) -> str:
-        """Emit an order's event, and return its id."""
-        event = self._facts.ordered(sent, caller, now=datetime.now(UTC))
-        await self._publish(event, traceparent, order_id=event.order_id)
-        return event.order_id
-
-    async def engage(
-        self, sent: EngagementIn, caller: Caller, *, idempotency_key: str | None, traceparent: str
-    ) -> str:
-        """Emit an engagement, and return its id."""
-        header = idempotency_key.encode("latin-1") if idempotency_key is not None else None
-        engagement_id = chosen_id(sent.get("id"), header, "/id") or str(uuid7())
-        event = self._facts.engaged(sent, caller, engagement_id=engagement_id, now=datetime.now(UTC))
-        await self._publish(event, traceparent, engagement_id=engagement_id)
-        return engagement_id
-
-    async def admin(self, authorization: str, store: str | None) -> Caller:
-        """The caller, which holds a secret key for what cannot be undone. Raises Problem."""
-        caller = await self._callers.find(authorization.encode("latin-1"))
-        must_be_admin(caller)
-        check_store(caller.key, store)
-        return caller
-
-    async def erase(self, sent: ErasureIn, caller: Caller, *, traceparent: str) -> CustomerErased:
-        """Emit that a person asked to be forgotten. Raises Problem and Fault."""
-        event = self._facts.erased(sent, caller, erasure_id=str(uuid7()), now=datetime.now(UTC))
-        try:
-            await self._publish(event, traceparent, erasure_id=event.erasure_id)
-        except Problem:
-            metrics.ERASURE_REQUESTS.labels("unavailable").inc()
-            raise
-        metrics.ERASURE_REQUESTS.labels("accepted").inc()
-        return event
+        await self._publisher.publish(event, traceparent, response_id=response_id)
 
     def vouch(self, sent: VouchIn, caller: Caller) -> tuple[str, datetime]:
         """A token with which a page shows who its customer is, and when it ends. Raises Fault."""
@@ -184,11 +134,3 @@ class Handlers:
         expires_at += timedelta(seconds=sent.get("valid_seconds") or _VOUCH_SECONDS)
         token = self._customer_tokens.issue(caller.store, who, expires_at=int(expires_at.timestamp()))
         return token, expires_at
-
-    async def _publish(self, event: Event, traceparent: str, **ids: Any) -> None:
-        key, value, headers = encode(event, source=SOURCE, traceparent=traceparent)
-        try:
-            await self._producer.send(event.topic.name, key, value, headers)
-        except NotAcknowledged:
-            detail = "Kafka did not confirm the record. Send it again with the same id: it counts once."
-            raise unavailable(detail, **ids) from None

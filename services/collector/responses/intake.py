@@ -14,6 +14,7 @@ from uuid_utils import uuid7
 from services.collector.callers import Caller, Callers, must_be_secret, must_come_from
 from services.collector.domain import Fault, chosen_id, namespaced
 from services.collector.origins import Origins, allowing
+from services.collector.publishing import SOURCE
 from services.collector.reading import misfit, read
 from services.collector.responses.accept import Facts, on_the_wire
 from services.collector.responses.bodies import ANSWER, AnswerIn
@@ -87,7 +88,6 @@ def _reason(problem: Problem) -> str:
     return f"{problem.type}:{field[0] if field and field[0] in _FIELDS else 'other'}"
 
 
-SOURCE = "/collector"
 ROUTE = "/v1/responses"
 
 _STAMP = Stamp(ResponseSubmitted.type, source=SOURCE)

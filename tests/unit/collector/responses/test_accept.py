@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.collector.callers import Caller
+from services.collector.customers import CustomerRefs
 from services.collector.domain import Fault
 from services.collector.rates import Bucket
 from services.collector.responses.accept import Facts, amended, on_the_wire
@@ -23,7 +24,8 @@ from shared.events.envelope import Envelope, Stamp
 from shared.events.responses import ResponseSubmitted
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
-FACTS = Facts(customers=b"c" * 32, vouchers=CustomerTokens(b"v" * 32))
+VOUCHERS = CustomerTokens(b"v" * 32)
+FACTS = Facts(customer_refs=CustomerRefs(b"c" * 32), vouchers=VOUCHERS)
 SERVER = Caller.of(
     Key("abcabcabcabc", "shop", "secret", frozenset({Scope.RESPONSES_WRITE})),
     Store(name="Shop", currency="EUR"),
@@ -195,7 +197,7 @@ class TestAVouchedCustomer:
     def test_has_the_same_fingerprint_before_and_after_the_token_ran_out(self) -> None:
         """A retry across the expiry is the same answer, not a conflict."""
         ends = NOW + timedelta(seconds=60)
-        token = FACTS._vouchers.issue("shop", Vouched("c-1", None), expires_at=int(ends.timestamp()))
+        token = VOUCHERS.issue("shop", Vouched("c-1", None), expires_at=int(ends.timestamp()))
         body = {"score": 9, "customer": {"token": token}}
         before, after = self.page(body, NOW), self.page(body, ends + timedelta(seconds=60))
         assert before["fingerprint"] == after["fingerprint"]
