@@ -16,7 +16,7 @@ from services.collector.orders.handlers import OrderHandlers
 from services.collector.origins import Origins
 from services.collector.publishing import Publisher
 from services.collector.responses import api as responses
-from services.collector.responses.accept import Facts
+from services.collector.responses.accept import AnswerAcceptor
 from services.collector.responses.handlers import Handlers
 from services.collector.responses.intake import ROUTE, Intake
 from services.collector.routes import on_fault
@@ -59,7 +59,6 @@ def build(
     customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
     customer_refs = CustomerRefs(platform.secrets.customers)
     publisher = Publisher(runtime.producer)
-    facts = Facts(customer_refs=customer_refs, vouchers=customer_tokens)
     callers = Callers(runtime.keyring, config.stores, settings)
     origins = Origins(config.stores)
     app.state.callers = callers
@@ -71,12 +70,11 @@ def build(
     app.add_exception_handler(Fault, on_fault)  # type: ignore[arg-type]  # it gets faults only
     for room in (responses, orders, erasures):
         app.include_router(room.router)
-    intake = Intake(
-        callers=callers,
-        origins=origins,
-        facts=facts,
-        tokens=amend_tokens,
+    answers = AnswerAcceptor(
+        customer_refs=customer_refs,
+        customer_tokens=customer_tokens,
+        amend_tokens=amend_tokens,
         producer=runtime.producer,
-        limits=app.state.limits,
     )
+    intake = Intake(callers=callers, origins=origins, answers=answers, limits=app.state.limits)
     return Front(app, intake=traced(intake, route=ROUTE), origins=origins)

@@ -2,12 +2,10 @@
 
 from typing import Any
 
+from services.collector.settings import SOURCE
 from shared.events import Event, encode
 from shared.http.problems import unavailable
 from shared.kafka import NotAcknowledged, Producer
-
-SOURCE = "/collector"
-"""The CloudEvents source of everything that the collector emits."""
 
 
 class Publisher:

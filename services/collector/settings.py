@@ -5,6 +5,9 @@ from pydantic_settings import SettingsConfigDict
 
 from shared.ops.settings import ListenSettings
 
+SOURCE = "/collector"
+"""The CloudEvents source of everything that the collector emits."""
+
 
 class CollectorSettings(ListenSettings):
     """Prefix `COLLECTOR_`."""

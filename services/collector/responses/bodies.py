@@ -22,6 +22,8 @@ Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8
 SegmentValue = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_CONTROLS)]
 Score = Annotated[int, Field(ge=0, le=10, description="An integer of the scale: 9.0 is refused as 7.5 is")]
 Metric = Literal["nps", "csat", "ces", "enps"]
+Channel = Literal["web", "email", "sms", "in_app", "link", "kiosk", "phone", "api"]
+"""Through what a customer was asked and answered."""
 
 
 def _answer_value(value: Any) -> Any:
@@ -89,7 +91,7 @@ class AnswerIn(TypedDict, total=False):
     complete: Annotated[bool | None, Field(description="false: a comment is still to come")]
     answers: FollowUps | None
     touchpoint: Name | None
-    channel: Literal["web", "email", "sms", "in_app", "link", "kiosk", "phone", "api"] | None
+    channel: Channel | None
     answered_at: Annotated[Time | None, Field(description="With an offset; now if absent")]
     locale: Locale | None
     test: Annotated[bool | None, Field(description="Stored and shown, never counted")]

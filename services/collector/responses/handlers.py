@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import orjson
 
+from services.collector.bodies import without_nulls
 from services.collector.callers import Caller, Callers, must_be_secret, must_come_from
-from services.collector.domain import Fault, namespaced
+from services.collector.domain import Fault, check_score, checked_scale, namespaced
 from services.collector.publishing import Publisher
-from services.collector.responses.accept import amended
 from services.collector.responses.bodies import AmendmentIn, VouchIn
 from services.collector.tokens import Amendable, AmendTokens, CustomerTokens, Vouched
-from shared.events.responses import ResponseAmended, ResponseRetracted
+from shared.events.responses import FollowUp, ResponseAmended, ResponseRetracted
 from shared.http import Problem
 from shared.http.auth import bearer, check_store
 
@@ -134,3 +134,30 @@ class Handlers:
         expires_at += timedelta(seconds=sent.get("valid_seconds") or _VOUCH_SECONDS)
         token = self._customer_tokens.issue(caller.store, who, expires_at=int(expires_at.timestamp()))
         return token, expires_at
+
+
+def amended(
+    sent: AmendmentIn,
+    *,
+    store: str,
+    response_id: str,
+    key_id: str,
+    scale: tuple[str, str | None],
+    now: datetime,
+) -> ResponseAmended:
+    """`scale`: metric and scale id of the answer, to check a new score against. Raises Fault."""
+    changed = without_nulls({name: sent.get(name) for name in ("score", "comment", "answers", "complete")})
+    if not changed:
+        raise Fault("", "needs at least one of score, comment, answers and complete")
+    if "score" in changed:
+        check_score(checked_scale(*scale), changed["score"])
+    if "answers" in changed:
+        changed["answers"] = tuple(FollowUp(**answer) for answer in changed["answers"])
+    return ResponseAmended(
+        store=store,
+        response_id=response_id,
+        received_at=now,
+        key_id=key_id,
+        revision=sent.get("revision") or 1,
+        **changed,
+    )

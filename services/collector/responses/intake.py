@@ -9,27 +9,22 @@ import orjson
 import structlog
 from starlette.datastructures import QueryParams
 from starlette.types import Receive, Scope, Send
-from uuid_utils import uuid7
 
 from services.collector.callers import Caller, Callers, must_be_secret, must_come_from
-from services.collector.domain import Fault, chosen_id, namespaced
+from services.collector.domain import Fault, chosen_id
 from services.collector.origins import Origins, allowing
-from services.collector.publishing import SOURCE
 from services.collector.reading import misfit, read
-from services.collector.responses.accept import Facts, on_the_wire
+from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer
 from services.collector.responses.bodies import ANSWER, AnswerIn
-from services.collector.tokens import AmendTokens
-from shared.events.envelope import Stamp
-from shared.events.responses import ResponseSubmitted
-from shared.feedback.identity import length_prefixed
 from shared.http import Problem
 from shared.http.auth import check_store
 from shared.http.bodies import check_json_type
 from shared.http.gatekeeper import valid_traceparent
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.http.problems import crashed, send_problem, unavailable
+from shared.http.protocol import WHOLE_REPLY
 from shared.http.whole_reply import WHOLE_REPLY
-from shared.kafka import NotAcknowledged, Producer
+from shared.kafka import NotAcknowledged
 from shared.ops import metrics
 
 # What became of each request, in metrics whose children are bound once.
@@ -90,8 +85,6 @@ def _reason(problem: Problem) -> str:
 
 ROUTE = "/v1/responses"
 
-_STAMP = Stamp(ResponseSubmitted.type, source=SOURCE)
-_TOPIC = ResponseSubmitted.topic.name
 _JSON = (b"content-type", b"application/json")
 _ACCEPTED = (
     b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n"
@@ -118,20 +111,11 @@ class Intake:
     """One answer in, one record on the topic, one 202 out."""
 
     def __init__(
-        self,
-        *,
-        callers: Callers,
-        origins: Origins,
-        facts: Facts,
-        tokens: AmendTokens,
-        producer: Producer,
-        limits: Limits,
+        self, *, callers: Callers, origins: Origins, answers: AnswerAcceptor, limits: Limits
     ) -> None:
         self._callers = callers
         self._origins = origins
-        self._facts = facts
-        self._tokens = tokens
-        self._producer = producer
+        self._answers = answers
         self._limits = limits
         self._outcomes = Outcomes(ROUTE)
 
@@ -141,7 +125,15 @@ class Intake:
             body = await read_body(scope, receive, self._limits)
             self._limits.enter()
             try:
-                reply = await self._take(asked, body)
+                authorization = asked.headers.get(b"authorization", b"")
+                caller = self._callers.known(authorization) or await self._callers.find(authorization)
+                asked.caller = caller
+                answer = self._checked(asked, caller, body)
+                asked.response_id = answer["response_id"]
+                amend_token = await self._answers.accept(answer, asked.traceparent)
+                reply = orjson.dumps(
+                    {"response_id": asked.response_id, "status": "accepted", "amend_token": amend_token}
+                )
             finally:
                 self._limits.leave()
         except ClientGone:
@@ -163,10 +155,8 @@ class Intake:
             await send({"type": "http.response.body", "body": reply})
         self._outcomes.accepted(asked.channel, asked.started)
 
-    async def _take(self, asked: _Asked, body: bytes) -> bytes:
-        """The body of the 202. Raises Problem and Fault."""
-        authorization = asked.headers.get(b"authorization", b"")
-        caller = asked.caller = self._callers.known(authorization) or await self._callers.find(authorization)
+    def _checked(self, asked: _Asked, caller: Caller, body: bytes) -> CheckedAnswer:
+        """The answer of a request that may hand it in. Raises Problem and Fault."""
         if caller.public:
             must_come_from(caller, asked.headers.get(b"origin"))
         else:
@@ -177,34 +167,10 @@ class Intake:
             check_json_type(content_type.decode("latin-1"))
         sent = read(ANSWER, body)
         asked.channel = sent.get("channel") or "api"
-        response_id = chosen_id(sent.get("response_id"), asked.headers.get(b"idempotency-key"))
-        if response_id is None:
-            response_id = str(uuid7())
-        if caller.public:
-            response_id = namespaced(caller.key_id, response_id)
-        now = datetime.now(UTC)
-        fact = self._facts.submitted(sent, caller, response_id=response_id, now=now)
-        asked.response_id = response_id
-        await self._producer.send(
-            _TOPIC,
-            length_prefixed(caller.store, response_id).encode(),
-            on_the_wire(fact),
-            _STAMP.headers(now, asked.traceparent),
-        )
-        return orjson.dumps(
-            {
-                "response_id": response_id,
-                "status": "accepted",
-                "amend_token": self._tokens.issue(
-                    caller.store,
-                    response_id,
-                    now=int(now.timestamp()),
-                    metric=fact["metric"],
-                    scale=fact["scale"],
-                    key_id=caller.key_id,
-                ),
-            }
-        )
+        client_id = None
+        if (idempotency_key := asked.headers.get(b"idempotency-key")) is not None:
+            client_id = chosen_id(sent.get("response_id"), idempotency_key)
+        return self._answers.check(sent, caller, now=datetime.now(UTC), client_id=client_id)
 
     async def _refuse(
         self,
