@@ -1,4 +1,4 @@
-"""Composition root: builds the collector's parts and says what lives how long."""
+"""Builds the collector from its parts: the one place that knows them all."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,19 +7,19 @@ from fastapi import FastAPI
 
 from services.collector.callers import Callers
 from services.collector.customers import CustomerRefs
-from services.collector.domain import Fault
+from services.collector.domain import InvalidInput
 from services.collector.erasures import api as erasures
 from services.collector.erasures.handlers import ErasureHandlers
 from services.collector.front import Front
 from services.collector.orders import api as orders
 from services.collector.orders.handlers import OrderHandlers
-from services.collector.origins import Origins
+from services.collector.origins import AllowedOrigins
 from services.collector.publishing import Publisher
 from services.collector.responses import api as responses
 from services.collector.responses.accept import AnswerAcceptor
-from services.collector.responses.handlers import Handlers
+from services.collector.responses.handlers import ResponseHandlers
 from services.collector.responses.intake import ROUTE, Intake
-from services.collector.routes import on_fault
+from services.collector.routes import on_invalid_input
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
@@ -45,7 +45,7 @@ def build(
         raise SystemExit("collector: it consumes nothing; run it as `serve` or `serve --only api`")
     config = load(platform.closeloop_config)
     runtime = Runtime("collector", platform, settings, config, loops=loops, only=only)
-    # Intake never waits for PostgreSQL: keys are in memory, and answers go to Kafka.
+    # Ready without PostgreSQL too: keys are in memory, and everything else goes to Kafka.
     runtime.health.tolerate("postgres")
 
     @asynccontextmanager
@@ -60,14 +60,14 @@ def build(
     customer_refs = CustomerRefs(platform.secrets.customers)
     publisher = Publisher(runtime.producer)
     callers = Callers(runtime.keyring, config.stores, settings)
-    origins = Origins(config.stores)
+    origins = AllowedOrigins(config.stores)
     app.state.callers = callers
-    app.state.responses = Handlers(
+    app.state.responses = ResponseHandlers(
         callers=callers, publisher=publisher, amend_tokens=amend_tokens, customer_tokens=customer_tokens
     )
     app.state.orders = OrderHandlers(customer_refs=customer_refs, publisher=publisher)
     app.state.erasures = ErasureHandlers(customer_refs=customer_refs, publisher=publisher)
-    app.add_exception_handler(Fault, on_fault)  # type: ignore[arg-type]  # it gets faults only
+    app.add_exception_handler(InvalidInput, on_invalid_input)  # type: ignore[arg-type]  # it gets no other
     for room in (responses, orders, erasures):
         app.include_router(room.router)
     answers = AnswerAcceptor(

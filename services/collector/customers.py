@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.collector.domain import Fault
+from services.collector.domain import InvalidInput
 from shared.feedback.identity import customer_ref, customer_refs
 
 _NOBODY = "needs an id or an e-mail that is not blank"
@@ -16,15 +16,15 @@ class CustomerRefs:
         self._secret = secret
 
     def ref(self, store: str, customer: Mapping[str, Any], pointer: str) -> str:
-        """The reference of the id, or of the e-mail if there is no id. Raises Fault at `pointer`."""
+        """The reference of the id, or of the e-mail if there is no id. Raises InvalidInput at `pointer`."""
         ref = customer_ref(self._secret, store, customer_id=customer.get("id"), email=customer.get("email"))
         if ref is None:
-            raise Fault(pointer, _NOBODY)
+            raise InvalidInput(pointer, _NOBODY)
         return ref
 
     def all_refs(self, store: str, customer: Mapping[str, Any], pointer: str) -> tuple[str, ...]:
-        """The references of the id and of the e-mail. Raises Fault at `pointer` when both are blank."""
+        """The references of the id and of the e-mail. Raises InvalidInput at `pointer` if both are blank."""
         refs = customer_refs(self._secret, store, customer_id=customer.get("id"), email=customer.get("email"))
         if not refs:
-            raise Fault(pointer, _NOBODY)
+            raise InvalidInput(pointer, _NOBODY)
         return refs

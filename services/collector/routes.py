@@ -1,4 +1,5 @@
-"""What the routes of all rooms share: the key, the parameters, the body, and the documented problems."""
+"""What the routes of all rooms share: how they find the caller, the body and the parameters, and the problems
+of their documentation."""
 
 from typing import Annotated, Any
 
@@ -7,12 +8,12 @@ from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter
 
 from services.collector.callers import Caller, Callers
-from services.collector.domain import Fault
-from services.collector.reading import misfit, read
+from services.collector.domain import InvalidInput
+from services.collector.parsing import parse_body, refused_input
 from shared.http.bodies import T, check_json_type
 
 KEY = HTTPBearer(auto_error=False, description="A key, or an amend token where one will do")
-"""The way in which a caller shows who it is, for the documentation."""
+"""How a caller shows who it is, for the documentation."""
 
 StoreName = Annotated[str | None, Query(description="The key's own store; another one is 404")]
 IdempotencyKey = Annotated[str | None, Header(description="The id, when the body has none")]
@@ -62,23 +63,23 @@ def traceparent_of(request: Request) -> str:
 
 
 async def server_of(request: Request, store: str | None) -> Caller:
-    """The caller, which holds a secret key that may write. Raises Problem."""
+    """The caller of a route for servers alone: its key is secret and may write. Raises Problem."""
     callers: Callers = request.app.state.callers
     return await callers.find_server(request.headers.get("authorization", ""), store)
 
 
 async def admin_of(request: Request, store: str | None) -> Caller:
-    """The caller, which holds a secret key for what cannot be undone. Raises Problem."""
+    """The caller of a route for administrators: a secret key with the scope `admin`. Raises Problem."""
     callers: Callers = request.app.state.callers
     return await callers.find_admin(request.headers.get("authorization", ""), store)
 
 
-async def read_request(request: Request, adapter: TypeAdapter[T], *, tags: frozenset[str] = frozenset()) -> T:
-    """The checked body of a request. Raises Problem 400, 415 or 422. `tags`: as for `read`."""
+async def body_of(request: Request, adapter: TypeAdapter[T], *, tags: frozenset[str] = frozenset()) -> T:
+    """The parsed body of a request. Raises Problem 400, 415 or 422. `tags`: see `parse_body`."""
     check_json_type(request.headers.get("content-type", ""))
-    return read(adapter, await request.body(), tags=tags)
+    return parse_body(adapter, await request.body(), tags=tags)
 
 
-async def on_fault(_: Request, fault: Fault) -> Response:
-    """Answer 422 for what our own rules refuse."""
-    return misfit(fault).response()
+async def on_invalid_input(_: Request, error: InvalidInput) -> Response:
+    """FastAPI's handler of InvalidInput: answer 422."""
+    return refused_input(error).response()

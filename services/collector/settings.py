@@ -1,4 +1,4 @@
-"""What the collector is told by its environment."""
+"""The settings of the collector, from its environment."""
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict

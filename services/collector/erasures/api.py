@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from services.collector.erasures import bodies
 from services.collector.erasures.handlers import ErasureHandlers
-from services.collector.routes import KEY, PROBLEMS, StoreName, admin_of, read_request, traceparent_of
+from services.collector.routes import KEY, PROBLEMS, StoreName, admin_of, body_of, traceparent_of
 from shared.http import request_body
 
 router = APIRouter(dependencies=[Security(KEY)], responses=PROBLEMS, tags=["erasures"])
@@ -36,7 +36,7 @@ async def erase(request: Request, store: StoreName = None) -> ErasureAccepted:
     Secret keys with the scope `admin` only.
     """
     caller = await admin_of(request, store)
-    body = await read_request(request, bodies.ERASURE)
+    body = await body_of(request, bodies.ERASURE)
     event = await _handlers(request).erase(body, caller, traceparent=traceparent_of(request))
     return ErasureAccepted(erasure_id=event.erasure_id, erased_at=event.erased_at)
 

@@ -21,7 +21,7 @@ class ErasureHandlers:
         self._publisher = publisher
 
     async def erase(self, body: ErasureIn, caller: Caller, *, traceparent: str) -> CustomerErased:
-        """Emit, by references only, that a person asked to be forgotten. Raises Problem and Fault."""
+        """Emit, by references only, that a person asked to be forgotten. Raises Problem and InvalidInput."""
         ref, *others = self._customer_refs.all_refs(caller.store, body["customer"], "/customer")
         event = CustomerErased(
             store=caller.store,

@@ -12,7 +12,7 @@ from services.collector.routes import (
     PROBLEMS,
     IdempotencyKey,
     StoreName,
-    read_request,
+    body_of,
     server_of,
     traceparent_of,
 )
@@ -42,7 +42,7 @@ async def order(request: Request, store: StoreName = None) -> OrderAccepted:
     """`type` is placed, delivered or refunded. Amounts are exact, with at most 4 decimal places, in the
     store's currency. Secret keys only."""
     caller = await server_of(request, store)
-    body = await read_request(request, bodies.ORDER, tags=bodies.ORDER_TYPES)
+    body = await body_of(request, bodies.ORDER, tags=bodies.ORDER_TYPES)
     order_id = await _handlers(request).order(body, caller, traceparent=traceparent_of(request))
     return OrderAccepted(order_id=order_id)
 
@@ -59,7 +59,7 @@ async def engage(
 ) -> EngagementAccepted:
     """An event, an installed app, a review or a referral. The same id again counts once. Secret keys only."""
     caller = await server_of(request, store)
-    body = await read_request(request, bodies.ENGAGEMENT)
+    body = await body_of(request, bodies.ENGAGEMENT)
     engagement_id = await _handlers(request).engage(
         body, caller, idempotency_key=idempotency_key, traceparent=traceparent_of(request)
     )

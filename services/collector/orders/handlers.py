@@ -24,7 +24,7 @@ class OrderHandlers:
         self._publisher = publisher
 
     async def order(self, body: dict[str, Any], caller: Caller, *, traceparent: str) -> str:
-        """Emit what happened to an order, and return the order's id. Raises Problem and Fault."""
+        """Emit what happened to an order, and return the order's id. Raises Problem and InvalidInput."""
         event = self._order_event(body, caller, now=datetime.now(UTC))
         await self._publisher.publish(event, traceparent, order_id=event.order_id)
         return event.order_id
@@ -32,9 +32,10 @@ class OrderHandlers:
     async def engage(
         self, body: EngagementIn, caller: Caller, *, idempotency_key: str | None, traceparent: str
     ) -> str:
-        """Emit what a customer did beside buying, and return the engagement's id. Raises Problem and Fault.
+        """Emit what a customer did beside buying, and return the engagement's id.
 
         `idempotency_key` is the header of that name: the id when the body has none.
+        Raises Problem and InvalidInput.
         """
         header = idempotency_key.encode("latin-1") if idempotency_key is not None else None
         now = datetime.now(UTC)

@@ -18,7 +18,7 @@ from uuid_utils import uuid7
 from services.collector.bodies import without_nulls
 from services.collector.customers import CustomerRefs
 from services.collector.domain import (
-    Fault,
+    InvalidInput,
     check_currency,
     check_score,
     checked_scale,
@@ -92,12 +92,12 @@ class AnswerAcceptor:
     ) -> CheckedAnswer:
         """Apply every rule to one answer, and send nothing: a trial run needs no more than this.
 
-        `body` was read by `reading.read(ANSWER, ...)`, so that its types and limits hold; it is not changed.
+        `body` was parsed by `parse_body(ANSWER, ...)`, so that its types and limits hold; it is not changed.
         `client_id` is the client's id for the answer where that came beside the body, and else None;
         without any id the answer gets a UUIDv7. With a public submitter the id stands in the name space of
         its key. `channel` is for a body that names none. `now` is in UTC.
 
-        Raises Fault with the place in the body that breaks a rule.
+        Raises InvalidInput with the place in the body that breaks a rule.
         """
         if submitter.public:
             _refuse_what_pages_may_not_say(body, submitter.config)
@@ -150,7 +150,7 @@ class AnswerAcceptor:
         await self._producer.send(
             _TOPIC,
             length_prefixed(store, response_id).encode(),
-            written(answer),
+            record_value(answer),
             _STAMP.headers(now, traceparent),
         )
         return self._amend_tokens.issue(
@@ -168,7 +168,7 @@ class AnswerAcceptor:
         """The customer with its reference, and whether the store's server vouches for who it is.
 
         The server does by its key or by a customer token. The customer is None where only a token named it
-        and the token is not valid: the answer is taken all the same, as anonymous. Raises Fault.
+        and the token is not valid: the answer is taken all the same, as anonymous. Raises InvalidInput.
         """
         identified: dict[str, Any] = without_nulls(customer) if None in customer.values() else {**customer}
         verified = not submitter.public
@@ -185,19 +185,19 @@ class AnswerAcceptor:
         return identified, verified
 
 
-def written(answer: CheckedAnswer) -> bytes:
+def record_value(answer: CheckedAnswer) -> bytes:
     """The value of the Kafka record: JSON with exact decimals as strings and times in UTC."""
     return orjson.dumps(answer, str)
 
 
 def _refuse_what_pages_may_not_say(body: AnswerIn, store: Store) -> None:
     if body.get("answered_at") is not None:
-        raise Fault("/answered_at", "is set by the server for a public key; leave it out")
+        raise InvalidInput("/answered_at", "is set by the server for a public key; leave it out")
     if body.get("order") is not None:
-        raise Fault("/order", "may not come with a public key")
+        raise InvalidInput("/order", "may not come with a public key")
     for name in body.get("segments") or ():
         if name not in store.segments:
-            raise Fault(f"/segments/{name}", "is not a declared segment of this store")
+            raise InvalidInput(f"/segments/{name}", "is not a declared segment of this store")
 
 
 def _fingerprint(content: dict[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""HTTP in and out. `POST /v1/responses` is declared here for its documentation and answered by `intake`."""
+"""Routes of answers and of customer tokens.
+
+`POST /v1/responses` stands here for its documentation alone: `intake` answers it.
+"""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -6,16 +9,16 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Path, Query, Request, Response, Security
 from pydantic import BaseModel, Field
 
-from services.collector.domain import Fault
-from services.collector.origins import STORE
+from services.collector.domain import InvalidInput
+from services.collector.origins import STORE_IN_SCOPE
 from services.collector.responses import bodies
-from services.collector.responses.handlers import Handlers
+from services.collector.responses.handlers import ResponseHandlers
 from services.collector.routes import (
     KEY,
     PROBLEMS,
     IdempotencyKey,
     StoreName,
-    read_request,
+    body_of,
     server_of,
     traceparent_of,
 )
@@ -90,20 +93,21 @@ async def amend(request: Request, response_id: ResponseId, store: StoreName = No
     later request). The amend token knows the answer's scale; with a secret key `metric` and `scale` say
     what to check the score against (default nps, 0-10).
     """
-    who = await _handlers(request).amender(
+    handlers = _handlers(request)
+    credentials = await handlers.credentials(
         request.headers.get("authorization", ""), store, origin=request.headers.get("origin")
     )
     try:
-        sent = await read_request(request, bodies.AMENDMENT)
-    except (Problem, Fault):
-        # Who has shown neither a key nor a token hears nothing of what is wrong with the body.
-        _handlers(request).check_shown(who, await request.body())
+        body = await body_of(request, bodies.AMENDMENT)
+    except (Problem, InvalidInput):
+        # Whoever has shown neither a key nor a token is not told what is wrong with the body.
+        handlers.check_any(credentials, await request.body())
         raise
-    done = await _handlers(request).amend(
-        sent, response_id, who, store=store, traceparent=traceparent_of(request)
+    amendment = await handlers.amend(
+        body, response_id, credentials, store=store, traceparent=traceparent_of(request)
     )
-    request.scope[STORE] = done.store
-    return ChangeAccepted(response_id=done.response_id)
+    request.scope[STORE_IN_SCOPE] = amendment.store
+    return ChangeAccepted(response_id=amendment.response_id)
 
 
 @router.delete(
@@ -134,10 +138,11 @@ async def vouch(request: Request, store: StoreName = None) -> CustomerToken:
     """Give the token to the page of a signed-in customer: an answer that brings it as `customer.token` is
     identified as this customer. Secret keys only."""
     caller = await server_of(request, store)
-    token, expires_at = _handlers(request).vouch(await read_request(request, bodies.VOUCH), caller)
+    body = await body_of(request, bodies.VOUCH)
+    token, expires_at = _handlers(request).customer_token(body, caller)
     return CustomerToken(token=token, expires_at=expires_at)
 
 
-def _handlers(request: Request) -> Handlers:
-    handlers: Handlers = request.app.state.responses
+def _handlers(request: Request) -> ResponseHandlers:
+    handlers: ResponseHandlers = request.app.state.responses
     return handlers

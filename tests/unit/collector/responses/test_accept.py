@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 
 from services.collector.callers import Caller
 from services.collector.customers import CustomerRefs
-from services.collector.domain import Fault
-from services.collector.rates import Bucket
-from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer, written
+from services.collector.domain import InvalidInput
+from services.collector.rates import TokenBucket
+from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer, record_value
 from services.collector.responses.bodies import ANSWER
-from services.collector.tokens import AmendTokens, CustomerTokens, Vouched
+from services.collector.tokens import AmendTokens, CustomerIdentity, CustomerTokens
 from shared.access import Key, Scope
 from shared.config import Store
 from shared.events import decode
@@ -30,8 +30,10 @@ from shared.kafka import NotAcknowledged
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SHOP = Store(name="Shop", currency="EUR", segments={"country": {}})
-SERVER = Caller.of(Key("abcabcabcabc", "shop", "secret", frozenset({Scope.RESPONSES_WRITE})), SHOP, Bucket(0))
-PAGE = Caller.of(Key("pubpubpubpub", "shop", "public", frozenset()), SHOP, Bucket(0))
+SERVER = Caller.of(
+    Key("abcabcabcabc", "shop", "secret", frozenset({Scope.RESPONSES_WRITE})), SHOP, TokenBucket(0)
+)
+PAGE = Caller.of(Key("pubpubpubpub", "shop", "public", frozenset()), SHOP, TokenBucket(0))
 CUSTOMER_TOKENS = CustomerTokens(b"v" * 32)
 AMEND_TOKENS = AmendTokens(b"a" * 32)
 
@@ -157,7 +159,7 @@ class TestAnAnswerOfAPage:
     )
     def test_may_not_say_what_the_store_knows(self, body: dict[str, Any], pointer: str) -> None:
         check({"score": 9, **body})
-        with pytest.raises(Fault) as refused:
+        with pytest.raises(InvalidInput) as refused:
             check({"score": 9, **body}, PAGE)
         assert refused.value.pointer == pointer
 
@@ -174,7 +176,7 @@ class TestABadAnswer:
         ],
     )
     def test_is_refused_with_its_place_in_the_body(self, body: dict[str, Any], pointer: str) -> None:
-        with pytest.raises(Fault) as refused:
+        with pytest.raises(InvalidInput) as refused:
             check(body)
         assert refused.value.pointer == pointer
 
@@ -204,7 +206,7 @@ class TestManyAnswers:
             body = {"score": number % 12, "response_id": f"r-{number}"}
             try:
                 good.append(door.check(body, SERVER, now=NOW))
-            except Fault:
+            except InvalidInput:
                 bad.append(number)
         tokens = await asyncio.gather(*(door.accept(answer, TRACE) for answer in good))
         assert bad == list(range(11, 1000, 12))
@@ -262,7 +264,7 @@ class TestTheSubmittedEvent:
     def test_holds_exact_amounts(self) -> None:
         for value in (b"0.1", b"59.90", b"999999999999.9999", b'"0.0001"'):
             answer = check(b'{"score": 9, "order": {"value": %s}}' % value)
-            sent = orjson.loads(written(answer))
+            sent = orjson.loads(record_value(answer))
             assert Decimal(sent["order"]["value"]) == Decimal(value.decode().strip('"'))
 
 
@@ -302,21 +304,21 @@ class TestACustomer:
         assert first == second
 
     def test_without_a_name_is_refused(self) -> None:
-        with pytest.raises(Fault) as refused:
+        with pytest.raises(InvalidInput) as refused:
             check({"score": 9, "customer": {"name": "Ada"}})
         assert refused.value.pointer == "/customer"
 
     def test_who_is_anonymous_leaves_no_trace(self) -> None:
         answer = check({"score": 9, "identity": "anonymous", "customer": {"id": "c-secret"}})
-        assert b"c-secret" not in written(answer)
-        assert b"customer" not in written(answer)
+        assert b"c-secret" not in record_value(answer)
+        assert b"customer" not in record_value(answer)
 
 
 class TestAVouchedCustomer:
     def test_has_the_same_fingerprint_before_and_after_the_token_ran_out(self) -> None:
         """A retry across the expiry is the same answer, not a conflict."""
         ends = NOW + timedelta(seconds=60)
-        token = CUSTOMER_TOKENS.issue("shop", Vouched("c-1", None), expires_at=int(ends.timestamp()))
+        token = CUSTOMER_TOKENS.issue("shop", CustomerIdentity("c-1", None), expires_at=int(ends.timestamp()))
         body = {"score": 9, "customer": {"token": token}}
         before, after = check(body, PAGE), check(body, PAGE, ends + timedelta(seconds=60))
         assert before["fingerprint"] == after["fingerprint"]
@@ -334,5 +336,5 @@ class TestNames:
         """One pattern for what is declared and what is sent."""
         store = Store(name="Shop", segments={"product-line": {}}, touchpoints=("post-delivery",))
         body = {"score": 9, "segments": {"product-line": "x"}, "touchpoint": store.touchpoints[0]}
-        page = Caller.of(PAGE.key, store, Bucket(0))
+        page = Caller.of(PAGE.key, store, TokenBucket(0))
         assert check(body, page)["touchpoint"] == "post-delivery"

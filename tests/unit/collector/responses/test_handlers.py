@@ -5,19 +5,23 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.collector.domain import Fault
-from services.collector.responses.handlers import amended
+from services.collector.domain import InvalidInput
+from services.collector.responses.handlers import amendment_event
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 class TestAnAmendment:
     def test_needs_something_to_amend(self) -> None:
-        with pytest.raises(Fault):
-            amended({"revision": 2}, store="shop", response_id="r", key_id="k", scale=("nps", None), now=NOW)
+        with pytest.raises(InvalidInput):
+            amendment_event(
+                {"revision": 2}, store="shop", response_id="r", key_id="k", scale=("nps", None), now=NOW
+            )
 
     def test_carries_only_what_changed(self) -> None:
-        event = amended({"score": 3}, store="shop", response_id="r", key_id="k", scale=("nps", None), now=NOW)
+        event = amendment_event(
+            {"score": 3}, store="shop", response_id="r", key_id="k", scale=("nps", None), now=NOW
+        )
         assert set(json.loads(event.body())) == {
             "store",
             "response_id",
