@@ -25,7 +25,6 @@ from shared.http.bodies import check_json_type
 from shared.http.gatekeeper import valid_traceparent
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.http.problems import crashed, send_problem, unavailable
-from shared.http.protocol import WHOLE_REPLY
 from shared.http.whole_reply import WHOLE_REPLY
 from shared.kafka import NotAcknowledged
 from shared.ops import metrics
