@@ -7,7 +7,7 @@ import typer
 
 from cli import product
 from cli.progress import Tell, progress
-from services.scorer import audit as scorer
+from services.scorer import operations as scorer
 from services.segmenter import jobs as segmenter
 from services.segmenter.settings import rulebook
 

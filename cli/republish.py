@@ -10,7 +10,7 @@ import typer
 
 from cli import CommandError, product
 from cli.progress import Tell, progress
-from services.scorer import republishing as scorer
+from services.scorer import operations as scorer
 from services.segmenter import republishing as segmenter
 from shared.db import Database
 

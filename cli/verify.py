@@ -8,7 +8,7 @@ from rich.console import Console
 
 from cli import CommandError, product
 from cli.progress import Tell, progress
-from services.scorer import audit as scorer
+from services.scorer import operations as scorer
 from services.segmenter import jobs as segmenter
 from services.segmenter.settings import rulebook
 

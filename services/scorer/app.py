@@ -5,12 +5,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.scorer.api import routes
-from services.scorer.counting import Counting
-from services.scorer.handlers import Handlers
-from services.scorer.jobs import HourCounts, PublishedScores, ScoreGauges, seldom
+from services.scorer.counting.counter import Counting
+from services.scorer.counting.handlers import Handlers
+from services.scorer.counting.store.series import SeriesBook
+from services.scorer.scores.api import routes
+from services.scorer.scores.gauges import ScoreGauges
+from services.scorer.scores.jobs import HourCounts, PublishedScores, seldom
 from services.scorer.settings import ScorerSettings
-from services.scorer.store.series import SeriesBook
 from shared import config as configuration
 from shared.config import Config
 from shared.config.secrets import Secrets

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from services.scorer.counting import Counting
-from services.scorer.handlers import Handlers
-from services.scorer.jobs import HourCounts
-from services.scorer.store import scores
-from services.scorer.store.scores import Tally
-from services.scorer.store.series import Series, SeriesBook
+from services.scorer.counting.counter import Counting
+from services.scorer.counting.handlers import Handlers
+from services.scorer.counting.store.series import Series, SeriesBook
+from services.scorer.scores.jobs import HourCounts
+from services.scorer.scores.store import tallies
+from services.scorer.scores.store.tallies import Tally
 from shared.config import Config, load
 from shared.db import Database, driver, is_race, is_transient
 from shared.events import Envelope, Event, Received
@@ -178,15 +178,15 @@ class Shop:
             db = await driver(session)
             found = await self.counting.book.find(db, series)
             if found is None:
-                return scores.NOTHING
+                return tallies.NOTHING
             if policy == "latest" and not present:
                 past = Window.ending(moment, length)
-                return await scores.tally_latest_in_the_past(
+                return await tallies.tally_latest_in_the_past(
                     db, self.name, found, past, metric=(metric, known.id), limit=10_000
                 )
             zone = self.config.stores[self.name].zone
             part = split(moment, length, zone)
-            return await scores.tally(db, self.name, found, part, latest=policy == "latest")
+            return await tallies.tally(db, self.name, found, part, latest=policy == "latest")
 
     async def counts(self, as_of: datetime | str, window: str = "30d", **more: Any) -> tuple[int, int, int]:
         """(promoters, passives, detractors)"""
