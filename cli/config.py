@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from cli import CommandError, product
 from services.notifier.channels.outlets import template_mistakes
 from services.notifier.settings import Alerts, mistakes_across
-from services.segmenter.settings import Loyalty
+from services.segmenter.tiers.settings import Loyalty
 from shared.config import Config, ConfigError, load
 from shared.config.loading import Mistake
 

@@ -8,8 +8,8 @@ import typer
 from cli import product
 from cli.progress import Tell, progress
 from services.scorer import operations as scorer
-from services.segmenter import jobs as segmenter
-from services.segmenter.settings import rulebook
+from services.segmenter import operations as segmenter
+from services.segmenter.tiers.settings import rulebook
 
 app = typer.Typer(
     help="Derive anew what a service keeps, from its own stored facts; the service may go on meanwhile.",

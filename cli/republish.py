@@ -11,7 +11,7 @@ import typer
 from cli import CommandError, product
 from cli.progress import Tell, progress
 from services.scorer import operations as scorer
-from services.segmenter import republishing as segmenter
+from services.segmenter import operations as segmenter
 from shared.db import Database
 
 app = typer.Typer(

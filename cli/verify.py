@@ -9,8 +9,8 @@ from rich.console import Console
 from cli import CommandError, product
 from cli.progress import Tell, progress
 from services.scorer import operations as scorer
-from services.segmenter import jobs as segmenter
-from services.segmenter.settings import rulebook
+from services.segmenter import operations as segmenter
+from services.segmenter.tiers.settings import rulebook
 
 STATEMENT_TIMEOUT_SECONDS = 600
 SHOWN = 10

@@ -5,10 +5,13 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.segmenter.api import routes
-from services.segmenter.handlers import bound, utc_now
-from services.segmenter.jobs import CustomerSource, TierClock, TierGauges
-from services.segmenter.settings import SegmenterSettings, rulebook
+from services.segmenter.customers.api.routes import routes
+from services.segmenter.customers.jobs import CustomerSource
+from services.segmenter.handlers import bound
+from services.segmenter.settings import SegmenterSettings
+from services.segmenter.tiers.folding import utc_now
+from services.segmenter.tiers.jobs import TierClock, TierGauges
+from services.segmenter.tiers.settings import rulebook
 from shared import config as configuration
 from shared.config import Config
 from shared.config.secrets import Secrets

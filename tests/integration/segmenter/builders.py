@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
-from services.segmenter.domain import Programme
-from services.segmenter.domain.ruling import Rulebook, Rules
 from services.segmenter.handlers import bound
-from services.segmenter.jobs import fold_due
-from services.segmenter.store import customers
+from services.segmenter.tiers import store as customers
+from services.segmenter.tiers.domain.programme import Programme
+from services.segmenter.tiers.domain.ruling import Rulebook, Rules
+from services.segmenter.tiers.jobs import fold_due
 from shared.db import Database
 from shared.events import Envelope, Event, Received
 from shared.events.cases import CaseClosed, CaseOpened

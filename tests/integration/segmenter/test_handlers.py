@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.segmenter.handlers import HANDLERS, NotApplicable, bound
-from services.segmenter.jobs import rebuild, verify
+from services.segmenter.facts.handlers import NotApplicable
+from services.segmenter.handlers import HANDLERS, bound
+from services.segmenter.operations import rebuild, verify
 from shared.db import Database
 from shared.events.responses import Customer
 from tests.integration.segmenter.builders import (
