@@ -3,13 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import text
 
 from services.segmenter.facts.store import CustomerKey
-from services.segmenter.tables import customers
 from services.segmenter.tiers.domain.standing import Transition
 from shared.db import Session
 
@@ -151,7 +149,12 @@ class Listed:
     folded_at: datetime
 
 
-_LISTED = [customers.c[field.name] for field in fields(Listed)]
+_LISTED = ", ".join(field.name for field in fields(Listed))
+_FILTERS = {
+    "tier": "tier = :tier",
+    "tag": "tags @> ARRAY[CAST(:tag AS text)]",
+    "email": "lower(email) = lower(:email)",
+}
 
 
 async def listed(
@@ -165,20 +168,17 @@ async def listed(
     limit: int,
 ) -> list[Listed]:
     """Customers by ref, with a tier, a tag, an e-mail address (case does not matter)."""
-    query: Select[Any] = select(*_LISTED).where(
-        customers.c.store == store,
-        customers.c.known,
-        ~customers.c.erased,
-        customers.c.tier.is_not(None),
-        customers.c.ref > after,
+    wanted = {
+        name: value for name, value in (("tier", tier), ("tag", tag), ("email", email)) if value is not None
+    }
+    rows = await session.execute(
+        text(f"""SELECT {_LISTED} FROM segmenter.customers
+                 WHERE store = :store AND known AND NOT erased AND tier IS NOT NULL AND ref > :after
+                   {"".join(f"AND {_FILTERS[name]} " for name in wanted)}
+                 ORDER BY ref LIMIT :limit"""),
+        {"store": store, "after": after, "limit": limit, **wanted},
     )
-    if tier is not None:
-        query = query.where(customers.c.tier == tier)
-    if tag is not None:
-        query = query.where(customers.c.tags.contains([tag]))
-    if email is not None:
-        query = query.where(func.lower(customers.c.email) == func.lower(email))
-    return [Listed(*row) for row in await session.execute(query.order_by(customers.c.ref).limit(limit))]
+    return [Listed(*row) for row in rows]
 
 
 # Have every known customer told once more.

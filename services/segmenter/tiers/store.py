@@ -7,11 +7,10 @@ from typing import Any
 
 import orjson
 from pydantic import TypeAdapter
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.store import CustomerKey
-from services.segmenter.tables import customers
 from services.segmenter.tiers.domain.ruling import Ruling
 from services.segmenter.tiers.domain.standing import Transition
 from shared.db import Session
@@ -150,11 +149,11 @@ async def find(session: Session, key: CustomerKey) -> Customer | None:
 async def members(session: Session, store: str) -> dict[str, int]:
     """How many customers each tier has; those who were erased stay in it as numbers."""
     rows = await session.execute(
-        select(customers.c.tier, func.count())
-        .where(customers.c.store == store, customers.c.known)
-        .group_by(customers.c.tier)
+        text("""SELECT tier, count(*) FROM segmenter.customers
+                WHERE store = :store AND known AND tier IS NOT NULL GROUP BY tier"""),
+        {"store": store},
     )
-    return {tier: count for tier, count in rows if tier is not None}
+    return {str(tier): int(count) for tier, count in rows}
 
 
 def _named(keys: Iterable[CustomerKey]) -> dict[str, list[str]]:
