@@ -11,7 +11,6 @@ from services.segmenter.tiers.domain.ruling import Rulebook
 from services.segmenter.tiers.folding import Clock, refold, refolded, utc_now
 from shared.db import Database, Lease, Session
 from shared.jobs.rounds import RepeatedJob, backoff
-from shared.jobs.rounds import Rounds, backoff
 from shared.ops import metrics
 from shared.ops.logs import log
 
