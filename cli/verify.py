@@ -10,7 +10,6 @@ from cli import CommandError, product
 from cli.progress import Tell, progress
 from services.scorer import operations as scorer
 from services.segmenter import operations as segmenter
-from services.segmenter.tiers.settings import rulebook
 
 STATEMENT_TIMEOUT_SECONDS = 600
 SHOWN = 10
@@ -40,7 +39,7 @@ async def _verify(tell: Tell) -> tuple[scorer.Report, list[Any]]:
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=tell)
         tell("customers", 0, 0)
-        wrong = await segmenter.verify(database, rulebook(config))
+        wrong = await segmenter.verify(database, segmenter.loyalty_rules(config))
     return report, list(wrong)
 
 

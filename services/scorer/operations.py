@@ -1,7 +1,11 @@
-"""Do the books balance, and how to write them anew: `closeloop verify` and `closeloop rebuild scorer`."""
+"""What operators ask of the scorer through `closeloop`: the only door of this service for `cli/`.
+
+Recompute everything and compare (`verify`), count everything anew (`rebuild`), publish everything again
+(`republish`), and the handlers for a replay.
+"""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from services.scorer.counting.counter import Counting
@@ -11,13 +15,15 @@ from services.scorer.counting.store import respondents, verification
 from services.scorer.counting.store.answers import Key
 from services.scorer.counting.store.series import SeriesBook
 from services.scorer.counting.store.verification import Accepted, BucketFault
+from services.scorer.handlers import handlers
 from services.scorer.scores.store import published
 from shared.config import Config
+from shared.config.secrets import Secrets
 from shared.db import Database, Raced, driver, is_transient
-from shared.events import NotAnEvent, decode
+from shared.events import Event, NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
-from shared.kafka import Brokers
+from shared.kafka import Brokers, Handler
 from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
 
@@ -200,9 +206,6 @@ def _respondents(answers: Iterable[Answer]) -> set[Key]:
     return {(a.store, a.body.respondent) for a in answers if a.body and a.body.respondent}
 
 
-# What `closeloop republish scorer` starts.
-
-
 async def republish(database: Database, store: str | None, *, batch: int = 5000) -> int:
     """Mark every published score, so that the publisher of a running scorer sends it again; returns how many.
 
@@ -217,7 +220,12 @@ async def republish(database: Database, store: str | None, *, batch: int = 5000)
         marked, after = marked + len(some), some[-1]
 
 
-async def waiting(database: Database, store: str | None) -> int:
+async def count_unpublished(database: Database, store: str | None) -> int:
     """How many scores were not sent yet."""
     async with database.snapshot() as session:
         return await published.unpublished_of(await driver(session), store)
+
+
+def replay_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
+    """The handlers alone, as `closeloop dead replay` uses them."""
+    return handlers(Counting(config, SeriesBook()))

@@ -37,14 +37,15 @@ from shared.events.cases import CaseClosed, CaseOpened
 from shared.events.erasures import CustomerErased
 from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
 from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
 
 
-def bound(book: Rulebook, clock: Clock, secret: bytes) -> Mapping[type[Event], Handler]:
-    """The handlers as a consumer takes them. `secret` names orders where their ids may not stay.
+def handlers(book: Rulebook, clock: Clock, secret: bytes) -> Mapping[type[Event], Handler]:
+    """One handler for every event, so that a batch takes its locks once and in one order.
 
-    One handler for all events: so a batch takes its locks once, in one order, whatever it is made of.
+    `secret` names orders where their ids may not stay.
     """
 
     async def handle(session: Session, batch: Sequence[Received]) -> Outcomes:
@@ -152,3 +153,6 @@ HANDLERS: Mapping[type[Event], Step] = {
     CaseOpened: Step(Kind.CASE, case_opened),
     CaseClosed: Step(Kind.CASE, case_closed),
 }
+
+TOPICS = (RESPONSES, ORDERS, CASES, ERASURES)
+"""What the segmenter consumes: the topics of the events in the table, and of erasures."""

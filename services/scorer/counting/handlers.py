@@ -1,8 +1,8 @@
-"""One function per kind of event. Start at the table at the bottom."""
+"""What the events do to the counts; which event comes here, says `services/scorer/handlers.py`."""
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
 from services.scorer.counting.counter import Counting
@@ -16,10 +16,9 @@ from shared.db.erasures import outcomes as ended
 from shared.db.erasures import until
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
-from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import CUSTOMERS, RESPONSES
-from shared.kafka import Handler, Outcomes
+from shared.kafka import Outcomes
 from shared.ops import metrics
 
 CUSTOMERS_SHARD = 1000
@@ -29,28 +28,12 @@ ERASURES_SHARD = 2000
 """The same for the erasures topic."""
 
 
-class Handlers:
-    """The scorer's handlers with what they need; `counting` knows the stores' rules."""
+class AnswerHandlers:
+    """What the events do to the counts; `counting` knows the stores' rules."""
 
-    def __init__(self, counting: Counting) -> None:
+    def __init__(self, counting: Counting, forgetting: Forgetting) -> None:
         self._counting = counting
-        self._forgetting = Forgetting(counting)
-
-    async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """All events of a batch: erasures first, so that they take their lock before any row is locked."""
-        parts: dict[type[Event], list[Received]] = {}
-        for kind in {_KINDS[type(received.event)] for received in batch}:
-            parts[kind] = [received for received in batch if _KINDS[type(received.event)] is kind]
-        outcomes: Counter[tuple[str, str]] = Counter()
-        if CustomerErased in parts:
-            outcomes.update(await self.erase(session, parts[CustomerErased]))
-        else:
-            await self._forgetting.ledger.share(session)
-        if ResponseSubmitted in parts:
-            outcomes.update(await self.count_answers(session, parts[ResponseSubmitted]))
-        if CustomerChanged in parts:
-            outcomes.update(await self.move_tiers(session, parts[CustomerChanged]))
-        return outcomes
+        self._forgetting = forgetting
 
     async def erase(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """Forget people, and count what they said as before."""
@@ -130,20 +113,6 @@ class Handlers:
             await erasing.drop_unused(db, gone)
         old = len(batch) - len(moved)
         return {(CUSTOMERS.name, "ok"): len(moved), (CUSTOMERS.name, "duplicate"): old}
-
-    def table(self) -> Mapping[type[Event], Handler]:
-        """Which event goes where."""
-        return dict.fromkeys(_KINDS, self.apply)
-
-
-_KINDS: Mapping[type[Event], type[Event]] = {
-    ResponseSubmitted: ResponseSubmitted,
-    ResponseAmended: ResponseSubmitted,
-    ResponseRetracted: ResponseSubmitted,
-    CustomerChanged: CustomerChanged,
-    CustomerErased: CustomerErased,
-}
-"""By what is handled together with which: all about answers is."""
 
 
 def _is_news(event: CustomerChanged, erased_at: datetime | None) -> bool:

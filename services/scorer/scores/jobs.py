@@ -14,7 +14,7 @@ from shared.db import Database, Session, driver
 from shared.events.scores import Figure, ScoreChanged
 from shared.feedback.metrics import Metric
 from shared.feedback.windows import parse_window, split, start_of_day
-from shared.jobs.rounds import LeasedJob
+from shared.jobs.rounds import LeasedClockJob
 from shared.kafka import State
 from shared.ops import metrics
 
@@ -157,7 +157,7 @@ def _expiry(
 _HOURS_AT_ONCE = 24
 
 
-class HourCounts(LeasedJob):
+class HourCounts(LeasedClockJob):
     """Keeps `scorer.hours` up with the answers, for at most a tenth of the time.
 
     A reader that finds an hour missing reads the answers.

@@ -13,8 +13,8 @@ from typing import Any
 from uuid import uuid4
 
 from services.scorer.counting.counter import Counting
-from services.scorer.counting.handlers import Handlers
 from services.scorer.counting.store.series import Series, SeriesBook
+from services.scorer.handlers import handlers
 from services.scorer.scores.jobs import HourCounts
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
@@ -114,13 +114,13 @@ class Shop:
         self.rules = {"name": "A shop", "policy": "all", "min_n": 1} | rules
         self.config = configured(self.folder, **{self.name: self.rules})
         self.counting = Counting(self.config, SeriesBook())
-        self.handlers = Handlers(self.counting)
+        self.handlers = handlers(self.counting)
         return self
 
     def without_store(self) -> "Shop":
         """Start the scorer with a configuration that does not know this store."""
         self.counting = Counting(configured(self.folder, other={"name": "Another"}), SeriesBook())
-        self.handlers = Handlers(self.counting)
+        self.handlers = handlers(self.counting)
         return self
 
     def received(self, sent: Sent) -> Received:
@@ -131,7 +131,7 @@ class Shop:
         """One batch in one transaction, as the applier does it; returns the outcomes."""
         outcomes: dict[str, int] = defaultdict(int)
         by_handler: dict[Any, list[Received]] = {}
-        table = self.handlers.table()
+        table = self.handlers
         for received in map(self.received, batch):
             by_handler.setdefault(table[type(received.event)], []).append(received)
         async with self.database.transaction() as session:

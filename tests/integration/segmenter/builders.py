@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
-from services.segmenter.handlers import bound
+from services.segmenter.handlers import handlers
 from services.segmenter.tiers import store as customers
 from services.segmenter.tiers.domain.programme import Programme
 from services.segmenter.tiers.domain.ruling import Rulebook, Rules
@@ -178,7 +178,7 @@ class Shop:
     async def send(self, *sent: Sent, now: datetime | None = None) -> dict[str, int]:
         """Apply the events as one batch."""
         batch = [self.mine(one).received() for one in sent]
-        handle = bound(self.book, lambda: now or self.now, b"secret")[type(batch[0].event)]
+        handle = handlers(self.book, lambda: now or self.now, b"secret")[type(batch[0].event)]
         async with self.database.transaction() as session:
             outcomes = await handle(session, batch) or {}
         return {outcome: count for (_, outcome), count in outcomes.items()}

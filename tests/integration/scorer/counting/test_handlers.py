@@ -314,7 +314,7 @@ class TestPoison:
     ) -> None:
         shop.configure(segments={"country": {}})
         inbox = Inbox("scorer", f"test-{uuid4().hex[:8]}")
-        applier = Applier(database, inbox, shop.handlers.table())
+        applier = Applier(database, inbox, shop.handlers)
         async with database.transaction() as session:
             await inbox.begin(session, "feedback.responses.v1", 0, 0)
         places = {"country": "NL"}
