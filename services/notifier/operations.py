@@ -141,7 +141,7 @@ def section_mistakes(config: Config, store: str) -> list[Mistake]:
         alerts = config.section(store, "alerts", Alerts)
     except ConfigError as error:
         return list(error.mistakes)
-    return [*mistakes_across(config, store, alerts), *template_mistakes(config, store, alerts)]
+    return [*mistakes_across(config, store, alerts), *template_mistakes(config, store, alerts.channels)]
 
 
 def section_summary(config: Config, store: str) -> dict[str, list[str]]:

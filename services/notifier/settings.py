@@ -1,38 +1,19 @@
-"""What the notifier is told by its environment, and a store's `alerts` section of closeloop.yaml."""
+"""The environment of the notifier, and a store's `alerts` section: the sections of its features in one."""
 
-from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from typing import Self
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
-from services.notifier.cases.domain.clocks import BusinessHours, ClockKind
 from services.notifier.cases.domain.policy import Policy
-from services.notifier.cases.domain.rules import DEFAULT_RULE, Assign
-from services.notifier.cases.domain.rules import Rule as DomainRule
-from services.notifier.cases.settings import Cause, Reply, Rule, Step, Team, When
-from services.notifier.deliveries.settings import Channel, Kind, SendingSettings
-from services.notifier.watch.settings import Watching, watch_mistakes
+from services.notifier.cases.settings import CaseSettings, case_mistakes
+from services.notifier.deliveries.settings import ChannelSettings, Fault, SendingSettings
+from services.notifier.report.settings import ReportSettings
+from services.notifier.watch.domain import WatchPolicy
+from services.notifier.watch.settings import WatchSettings, watch_mistakes
 from shared.config import Config, ConfigError, Store
 from shared.config.loading import Mistake
-from shared.config.stores import Name
-
-__all__ = [
-    "Alerts",
-    "Channel",
-    "Kind",
-    "NotifierSettings",
-    "Reply",
-    "Rule",
-    "Step",
-    "Team",
-    "When",
-    "alerts_of",
-    "mistakes_across",
-]
 
 
 class NotifierSettings(SendingSettings):
@@ -51,18 +32,9 @@ class NotifierSettings(SendingSettings):
         return self.public_url.rstrip("/") or f"http://{self.host}:{self.port}"
 
 
-class Alerts(Watching):
-    """The `alerts` section. A low answer that no rule matches is taken by the built-in rule `default`."""
+class Alerts(ReportSettings, WatchSettings, CaseSettings, ChannelSettings):
+    """The `alerts` section of a store. Only the composition root reads it; each feature gets its own part."""
 
-    channels: dict[Name, Channel] = Field({}, description="Where alerts go, by name")
-    rules: tuple[Rule, ...] = Field((), description="The first one that matches an answer wins")
-    teams: dict[Name, Team] = Field({}, description="Who works the cases, by name")
-    escalation: tuple[Step, ...] = Field((), description="What happens to a case that waits too long")
-    root_causes: tuple[Cause, ...] = Field((), description="Offered when a case is resolved")
-    replies: tuple[Reply, ...] = Field((), description="Templates of what to write to a customer")
-    reopen_days: float = Field(
-        30, ge=0, description="A low answer this soon after closing opens the same case again"
-    )
     _store: Store | None = PrivateAttr(None)
 
     def of_store(self, store: Store) -> Self:
@@ -73,99 +45,39 @@ class Alerts(Watching):
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
-        faults = [
-            *_taken("rules", [rule.name for rule in self.rules], DEFAULT_RULE.name),
-            *_taken("escalation", [step.name for step in self.escalation]),
-            *_taken("replies", [reply.name for reply in self.replies]),
-            *_unknown_channels("rules", self.rules, self.channels),
-            *_unknown_channels("escalation", self.escalation, self.channels),
-            *(_fault(what, *at) for what, at in self.watching_faults(tuple(self.channels))),
-        ]
-        for place, rule in enumerate(self.rules):
-            if rule.team is not None and rule.team not in self.teams:
-                text = f"{rule.team} is not a team of this store {_declared(self.teams)}"
-                faults.append(_fault(text, "rules", place, "team"))
-        for name, team in self.teams.items():
-            if team.assign is not Assign.NONE and not team.members:
-                faults.append(_fault("cannot be done without members", "teams", name, "assign"))
+        names = tuple(self.channels)
+        faults = [*self.case_faults(names), *self.watch_faults(names), *self.report_faults(names)]
         if faults:
-            raise ValidationError.from_exception_data("Alerts", faults)
+            raise ValidationError.from_exception_data("Alerts", [_detail(fault) for fault in faults])
         return self
-
-    @property
-    def domain_rules(self) -> tuple[DomainRule, ...]:
-        return tuple(rule.for_domain() for rule in self.rules)
 
     @property
     def policy(self) -> Policy:
         """What the section says of cases, in the words of the domain."""
-        opening = self._store.business_hours if self._store else None
-        zone = self._store.zone if self._store else ZoneInfo("UTC")
-        return Policy(
-            rules=self.domain_rules,
-            steps=tuple(step.for_domain() for step in self.escalation),
-            teams={name: team.for_domain(name) for name, team in self.teams.items()},
-            channels=tuple(self.targets),
-            reopens_within=timedelta(days=self.reopen_days),
-            hours=BusinessHours(zone, opening.week, opening.holidays) if opening else None,
-            zone=zone,
-        )
+        return self.policy_of(self._store, tuple(self.targets))
 
     @property
-    def store_name(self) -> str:
-        """As people know it; empty for a section that was not told its store."""
-        return self._store.name if self._store else ""
+    def watch_policy(self) -> WatchPolicy:
+        """What the section says of watching, in the words of the domain."""
+        return self.watch_policy_of(tuple(self.targets))
 
     @property
-    def targets(self) -> dict[str, Channel]:
-        """The channels that are on."""
-        return {name: channel for name, channel in self.channels.items() if channel.on}
+    def weekly_channels(self) -> tuple[str, ...]:
+        """The channels that get the weekly report and are on."""
+        return tuple(name for name in self.weekly_report.channels if name in self.targets)
 
 
-def _taken(part: str, names: Sequence[str], *more: str) -> list[InitErrorDetails]:
-    return [
-        _fault(f"{name} is taken: each has a name of its own", part, place, "name")
-        for place, name in enumerate(names)
-        if name in more or name in names[:place]
-    ]
-
-
-def _unknown_channels(
-    part: str, entries: Sequence[Rule | Step], declared: Iterable[str]
-) -> list[InitErrorDetails]:
-    return [
-        _fault(f"{name} is not a channel of this store {_declared(declared)}", part, place, "channels", index)
-        for place, entry in enumerate(entries)
-        for index, name in enumerate(entry.channels or ())
-        if name not in declared
-    ]
-
-
-def _declared(names: Iterable[str]) -> str:
-    return f"(declared: {', '.join(names) or 'none is'})"
-
-
-def _fault(text: str, *place: str | int) -> InitErrorDetails:
+def _detail(fault: Fault) -> InitErrorDetails:
     """A mistake at its own place, so that its line is named and not that of the section."""
+    what, place = fault
     return InitErrorDetails(
-        type=PydanticCustomError("alerts", "{what}", {"what": text}), loc=place, input=None
+        type=PydanticCustomError("alerts", "{what}", {"what": what}), loc=place, input=None
     )
 
 
 def mistakes_across(config: Config, store: str, alerts: Alerts) -> list[Mistake]:
-    """What does not fit the store's other sections: tiers that it has not, a clock without its hours."""
-    known = config.stores[store]
-    tiers = [str(tier.get("name")) for tier in known.loyalty.get("tiers") or () if isinstance(tier, dict)]
-    found = list(watch_mistakes(config, store, alerts))
-    for place, rule in enumerate(alerts.rules):
-        at = ("stores", store, "alerts", "rules", place)
-        for index, tier in enumerate(rule.when.tiers):
-            if tiers and tier not in tiers:
-                text = f"{tier} is not a tier of this store {_declared(tiers)}"
-                found.append(config.mistake(text, *at, "when", "tiers", index))
-        if rule.clock is ClockKind.BUSINESS and known.business_hours is None:
-            found.append(config.mistake("the store has no business_hours", *at, "clock"))
-    return found
+    """What does not fit the store's other sections."""
+    return [*watch_mistakes(config, store, alerts), *case_mistakes(config, store, alerts)]
 
 
 def alerts_of(config: Config) -> dict[str, Alerts]:

@@ -1,6 +1,7 @@
-"""Times, spans and figures as the pages say them."""
+"""Times, durations, amounts and figures in words: one function for each purpose, for pages and messages."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -9,6 +10,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 MISSING = "–"
+MINUS = "−"
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
@@ -20,12 +22,17 @@ class Here(NamedTuple):
     zone: ZoneInfo
 
 
-def span(seconds: float | timedelta | None) -> str:
-    """`42 s`, `18 min`, `2 h 26 min`, `3 d 4 h`: the two largest parts, rounded down."""
+def span(seconds: float | timedelta | None, *, tenths: bool = False) -> str:
+    """`42 s`, `18 min`, `2 h 26 min`, `3 d 4 h`: the two largest parts, rounded down; a dash for None.
+
+    `tenths`: for a time that was measured; below a minute it reads `0.4 s`.
+    """
     if seconds is None:
         return MISSING
-    whole = int(seconds.total_seconds() if isinstance(seconds, timedelta) else seconds)
-    whole = max(0, whole)
+    exact = max(0.0, seconds.total_seconds() if isinstance(seconds, timedelta) else float(seconds))
+    if tenths and round(exact, 1) < _MINUTE:
+        return f"{exact:.1f} s"
+    whole = int(round(exact, 1) if tenths else exact)
     if whole < _MINUTE:
         return f"{whole} s"
     if whole < _HOUR:
@@ -60,9 +67,20 @@ def when(moment: datetime, here: Here) -> str:
     return f"{local.day} {local:%b %Y, %H:%M}"
 
 
+def full_date(moment: datetime, zone: tzinfo) -> str:
+    """`26 Nov 2026`: a day that reads the same whenever it is read."""
+    local = moment.astimezone(zone)
+    return f"{local.day} {local:%b %Y}"
+
+
+def full_moment(moment: datetime, zone: tzinfo) -> str:
+    """`26 Nov 2026, 14:32`: a moment that reads the same whenever it is read."""
+    return f"{full_date(moment, zone)}, {moment.astimezone(zone):%H:%M}"
+
+
 def number(value: float | None, digits: int = 0) -> str:
     """`1,284`, `−4.2`; a dash for what is missing."""
-    return MISSING if value is None else f"{value:,.{digits}f}".replace("-", "−")
+    return MISSING if value is None else f"{value:,.{digits}f}".replace("-", MINUS)
 
 
 def signed(value: float | None, digits: int = 1) -> str:
@@ -70,12 +88,20 @@ def signed(value: float | None, digits: int = 1) -> str:
     if value is None:
         return MISSING
     rounded = round(value, digits) + 0.0
-    return number(rounded, digits) if rounded == 0 else f"{rounded:+,.{digits}f}".replace("-", "−")
+    return number(rounded, digits) if rounded == 0 else f"{rounded:+,.{digits}f}".replace("-", MINUS)
 
 
 def percent(part: float | None, digits: int = 0) -> str:
     """`87%` of a part of 1."""
     return MISSING if part is None else f"{number(part * 100, digits)}%"
+
+
+def amount(value: Decimal) -> str:
+    """A price: `1,200`, `59.90`; as many decimals as it came with where two are too few."""
+    if value == value.to_integral_value():
+        return f"{value:,.0f}"
+    places = max(2, -int(value.normalize().as_tuple().exponent))
+    return f"{value:,.{places}f}"
 
 
 def _here(context: Context) -> Here:
@@ -114,4 +140,4 @@ FUNCTIONS: dict[str, Any] = {
     "signed": signed,
     "percent": percent,
 }
-"""What every template can call."""
+"""The functions that every template can call."""

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from services.notifier.cases import recording
-from services.notifier.cases.domain.actions import Do, Unexplained, Unfit, assign
+from services.notifier.cases.domain.actions import Assign, AssignInTeam, Command, Unfit, Watch, require
 from services.notifier.cases.domain.answers import Answer, Past, vouched
-from services.notifier.cases.domain.case import Case, Change, Entry, Illegal, Part
+from services.notifier.cases.domain.case import Action, Case, Change, Entry, Part, Refusal
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, Step, planned
-from services.notifier.cases.domain.rules import Assign
+from services.notifier.cases.domain.rules import AssignMode
 from services.notifier.cases.erasing import LEDGER
 from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
 from services.notifier.cases.store import answers, cases, customers, writing
 from services.notifier.cases.store import answers as past
 from services.notifier.cases.store import cases as store
@@ -22,7 +23,6 @@ from services.notifier.cases.store.customers import Customer
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.store import Delivery
-from services.notifier.settings import Alerts
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 
@@ -78,13 +78,11 @@ async def lines(session: Session, cases: Sequence[Case]) -> list[Line]:
     ]
 
 
-async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
-    """A case with everything about it; `alerts` is its store's section, if the store has one still."""
+async def shown(session: Session, case: Case, policy: Policy) -> Shown:
+    """A case with everything about it; `policy` is that of its store."""
     [line] = await lines(session, [case])
     ref = (case.store, case.customer_ref)
-    policy = alerts.policy if alerts else NO_POLICY
-    replies = alerts.replies if alerts else ()
-    values = _values(line, alerts.store_name if alerts else "")
+    values = _values(line, policy.store_name)
     return Shown(
         case,
         line.answers,
@@ -95,7 +93,7 @@ async def shown(session: Session, case: Case, alerts: Alerts | None) -> Shown:
         past=(await past.of_customers(session, [ref])).get(ref, []),
         earlier=await store.of_customer(session, ref, but=case.case_id),
         ahead=planned(case, policy.steps, policy.clock(case.clock)),
-        replies={reply.name: reply.filled(values) for reply in replies},
+        replies={reply.name: reply.filled(values) for reply in policy.replies},
     )
 
 
@@ -114,34 +112,6 @@ def _values(line: Line, store_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class AssignBy:
-    """Instead of a `Do`: to whom of the case's team its turn or the least load says. Raises Unfit."""
-
-    how: Assign
-
-
-class NoSuchCase(Exception):
-    """The store has no such case."""
-
-
-class ChangedMeanwhile(Exception):
-    """Somebody changed the case since `version`; `entries` are what was done since, the oldest first."""
-
-    def __init__(self, case: Case, entries: Sequence[HistoryRow]) -> None:
-        super().__init__(f"the case is at version {case.version}")
-        self.case = case
-        self.entries = tuple(entries)
-
-
-class AnotherOpenCase(Exception):
-    """The customer has another case in work, so this one cannot be opened again."""
-
-    def __init__(self, case_id: str) -> None:
-        super().__init__(f"the customer's open case is {case_id}")
-        self.case_id = case_id
-
-
-@dataclass(frozen=True, slots=True)
 class Done:
     case_id: str
     case: Case
@@ -149,24 +119,22 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """`why` is one of the exceptions of `act`."""
+    """A case that was left as it is, and why."""
 
     case_id: str
-    why: Exception
+    why: Refusal
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
+class _Request:
+    """A command about a case. `version`: the one that the sender saw; None for any."""
+
     store: str
     case_id: str
     who: str
-    do: Do | AssignBy
+    command: Command
     version: int | None
     traceparent: str
-
-
-REFUSALS = (NoSuchCase, ChangedMeanwhile, AnotherOpenCase, Illegal, Unexplained, Unfit)
-"""What `act` raises when a case is not to be changed so."""
 
 
 class Casework:
@@ -175,15 +143,14 @@ class Casework:
     def __init__(
         self,
         database: Database,
-        alerts: Mapping[str, Alerts],
+        policies: Mapping[str, Policy],
         ring: Callable[[], None] = lambda: None,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
-        self._alerts = alerts
-        self._policies = {store: section.policy for store, section in alerts.items()}
-        self._ledger = Ledger(self._policies)
+        self._policies = policies
+        self._ledger = Ledger(policies)
         self._ring = ring
         self._now = now
 
@@ -203,15 +170,15 @@ class Casework:
         store: str,
         case_id: str,
         who: str,
-        do: Do | AssignBy,
+        command: Command,
         *,
         version: int | None = None,
         traceparent: str = "",
     ) -> Shown:
-        """Raises NoSuchCase, ChangedMeanwhile, AnotherOpenCase, Illegal, Unexplained or Unfit."""
-        wish = _Wish(store, case_id, who, do, version, traceparent)
+        """The case after the command; raises a Refusal when it is not to be changed so."""
+        request = _Request(store, case_id, who, command, version, traceparent)
         async with self._database.transaction() as session:
-            case = await self._changed(session, wish)
+            case = await self._changed(session, request)
             shown = await self._shown(session, case)
         self._ring()
         return shown
@@ -221,38 +188,36 @@ class Casework:
         store: str,
         wanted: Sequence[tuple[str, int | None]],
         who: str,
-        do: Do | AssignBy,
+        command: Command,
         *,
         traceparent: str = "",
     ) -> list[Done | Refused]:
-        """The same action on many cases (id and the version that was seen), each on its own."""
+        """The same command for many cases (id and the version that was seen), each on its own."""
         results: list[Done | Refused] = []
         for case_id, version in wanted:
-            wish = _Wish(store, case_id, who, do, version, traceparent)
+            request = _Request(store, case_id, who, command, version, traceparent)
             try:
                 async with self._database.transaction() as session:
-                    case = await self._changed(session, wish)
-            except REFUSALS as refusal:
+                    case = await self._changed(session, request)
+            except Refusal as refusal:
                 results.append(Refused(case_id, refusal))
             else:
                 results.append(Done(case_id, case))
         self._ring()
         return results
 
-    async def watch(
-        self, store: str, case_id: str, who: str, watcher: str, *, watching: bool = True
-    ) -> Shown:
+    async def watch(self, store: str, case_id: str, who: str, command: Watch) -> Shown:
         """Harmless twice; no new version, since nothing that others decide by changes. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
-            change = trail.watch if watching else trail.unwatch
-            if await change(session, case_id, watcher):
-                entry = Entry("watched" if watching else "unwatched", {"watcher": watcher})
+            change = trail.watch if command.watching else trail.unwatch
+            if await change(session, case_id, command.watcher):
+                entry = Entry("watched" if command.watching else "unwatched", {"watcher": command.watcher})
                 await self._note(session, case, who, entry)
             return await self._shown(session, case)
 
-    async def told(self, store: str, case_id: str, who: str) -> Shown:
-        """The customer was told what was done; the first time counts. Raises NoSuchCase."""
+    async def customer_informed(self, store: str, case_id: str, who: str) -> Shown:
+        """Note that the customer was informed of what was done; the first time counts. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
             if case.told_at is None:
@@ -260,29 +225,32 @@ class Casework:
                 await self._note(session, case, who, Entry("told"))
             return await self._shown(session, case)
 
-    async def _changed(self, session: Session, wish: _Wish) -> Case:
-        case = await self._held(session, wish.store, wish.case_id)
-        if wish.version is not None and wish.version != case.version:
-            since = await trail.history(session, case.case_id, after_version=wish.version)
+    async def _changed(self, session: Session, request: _Request) -> Case:
+        case = await self._held(session, request.store, request.case_id)
+        if request.version is not None and request.version != case.version:
+            since = await trail.history(session, case.case_id, after_version=request.version)
             raise ChangedMeanwhile(case, since)
         now = self._now()
-        if isinstance(wish.do, AssignBy):
-            change = await self._assigned(session, case, wish.do.how)
+        if isinstance(request.command, AssignInTeam):
+            change = await self._assigned_in_team(session, case, request.command.mode, now)
         else:
-            change = wish.do(case, now, self._ledger.clock_of(case))
+            change = request.command.apply(case, now, self._ledger.clock_of(case))
         await self._refuse_second(session, case, change.case)
-        written = Written(change, case.response_id, wish.traceparent or new_traceparent(), wish.who)
+        written = Written(change, case.response_id, request.traceparent or new_traceparent(), request.who)
         return (await self._ledger.write(session, [written], now=now))[case.case_id]
 
-    async def _assigned(self, session: Session, case: Case, how: Assign) -> Change:
+    async def _assigned_in_team(
+        self, session: Session, case: Case, mode: AssignMode, now: datetime
+    ) -> Change:
+        """Raises Unfit when nobody can be found, and Illegal before a turn is taken."""
         team = self.policy(case.store).teams.get(case.team or "")
         if team is None:
             raise Unfit("owner", "The case has no team to find one in.")
-        assign(case, "")  # raises Illegal before a turn is taken
-        owner = await recording.pick(session, case.store, team, how)
+        require(case, Action.ASSIGN)
+        owner = await recording.pick(session, case.store, team, mode)
         if owner is None:
             raise Unfit("owner", f"The team {team.name} has no members.")
-        return assign(case, owner, how=how.value)
+        return Assign(owner, found_by=mode).apply(case, now)
 
     async def _held(self, session: Session, store: str, case_id: str) -> Case:
         """The case, locked after its customer, as everywhere; nobody is erased meanwhile."""
@@ -309,4 +277,4 @@ class Casework:
         await writing.add(session, Added(history=[row]))
 
     async def _shown(self, session: Session, case: Case) -> Shown:
-        return await shown(session, case, self._alerts.get(case.store))
+        return await shown(session, case, self.policy(case.store))

@@ -8,12 +8,12 @@ from dataclasses import replace
 from datetime import datetime
 
 from services.notifier.cases.domain.case import Case, Change, Entry, Fact, Status
+from services.notifier.cases.domain.policy import NO_POLICY, Policy
 from services.notifier.cases.recording import Ledger, Written
 from services.notifier.cases.store import cases, erasing
 from services.notifier.cases.store.answers import AnswerKey, KnownAnswer
 from services.notifier.cases.store.customers import Ref
 from services.notifier.cases.store.erasing import BECAUSE_ERASED, Said
-from services.notifier.settings import Alerts
 from shared.db import Session
 from shared.db.erasures import Erasures
 from shared.events import Event, Received
@@ -26,10 +26,10 @@ LEDGER = Erasures("notifier")
 
 
 class Forgetting:
-    """`alerts`: each store's own words for root causes may stay; `ledger` writes what happens to cases."""
+    """A store's own words for root causes stay; `ledger` writes what happens to cases."""
 
-    def __init__(self, alerts: Mapping[str, Alerts], ledger: Ledger) -> None:
-        self._alerts = alerts
+    def __init__(self, policies: Mapping[str, Policy], ledger: Ledger) -> None:
+        self._policies = policies
         self._ledger = ledger
 
     async def erase(self, session: Session, erased: Mapping[Ref, datetime], *, now: datetime) -> set[Ref]:
@@ -64,11 +64,10 @@ class Forgetting:
     ) -> None:
         own = {case.case_id for case in theirs}
         for store in sorted({case.store for case in held}):
-            section = self._alerts.get(store)
             await erasing.forget_cases(
                 session,
                 {c.case_id: surrogates[store, c.customer_ref] for c in theirs if c.store == store},
-                [str(cause) for cause in section.root_causes] if section else [],
+                self._policies.get(store, NO_POLICY).root_causes,
                 others=[c.case_id for c in held if c.store == store and c.case_id in linked - own],
             )
 

@@ -4,21 +4,16 @@ import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from services.notifier.cases.domain.actions import wake
+from services.notifier.cases.domain.actions import Wake
 from services.notifier.cases.domain.case import Case
 from services.notifier.cases.domain.policy import Policy, escalate, with_next_step
 from services.notifier.cases.recording import Ledger, Written
 from services.notifier.cases.store import cases
-from services.notifier.deliveries import store as deliveries
-from services.notifier.settings import Alerts
+from services.notifier.deliveries.jobs import give_up_stranded
 from shared.db import Database
 from shared.jobs.rounds import RepeatedJob
 from shared.ops import tracing
-from shared.ops.logs import log
 
-_log = log("notifier")
-
-_STRAND_AFTER_SECONDS = 600
 _AT_ONCE = 500
 _PLANNED_AT_ONCE = 2000
 
@@ -31,13 +26,13 @@ class Clock(RepeatedJob):
     """
 
     def __init__(
-        self, database: Database, alerts: Mapping[str, Alerts], *, every_seconds: float = 10
+        self, database: Database, policies: Mapping[str, Policy], *, every_seconds: float = 10
     ) -> None:
         super().__init__("clock", every_seconds=every_seconds)
         self._database = database
-        self._targets = [(store, name) for store, section in alerts.items() for name in section.targets]
-        self._policies = {store: section.policy for store, section in alerts.items()}
-        self._ledger = Ledger(self._policies)
+        self._targets = [(store, name) for store, policy in policies.items() for name in policy.channels]
+        self._policies = policies
+        self._ledger = Ledger(policies)
 
     async def round(self) -> float:
         await self.tick()
@@ -52,10 +47,7 @@ class Clock(RepeatedJob):
         while escalated == _AT_ONCE and not self._stopping:
             escalated = await self._escalate()
             done += escalated
-        async with self._database.transaction() as session:
-            stranded = await deliveries.strand(session, self._targets, after_seconds=_STRAND_AFTER_SECONDS)
-        if stranded:
-            _log.warning("deliveries.stranded", count=stranded)
+        await give_up_stranded(self._database, self._targets)
         return done
 
     async def _wake(self) -> int:
@@ -63,7 +55,7 @@ class Clock(RepeatedJob):
             now = datetime.now(UTC)
             woken = [
                 Written(
-                    wake(case, now, clock=self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
+                    Wake().apply(case, now, self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
                 )
                 for case in await cases.snoozed_out(session, _AT_ONCE)
             ]

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from services.notifier.cases.domain.actions import handed_out
-from services.notifier.cases.domain.case import Case, Change, Fact, Part, Status, id_of
+from services.notifier.cases.domain.case import Case, Change, Entry, Fact, Part, Status, id_of
 from services.notifier.cases.domain.clocks import Clock
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, with_next_step
-from services.notifier.cases.domain.rules import Assign, Team, next_owner
+from services.notifier.cases.domain.rules import AssignMode, Team, next_owner
 from services.notifier.cases.store import cases, writing
 from services.notifier.cases.store import writing as trail
 from services.notifier.deliveries import store as deliveries
+from services.notifier.deliveries.store import Delivery
 from shared.db import Outbox, Session
 from shared.events import Event
 from shared.events.cases import CaseChanged, CaseClosed, CaseOpened
@@ -199,10 +200,25 @@ def _tell(written: Written) -> None:
         )
 
 
+async def record_replays(session: Session, replayed: Iterable[Delivery], who: str, *, at: datetime) -> None:
+    """Say in the history of each case who sent its alert again; deliveries of notices have none."""
+    rows = [
+        trail.HistoryRow(
+            delivery.case_id,
+            at,
+            who,
+            Entry("delivery_replayed", {"delivery_id": delivery.delivery_id, "channel": delivery.channel}),
+        )
+        for delivery in replayed
+        if delivery.case_id
+    ]
+    await writing.add(session, writing.Added(history=rows))
+
+
 # Finding an owner for a case in its team, fairly under any number of handlers at once.
 
 
-async def pick(session: Session, store: str, team: Team, how: Assign) -> str | None:
+async def pick(session: Session, store: str, team: Team, how: AssignMode) -> str | None:
     """Whose turn it is in the team; nobody else gets the same turn. None in a team without members."""
     [owner] = await _owners(session, [(store, team, how)])
     return owner
@@ -213,12 +229,12 @@ async def hand_out(
 ) -> list[Written]:
     """The changes of a batch, with owners for cases that opened for a team that hands its cases out."""
     last = {w.change.case.case_id: w.change.case for w in written}
-    waiting: dict[str, tuple[str, Team, Assign]] = {}
+    waiting: dict[str, tuple[str, Team, AssignMode]] = {}
     for w in written:
         case = last[w.change.case.case_id]
         team = policies[case.store].teams.get(case.team or "")
         opens = w.change.part in (Part.OPENED, Part.REOPENED) and case.live and case.owner is None
-        if opens and team is not None and team.assign is not Assign.NONE:
+        if opens and team is not None and team.assign is not AssignMode.NONE:
             waiting.setdefault(case.case_id, (case.store, team, team.assign))
     if not waiting:
         return list(written)
@@ -244,11 +260,11 @@ def _owned(case: Case, final: Case) -> Case:
     return replace(case, owner=final.owner, status=status, auto_assigned=True)
 
 
-async def _owners(session: Session, wanted: Sequence[tuple[str, Team, Assign]]) -> list[str | None]:
+async def _owners(session: Session, wanted: Sequence[tuple[str, Team, AssignMode]]) -> list[str | None]:
     """One owner each, in this order."""
     asked = Counter((store, team.name) for store, team, _ in wanted)
     taken = await cases.take(session, asked)
-    by_load = [(store, team) for store, team, how in wanted if how is Assign.LEAST_LOADED]
+    by_load = [(store, team) for store, team, how in wanted if how is AssignMode.LEAST_LOADED]
     load = await cases.load(session, [(store, member) for store, team in by_load for member in team.members])
     owners = []
     for store, team, how in wanted:

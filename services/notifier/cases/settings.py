@@ -1,18 +1,26 @@
-"""Who works a store's cases and by which rules, as the `alerts` section of closeloop.yaml says it."""
+"""Who works a store's cases, and by which rules: what a store's `alerts` section says about cases."""
 
 import re
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from services.notifier.cases.domain.case import Priority
-from services.notifier.cases.domain.clocks import ClockKind
+from services.notifier.cases.domain.clocks import BusinessHours, ClockKind
+from services.notifier.cases.domain.policy import PLACEHOLDER, Policy
+from services.notifier.cases.domain.policy import Reply as DomainReply
 from services.notifier.cases.domain.policy import Step as DomainStep
 from services.notifier.cases.domain.policy import When as StepWhen
-from services.notifier.cases.domain.rules import DEFAULT_RULE, Assign, Conditions
+from services.notifier.cases.domain.rules import DEFAULT_RULE, AssignMode, Conditions
 from services.notifier.cases.domain.rules import Rule as DomainRule
 from services.notifier.cases.domain.rules import Team as DomainTeam
+from services.notifier.deliveries.settings import Fault, declared, unknown_channels
+from shared.config import Config, Store
+from shared.config.loading import Mistake
 from shared.config.stores import Name, Strict
 from shared.feedback.metrics import Group, Metric
 
@@ -20,7 +28,6 @@ PLACEHOLDERS = ("name", "store", "case", "order", "comment", "owner")
 """What a reply's `{{ … }}` may name."""
 
 _GROUPS = {group.name.lower(): group for group in Group}
-_PLACEHOLDER = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
 _LOOSE = re.compile(r"\{\{|\}\}|\{%|%\}")
 
 
@@ -37,10 +44,10 @@ def _word(text: str) -> str:
 
 
 def _template(text: str) -> str:
-    unknown = [name for name in _PLACEHOLDER.findall(text) if name not in PLACEHOLDERS]
+    unknown = [name for name in PLACEHOLDER.findall(text) if name not in PLACEHOLDERS]
     if unknown:
         raise ValueError(f"{unknown[0] or 'nothing'} cannot be filled in; use {', '.join(PLACEHOLDERS)}")
-    if loose := _LOOSE.search(_PLACEHOLDER.sub("", text)):
+    if loose := _LOOSE.search(PLACEHOLDER.sub("", text)):
         raise ValueError(f"has a {loose[0]} that belongs to no {{{{ name }}}}")
     return text
 
@@ -133,8 +140,8 @@ class Team(Strict):
 
     members: tuple[Email, ...] = Field((), description="E-mail addresses, in the order of their turns")
     lead: Email | None = Field(None, description="Gets what is escalated with `assign: lead`")
-    assign: Assign = Field(
-        Assign.NONE, description="Who gets a new case: none (nobody), round_robin or least_loaded"
+    assign: AssignMode = Field(
+        AssignMode.NONE, description="Who gets a new case: none (nobody), round_robin or least_loaded"
     )
 
     def for_domain(self, name: str) -> DomainTeam:
@@ -174,5 +181,82 @@ class Reply(Strict):
         min_length=1, max_length=4000, description=f"With {{{{ … }}}} of {', '.join(PLACEHOLDERS)}"
     )
 
-    def filled(self, values: dict[str, str]) -> str:
-        return _PLACEHOLDER.sub(lambda match: values.get(match[1], ""), self.text)
+    def for_domain(self) -> DomainReply:
+        return DomainReply(self.name, self.text)
+
+
+class CaseSettings(Strict):
+    """The parts of the `alerts` section that are about cases, mixed into it.
+
+    A low answer that no rule matches is taken by the built-in rule `default`.
+    """
+
+    rules: tuple[Rule, ...] = Field((), description="The first one that matches an answer wins")
+    teams: dict[Name, Team] = Field({}, description="Who works the cases, by name")
+    escalation: tuple[Step, ...] = Field((), description="What happens to a case that waits too long")
+    root_causes: tuple[Cause, ...] = Field((), description="Offered when a case is resolved")
+    replies: tuple[Reply, ...] = Field((), description="Templates of what to write to a customer")
+    reopen_days: float = Field(
+        30, ge=0, description="A low answer this soon after closing opens the same case again"
+    )
+
+    def policy_of(self, store: Store | None, channels: Sequence[str]) -> Policy:
+        """What is decided about cases, in the words of the domain.
+
+        `channels`: the names of those that are on. Without a store the zone is UTC, and there are no
+        business hours.
+        """
+        opening = store.business_hours if store else None
+        zone = store.zone if store else ZoneInfo("UTC")
+        return Policy(
+            rules=tuple(rule.for_domain() for rule in self.rules),
+            steps=tuple(step.for_domain() for step in self.escalation),
+            teams={name: team.for_domain(name) for name, team in self.teams.items()},
+            channels=tuple(channels),
+            reopens_within=timedelta(days=self.reopen_days),
+            hours=BusinessHours(zone, opening.week, opening.holidays) if opening else None,
+            zone=zone,
+            store_name=store.name if store else "",
+            root_causes=self.root_causes,
+            replies=tuple(reply.for_domain() for reply in self.replies),
+        )
+
+    def case_faults(self, channels: Sequence[str]) -> Iterator[Fault]:
+        """Names that are used twice, and names of channels and teams that the section does not declare."""
+        yield from _names_used_twice("rules", [rule.name for rule in self.rules], DEFAULT_RULE.name)
+        yield from _names_used_twice("escalation", [step.name for step in self.escalation])
+        yield from _names_used_twice("replies", [reply.name for reply in self.replies])
+        lists: tuple[tuple[str, tuple[Rule | Step, ...]], ...] = (
+            ("rules", self.rules),
+            ("escalation", self.escalation),
+        )
+        for part, entries in lists:
+            for place, entry in enumerate(entries):
+                yield from unknown_channels(entry.channels or (), channels, (part, place, "channels"))
+        for place, rule in enumerate(self.rules):
+            if rule.team is not None and rule.team not in self.teams:
+                what = f"{rule.team} is not a team of this store {declared(self.teams)}"
+                yield what, ("rules", place, "team")
+        for name, team in self.teams.items():
+            if team.assign is not AssignMode.NONE and not team.members:
+                yield "cannot be done without members", ("teams", name, "assign")
+
+
+def _names_used_twice(part: str, names: Sequence[str], *taken: str) -> Iterator[Fault]:
+    for place, name in enumerate(names):
+        if name in taken or name in names[:place]:
+            yield f"{name} is taken: each has a name of its own", (part, place, "name")
+
+
+def case_mistakes(config: Config, store: str, settings: CaseSettings) -> Iterator[Mistake]:
+    """Rules that do not fit the store's other sections: tiers that it has not, a clock without its hours."""
+    known = config.stores[store]
+    tiers = [str(tier.get("name")) for tier in known.loyalty.get("tiers") or () if isinstance(tier, dict)]
+    for place, rule in enumerate(settings.rules):
+        at = ("stores", store, "alerts", "rules", place)
+        for index, tier in enumerate(rule.when.tiers):
+            if tiers and tier not in tiers:
+                what = f"{tier} is not a tier of this store {declared(tiers)}"
+                yield config.mistake(what, *at, "when", "tiers", index)
+        if rule.clock is ClockKind.BUSINESS and known.business_hours is None:
+            yield config.mistake("the store has no business_hours", *at, "clock")

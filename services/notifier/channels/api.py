@@ -1,9 +1,8 @@
 """Deliveries, and sending dead ones again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -21,21 +20,15 @@ from services.notifier.cases.api.access import (
     not_found,
     place_of,
 )
-from services.notifier.cases.domain.case import Entry
-from services.notifier.cases.store import writing
-from services.notifier.cases.store import writing as trail
-from services.notifier.cases.store.writing import Added
+from services.notifier.cases.recording import record_replays
 from services.notifier.deliveries import notices, store
-from services.notifier.deliveries import store as channels
 from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
-from services.notifier.deliveries.settings import Channel, Kind
-from services.notifier.deliveries.store import Delivery, Doing, State
-from services.notifier.settings import Alerts
-from shared.db import Database, Session
+from services.notifier.deliveries.settings import Channel, Kind, StoreChannels
+from services.notifier.deliveries.store import Doing, State
+from shared.db import Database
 from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
 
-NO_ALERTS: Mapping[str, Alerts] = MappingProxyType({})
 REPLAYED_AT_ONCE = 1000
 
 
@@ -53,13 +46,11 @@ class ReplayedOut(BaseModel):
     more: bool = Field(description="There may be more: ask again")
 
 
-def routes(
-    database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts] = NO_ALERTS
-) -> APIRouter:
+def routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     """`/v1/deliveries` and `/v1/channels`. `ring` wakes whoever sends what was committed."""
     router = APIRouter(prefix="/v1")
     router.include_router(_delivery_routes(database, ring))
-    router.include_router(_channel_routes(database, ring, alerts))
+    router.include_router(_channel_routes(database, ring, channels))
     return router
 
 
@@ -97,7 +88,7 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
             if state is not State.DEAD:
                 detail = f"Only a dead delivery can be sent again; this one is {state}."
                 raise Problem(409, "not-dead", detail, state=state)
-            await _note(session, [delivery], f"key:{key.key_id}")
+            await record_replays(session, [delivery], f"key:{key.key_id}", at=datetime.now(UTC))
         ring()
         return delivery_out(delivery)
 
@@ -110,27 +101,11 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
     async def replay_all(key: Worker, what: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
         async with database.transaction() as session:
             dead = await store.replay_dead(session, key.store, what.channel, most=REPLAYED_AT_ONCE)
-            await _note(session, dead, f"key:{key.key_id}")
+            await record_replays(session, dead, f"key:{key.key_id}", at=datetime.now(UTC))
         ring()
         return ReplayedOut(replayed=len(dead), more=len(dead) == REPLAYED_AT_ONCE)
 
     return router
-
-
-async def _note(session: Session, replayed: list[Delivery], who: str) -> None:
-    """Say in the history of each case who sent its alert again."""
-    now = datetime.now(UTC)
-    rows = [
-        trail.HistoryRow(
-            one.case_id,
-            now,
-            who,
-            Entry("delivery_replayed", {"delivery_id": one.delivery_id, "channel": one.channel}),
-        )
-        for one in replayed
-        if one.case_id
-    ]
-    await writing.add(session, Added(history=rows))
 
 
 # Where alerts go, how each channel is doing, and a test of it.
@@ -168,19 +143,19 @@ class ChannelsOut(BaseModel):
 Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9_-]*$", examples=["slack"])]
 
 
-def _channel_routes(database: Database, ring: Callable[[], None], alerts: Mapping[str, Alerts]) -> APIRouter:
+def _channel_routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     router = APIRouter(tags=["channels"])
 
     @router.get("/channels", summary="The channels of the store and how they are doing")
     async def read_channels(key: Reader) -> ChannelsOut:
-        known = alerts[key.store].channels if key.store in alerts else {}
+        known = channels.get(key.store, {})
         async with database.transaction() as session:
-            doing = await channels.doing(session, key.store, list(known))
+            doing = await store.doing(session, key.store, list(known))
         return ChannelsOut(channels=[channel_out(name, one, doing[name]) for name, one in known.items()])
 
     @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)
     async def send_test(key: Worker, name: Name) -> DeliveryOut:
-        channel = alerts[key.store].channels.get(name) if key.store in alerts else None
+        channel = channels.get(key.store, {}).get(name)
         if channel is None:
             raise not_found("channel")
         if not channel.on:

@@ -15,8 +15,7 @@ from services.notifier.channels.http import Attempt, HttpLimits, HttpSender, Res
 from services.notifier.channels.mail import MailSender
 from services.notifier.channels.message import Message
 from services.notifier.channels.webhook import BodyTemplate, Build, TemplateMistake, Unbuildable, samples
-from services.notifier.deliveries.settings import Channel, Kind, SendingSettings, is_mailbox
-from services.notifier.settings import Alerts
+from services.notifier.deliveries.settings import Channel, Kind, SendingSettings, StoreChannels, is_mailbox
 from shared.config import Config
 from shared.config.loading import Mistake
 
@@ -146,12 +145,12 @@ def _trust(extra: Path | None) -> ssl.SSLContext:
 # Mistakes of channels that their section of closeloop.yaml alone does not show.
 
 
-def template_mistakes(config: Config, store: str, alerts: Alerts) -> Iterator[Mistake]:
+def template_mistakes(config: Config, store: str, channels: Mapping[str, Channel]) -> Iterator[Mistake]:
     """Templates that are not there, are not Jinja, or do not make JSON of every sample.
 
     A channel that is off may name one that is not there, so that the example file can be copied alone.
     """
-    for name, channel in alerts.channels.items():
+    for name, channel in channels.items():
         if channel.template and not channel.on and not (config.path.parent / channel.template).exists():
             continue
         try:
@@ -160,12 +159,10 @@ def template_mistakes(config: Config, store: str, alerts: Alerts) -> Iterator[Mi
             yield config.mistake(str(error), "stores", store, "alerts", "channels", name, "template")
 
 
-def mail_mistakes(
-    config: Config, alerts: Mapping[str, Alerts], settings: SendingSettings
-) -> Iterator[Mistake]:
+def mail_mistakes(config: Config, channels: StoreChannels, settings: SendingSettings) -> Iterator[Mistake]:
     """E-mail channels that are on while the environment names no mail server."""
-    for store, section in alerts.items():
-        for name, channel in section.targets.items():
-            if channel.kind is Kind.EMAIL and not settings.smtp_host:
+    for store, known in channels.items():
+        for name, channel in known.items():
+            if channel.on and channel.kind is Kind.EMAIL and not settings.smtp_host:
                 what = "sends e-mail, and NOTIFIER_SMTP_HOST is not set"
                 yield config.mistake(what, "stores", store, "alerts", "channels", name)

@@ -17,8 +17,8 @@ from services.notifier.channels.outlets import Outlet
 from services.notifier.deliveries import claims, store
 from services.notifier.deliveries import claims as digests
 from services.notifier.deliveries.claims import Claimed, Result
+from services.notifier.deliveries.settings import SendingSettings
 from services.notifier.deliveries.store import State, Target
-from services.notifier.settings import NotifierSettings
 from shared.db import Database, Session
 from shared.events.envelope import trace_id
 from shared.jobs.rounds import RepeatedJob, backoff
@@ -49,7 +49,7 @@ class DeliveryLoop(RepeatedJob):
         database: Database,
         lanes: Lanes,
         shops: Mapping[str, Shop],
-        settings: NotifierSettings,
+        settings: SendingSettings,
     ) -> None:
         super().__init__("deliveries", every_seconds=_IDLE_SECONDS, apart_seconds=_APART_SECONDS)
         self._database = database

@@ -6,10 +6,9 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from sqlalchemy import text
-from sqlalchemy.dialects.postgresql import insert
 
-from services.notifier import tables
 from shared.db import Session
 from shared.events import new_id
 
@@ -69,22 +68,27 @@ async def add(
     transaction is committed, ring the delivery loop, or it is sent within a second.
     """
     added = await session.execute(
-        insert(tables.notices)
-        .on_conflict_do_nothing()
-        .values(
-            notice_id=new.notice_id,
-            store=new.store,
-            kind=new.kind.value,
-            title=new.title,
-            detail=dict(new.detail),
-            link=new.link,
-            urgent=new.urgent,
-        )
+        text("""INSERT INTO notifier.notices (notice_id, store, kind, title, detail, link, urgent)
+                VALUES (:notice_id, :store, :kind, :title, CAST(:detail AS jsonb), :link, :urgent)
+                ON CONFLICT DO NOTHING"""),
+        {
+            "notice_id": new.notice_id,
+            "store": new.store,
+            "kind": new.kind.value,
+            "title": new.title,
+            "detail": orjson.dumps(dict(new.detail)).decode(),
+            "link": new.link,
+            "urgent": new.urgent,
+        },
     )
     if channels:
         now = datetime.now(UTC)
         await session.execute(
-            insert(tables.deliveries).on_conflict_do_nothing(constraint="deliveries_notice_once"),
+            text("""INSERT INTO notifier.deliveries
+                        (delivery_id, store, notice_id, reason, channel, received_at, next_at, traceparent)
+                    VALUES (:delivery_id, :store, :notice_id, :reason, :channel, :received_at, :next_at,
+                            :traceparent)
+                    ON CONFLICT ON CONSTRAINT deliveries_notice_once DO NOTHING"""),
             [
                 {
                     "delivery_id": new_id(),

@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, SecretStr, model_validator
 
 from services.notifier.deliveries.retries import QuietHours
-from shared.config.stores import Strict
+from shared.config.stores import Name, Strict
 from shared.ops.settings import ListenSettings
 
 DIGEST_AFTER = 20
@@ -170,3 +171,36 @@ class Channel(Strict):
         if self.digest_after is not None:
             return self.digest_after
         return 0 if self.kind is Kind.WEBHOOK and self.template is None else DIGEST_AFTER
+
+
+StoreChannels = Mapping[str, Mapping[str, Channel]]
+"""By store, its channels by name."""
+
+
+class ChannelSettings(Strict):
+    """The part of a store's `alerts` section that names its channels, mixed into it."""
+
+    channels: dict[Name, Channel] = Field({}, description="Where alerts go, by name")
+
+    @property
+    def targets(self) -> dict[str, Channel]:
+        """The channels that are on."""
+        return {name: channel for name, channel in self.channels.items() if channel.on}
+
+
+Fault = tuple[str, tuple[str | int, ...]]
+"""What is wrong in a section, and the place in it."""
+
+
+def unknown_channels(
+    names: Iterable[str], known: Iterable[str], place: tuple[str | int, ...]
+) -> Iterator[Fault]:
+    """A fault for each of these names that is no channel of the store."""
+    for index, name in enumerate(names):
+        if name not in known:
+            yield f"{name} is not a channel of this store {declared(known)}", (*place, index)
+
+
+def declared(names: Iterable[str]) -> str:
+    """The names that would have been right, for the end of a fault."""
+    return f"(declared: {', '.join(names) or 'none is'})"

@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping
 
 from fastapi import APIRouter
 
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.deliveries.settings import StoreChannels
 from services.notifier.inbox import bulk, case_page, list_page, live
 from services.notifier.inbox.site import HERE, Office, Overdue
-from services.notifier.settings import Alerts
 from shared.config.stores import Store
 from shared.db import Database
 from shared.pages.pages import Pages
@@ -18,13 +19,16 @@ def routes(
     database: Database,
     pages: Pages,
     *,
-    alerts: Mapping[str, Alerts],
+    policies: Mapping[str, Policy],
+    channels: StoreChannels,
     stores: Mapping[str, Store],
     ring: Callable[[], None],
     overdue: Overdue,
 ) -> APIRouter:
     """Everything under `/inbox` but the report. `pages` has `HERE` among its folders and asks `overdue`."""
-    office = Office(database, pages, alerts=alerts, stores=stores, ring=ring, overdue=overdue)
+    office = Office(
+        database, pages, policies=policies, channels=channels, stores=stores, ring=ring, overdue=overdue
+    )
     router = APIRouter()
     for routes_of in (
         list_page.routes,

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from services.notifier.cases import casework
-from services.notifier.cases.casework import AnotherOpenCase, AssignBy, ChangedMeanwhile, Done, Refused
-from services.notifier.cases.domain import actions
-from services.notifier.cases.domain.actions import Unfit
-from services.notifier.cases.domain.case import Case, Illegal
+from services.notifier.cases.casework import Done, Refused
+from services.notifier.cases.domain.actions import AssignInTeam, Snooze
+from services.notifier.cases.domain.case import Case
+from services.notifier.cases.refusals import NoSuchCase, explain
 from services.notifier.cases.store import cases
+from services.notifier.cases.wording import DISMISSAL_REASONS, MemberNames
 from services.notifier.inbox.forms import READERS, Asker, Wish, assignment, dismissal, moment_of
-from services.notifier.inbox.looks import DISMISSALS, Names, name_of
+from services.notifier.inbox.list_view import name_of
 from services.notifier.inbox.search import PAGE, asked_of
 from services.notifier.inbox.site import AtStore, FormOf, Office
 from shared.http import Problem
@@ -85,7 +86,7 @@ class _Worker:
             tickets=[str(ticket) for ticket in tickets],
             query=self._office.query(at, asked_of(request.query_params)),
             morning=self._office.next_morning(at.store),
-            reasons=DISMISSALS,
+            reasons=DISMISSAL_REASONS,
             errors=form.errors,
             refused=[],
             done=0,
@@ -99,7 +100,7 @@ class _Worker:
             at.store,
             [(ticket.case_id, ticket.version) for ticket in tickets],
             at.person.who,
-            wish.do,
+            wish.command,
             traceparent=request.scope.get("closeloop.traceparent", ""),
         )
         done = [result for result in results if isinstance(result, Done)]
@@ -133,28 +134,12 @@ class _Worker:
                 lines[each.case_id].case.number,
                 name_of(lines[each.case_id]),
                 f"/inbox/{each.case_id}?{query}",
-                why(each.why, names),
+                explain(each.why, names.actor).line,
             )
             if each.case_id in lines
-            else RefusedShown(0, "", "", "There is no such case.")
+            else RefusedShown(0, "", "", explain(NoSuchCase()).line)
             for each in refused
         ]
-
-
-def why(refusal: Exception, names: Names) -> str:
-    """A sentence for the one who wanted it."""
-    match refusal:
-        case ChangedMeanwhile(entries=entries):
-            others = list(dict.fromkeys(names.actor(row.who) for row in entries)) or ["Somebody"]
-            return f"{' and '.join(others)} changed it since you opened the list."
-        case Illegal(status=status):
-            return f"It is {status} now."
-        case Unfit(why=reason):
-            return reason
-        case AnotherOpenCase():
-            return "The customer has another open case."
-        case _:
-            return "There is no such case."
 
 
 def _tickets(form: Form) -> list[_Ticket]:
@@ -182,12 +167,12 @@ def _wish(do: str, form: Form, asker: Asker) -> Wish:
     if do == "wake":
         return READERS["wake"](form, asker)
     until = moment_of(form, "until", asker.zone)
-    return Wish(actions.snoozing(until), f"to {until.astimezone(asker.zone):%a %d %b, %H:%M}")
+    return Wish(Snooze(until), f"to {until.astimezone(asker.zone):%a %d %b, %H:%M}")
 
 
-def _said(do: str, done: list[Done], wish: Wish, names: Names) -> str:
+def _said(do: str, done: list[Done], wish: Wish, names: MemberNames) -> str:
     how_many = f"{len(done)} {'case' if len(done) == 1 else 'cases'}"
-    if do == "assign" and not isinstance(wish.do, AssignBy) and done:
+    if do == "assign" and not isinstance(wish.command, AssignInTeam) and done:
         return f"Assigned {how_many} to {names.of(done[0].case.owner)}."
     if do == "assign":
         return f"Assigned {how_many} to the least loaded."

@@ -9,11 +9,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.notifier.cases.casework import REFUSALS, AnotherOpenCase, ChangedMeanwhile, NoSuchCase, Shown
-from services.notifier.cases.domain.actions import Unexplained, Unfit
-from services.notifier.cases.domain.case import Entry, Illegal
-from services.notifier.cases.store import writing
-from services.notifier.cases.store.writing import Added, HistoryRow
+from services.notifier.cases.casework import Shown
+from services.notifier.cases.domain.actions import Watch
+from services.notifier.cases.domain.case import Refusal
+from services.notifier.cases.recording import record_replays
+from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase, explain
 from services.notifier.deliveries import store
 from services.notifier.deliveries.store import State
 from services.notifier.inbox import store as inbox
@@ -76,7 +76,7 @@ def known(case_id: str) -> str:
 
 
 def no_case() -> Problem:
-    return Problem(404, "not-found", "There is no such case in this store.")
+    return Problem(404, "not-found", explain(NoSuchCase()).detail)
 
 
 class CaseDesk:
@@ -217,7 +217,7 @@ def action_routes(office: Office) -> APIRouter:
         watching = form.text("watching") != "no"
         try:
             await office.casework.watch(
-                at.store, known(case_id), at.person.who, at.person.email, watching=watching
+                at.store, known(case_id), at.person.who, Watch(at.person.email, watching=watching)
             )
         except NoSuchCase:
             raise no_case() from None
@@ -252,11 +252,11 @@ class _Acting:
                 at.store,
                 case_id,
                 at.person.who,
-                wish.do,
+                wish.command,
                 version=version,
                 traceparent=request.scope.get("closeloop.traceparent", ""),
             )
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             return await self._refused(request, at, case_id, Kept(action, form), refusal)
         notice = self._notice(request, at, action, wish, before=before, after=shown)
         return office.pages.go(request, self._desk.address(request, at, case_id), notice)
@@ -281,31 +281,28 @@ class _Acting:
         return Notice("ok", said, undo=undo)
 
     async def _refused(
-        self, request: Request, at: At, case_id: str, kept: Kept, refusal: Exception
+        self, request: Request, at: At, case_id: str, kept: Kept, refusal: Refusal
     ) -> Response:
         """The page as it is now with what was typed, and a notice that says why nothing was saved."""
-        match refusal:
-            case Unfit(field=name, why=why):
-                kept.form.refuse("until" if name == "until" else "owner", why)
-                notice = Notice("danger", why, "Not saved") if kept.action in _SHORT_FORMS else None
-                return await self._again(request, at, case_id, kept, 422, notice=notice)
-            case Unexplained(missing=missing):
-                for name in missing:
-                    kept.form.refuse(name, "Needed to close.")
-                return await self._again(request, at, case_id, kept, 422)
-            case Illegal(status=status):
-                text = f"The case is {status} now, which does not allow it. What you typed is still here."
-                return await self._again(
-                    request, at, case_id, kept, 409, notice=Notice("danger", text, "Not saved")
-                )
-            case AnotherOpenCase(case_id=other):
-                text = "This customer has another case in work. Work on that one."
-                notice = Notice("danger", text, "Not opened again")
-                return await self._again(request, at, case_id, kept, 409, notice=notice, other=other)
-            case ChangedMeanwhile():
-                return await self._again(request, at, case_id, kept, 409, refusal=refusal)
-            case _:
-                raise no_case()
+        if isinstance(refusal, NoSuchCase):
+            raise no_case()
+        explained = explain(refusal)
+        for name, why in explained.fields.items():
+            kept.form.refuse(name, why)
+        notice = None
+        if explained.page and (not explained.fields or kept.action in _SHORT_FORMS):
+            title = "Not opened again" if isinstance(refusal, AnotherOpenCase) else "Not saved"
+            notice = Notice("danger", explained.page, title)
+        return await self._again(
+            request,
+            at,
+            case_id,
+            kept,
+            explained.status,
+            notice=notice,
+            refusal=refusal if isinstance(refusal, ChangedMeanwhile) else None,
+            other=refusal.case_id if isinstance(refusal, AnotherOpenCase) else "",
+        )
 
     async def _again(
         self,
@@ -344,9 +341,7 @@ def replay_routes(office: Office) -> APIRouter:
                 raise Problem(404, "not-found", "There is no such alert of this case.")
             state = await store.replay(session, at.store, delivery_id)
             if state is State.DEAD:
-                entry = Entry("delivery_replayed", {"delivery_id": delivery_id, "channel": delivery.channel})
-                row = HistoryRow(delivery.case_id, office.now(), at.person.who, entry)
-                await writing.add(session, Added(history=[row]))
+                await record_replays(session, [delivery], at.person.who, at=office.now())
         office.ring()
         done = Notice("ok", f"The alert to {delivery.channel} is being sent again.")
         late = Notice("info", f"The alert to {delivery.channel} is not dead any more.")

@@ -10,21 +10,22 @@ from services.notifier.cases.casework import Shown
 from services.notifier.cases.domain.answers import vouched
 from services.notifier.cases.domain.case import Action, Case, Status, allowed
 from services.notifier.cases.domain.policy import Policy, When
+from services.notifier.cases.wording import (
+    CONTACT_LABELS,
+    DISMISSAL_REASONS,
+    OUTCOME_LABELS,
+    channel_label,
+    channel_sign,
+    hours_text,
+)
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Delivery, State
 from services.notifier.inbox.clocks import ClockBar, bars, day_and_time
 from services.notifier.inbox.history import Teller, Told
-from services.notifier.inbox.looks import (
-    CHANNEL_SIGNS,
-    DISMISSALS,
-    OUTCOMES,
-    WAYS,
+from services.notifier.inbox.list_view import (
     Badge,
     ScoreShown,
-    amount,
     badges_of,
-    channel_words,
-    hours_text,
     name_of,
     rank_of,
     score_of,
@@ -33,7 +34,7 @@ from services.notifier.inbox.looks import (
 from services.notifier.inbox.site import Office
 from shared.feedback.metrics import FeedbackError, scale_for
 from shared.pages.people import At
-from shared.pages.wording import Here, when
+from shared.pages.wording import Here, amount, when
 
 # The alerts of a case: where each went, and how.
 
@@ -56,7 +57,7 @@ class DeliveryShown:
 
 
 def delivery_shown(delivery: Delivery, channels: Mapping[str, Channel], here: Here) -> DeliveryShown:
-    kind, name = channel_words(delivery.channel, channels)
+    channel = channels.get(delivery.channel)
     error = delivery.last_error or (f"status {delivery.last_status}" if delivery.last_status else "")
     line, look = "", _DELIVERY_LOOKS.get(delivery.state, Badge("Waiting", "", "clock"))
     if delivery.settled_at:
@@ -69,7 +70,12 @@ def delivery_shown(delivery: Delivery, channels: Mapping[str, Channel], here: He
             look = Badge("Retrying", "warn", "refresh")
             line = f"Try {delivery.attempt}, next {when(delivery.next_at, here)}. {error}"
     return DeliveryShown(
-        delivery.delivery_id, name, CHANNEL_SIGNS[kind], line, look, delivery.state is State.DEAD
+        delivery.delivery_id,
+        channel_label(delivery.channel, channel),
+        channel_sign(channel),
+        line,
+        look,
+        delivery.state is State.DEAD,
     )
 
 
@@ -118,9 +124,9 @@ class Folder:
         self.status = status_of(shown.case)
         self.badges = badges_of(shown)
         self.actions = {action.value for action in allowed(shown.case.status)}
-        self.outcomes = [(outcome.value, text) for outcome, text in OUTCOMES.items()]
-        self.ways = list(WAYS.items())
-        self.dismissals = DISMISSALS
+        self.outcomes = [(outcome.value, text) for outcome, text in OUTCOME_LABELS.items()]
+        self.ways = list(CONTACT_LABELS.items())
+        self.dismissals = DISMISSAL_REASONS
 
     def may(self, action: str) -> bool:
         return action in self.actions
@@ -234,7 +240,7 @@ class Folder:
     def earlier(self) -> list[tuple[Case, str]]:
         """The customer's other cases, each with how it ended."""
         return [
-            (case, OUTCOMES[case.outcome].lower() if case.outcome else case.status.value)
+            (case, OUTCOME_LABELS[case.outcome].lower() if case.outcome else case.status.value)
             for case in self._shown.earlier
         ]
 

@@ -42,7 +42,7 @@ def in_list(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:
     """The one clock that matters: what runs out first, else how the first contact went."""
     if not case.live or case.status is Status.RESOLVED:
         return _ended(case, now, zone)
-    due = due_of(case)
+    due = case.due_at
     if case.first_contact_at is None and due is not None:
         return running(due, now, zone)
     if case.status is Status.SNOOZED:
@@ -50,17 +50,6 @@ def in_list(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:
     if case.resolve_due_at - now < _SOON:
         return running(case.resolve_due_at, now, zone)
     return _contacted(case)
-
-
-def due_of(case: Case) -> datetime | None:
-    """What runs out first, as the list is sorted by it; None when nothing runs."""
-    if not case.live or case.status is Status.RESOLVED:
-        return None
-    if case.status is Status.SNOOZED:
-        return case.first_contact_due_at if case.first_contact_at is None else None
-    if case.first_contact_at is None:
-        return min(case.first_contact_due_at, case.resolve_due_at)
-    return case.resolve_due_at
 
 
 def bars(case: Case, clock: Clock, now: datetime, zone: ZoneInfo) -> tuple[ClockBar, ClockBar]:

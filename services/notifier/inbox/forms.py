@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from services.notifier.cases.casework import AssignBy
-from services.notifier.cases.domain import actions
-from services.notifier.cases.domain.actions import Do, Unfit
-from services.notifier.cases.domain.case import Case, Change, Outcome, Status
-from services.notifier.cases.domain.clocks import Clock
-from services.notifier.cases.domain.rules import Assign
-from services.notifier.inbox.looks import LEAST_LOADED, OUTCOMES, WAYS, Names
+from services.notifier.cases.domain.actions import (
+    Assign,
+    AssignInTeam,
+    Close,
+    Command,
+    Contact,
+    Dismiss,
+    Note,
+    Reopen,
+    Resolve,
+    Snooze,
+    Wake,
+)
+from services.notifier.cases.domain.case import Outcome
+from services.notifier.cases.domain.rules import AssignMode
+from services.notifier.cases.wording import CONTACT_LABELS, OUTCOME_LABELS, MemberNames
 from shared.access import Person
 from shared.pages.forms import Form
 
@@ -23,9 +32,9 @@ LONGEST_WORD = 128
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """`said`: the sentence for when it was done."""
+    """What the form asks for; `said`: the sentence for when it was done."""
 
-    do: Do | AssignBy
+    command: Command
     said: str
 
 
@@ -34,7 +43,7 @@ class Asker:
     """Who fills in the form, and for which store."""
 
     person: Person
-    names: Names
+    names: MemberNames
     zone: ZoneInfo
 
 
@@ -42,57 +51,36 @@ Reader = Callable[[Form, Asker], Wish]
 """Notes in the form what is wrong with it; what it returns then counts for nothing."""
 
 
-def adding(do: Do, **detail: str) -> Do:
-    """The same, with more in the line that it writes into the history; nothing for what is empty."""
-
-    def done(case: Case, now: datetime, clock: Clock) -> Change:
-        change = do(case, now, clock)
-        first, *others = change.entries
-        more = {name: value for name, value in detail.items() if value}
-        return replace(change, entries=(replace(first, detail={**first.detail, **more}), *others))
-
-    return done
-
-
 def _note(form: Form, asker: Asker) -> Wish:
     text = form.text("text", longest=LONGEST_NOTE, needed="Write the note.")
-    return Wish(actions.noting(text), "Note added.")
+    return Wish(Note(text), "Note added.")
 
 
 def _contact(form: Form, asker: Asker) -> Wish:
     how = form.text("how", needed="Choose how.")
-    if how and how not in WAYS:
+    if how and how not in CONTACT_LABELS:
         form.refuse("how", "Choose one of the list.")
     said = form.text("text", longest=LONGEST_NOTE)
-    return Wish(adding(actions.contacting(said or None), how=how), "Contact logged.")
+    return Wish(Contact(said or None, how), "Contact logged.")
 
 
 def _snooze(form: Form, asker: Asker) -> Wish:
     until = moment_of(form, "until", asker.zone)
-    return Wish(actions.snoozing(until), f"Snoozed to {until.astimezone(asker.zone):%a %d %b, %H:%M}.")
+    return Wish(Snooze(until), f"Snoozed to {until.astimezone(asker.zone):%a %d %b, %H:%M}.")
 
 
 def _wake(form: Form, asker: Asker) -> Wish:
-    def do(case: Case, now: datetime, clock: Clock) -> Change:
-        if case.status is not Status.SNOOZED:
-            raise Unfit("until", "The case is not snoozed.")
-        return actions.waking()(case, now, clock)
-
-    return Wish(do, "Awake again; the clock of the resolution runs on.")
+    return Wish(Wake(), "Awake again; the clock of the resolution runs on.")
 
 
 def _resolve(form: Form, asker: Asker) -> Wish:
     cause, outcome, done = _ending(form)
-    return Wish(
-        adding(actions.resolving(cause, outcome), note=done), "Resolved. A new low answer reopens the case."
-    )
+    return Wish(Resolve(cause, outcome, done), "Resolved. A new low answer reopens the case.")
 
 
 def _close(form: Form, asker: Asker) -> Wish:
     cause, outcome, done = _ending(form)
-    return Wish(
-        adding(actions.closing(cause, outcome), note=done), "Closed. A new low answer reopens the case."
-    )
+    return Wish(Close(cause, outcome, done), "Closed. A new low answer reopens the case.")
 
 
 def _ending(form: Form) -> tuple[str, Outcome, str]:
@@ -101,39 +89,39 @@ def _ending(form: Form) -> tuple[str, Outcome, str]:
     if not (other or cause):
         form.refuse("root_cause", "Choose a root cause before you resolve the case.")
     outcome = form.text("outcome")
-    if outcome not in OUTCOMES:
+    if outcome not in OUTCOME_LABELS:
         form.refuse("outcome", "Choose how it ended.")
         outcome = Outcome.UNRESOLVED
     return other or cause, Outcome(outcome), form.text("text", longest=LONGEST_NOTE)
 
 
 def _dismiss(form: Form, asker: Asker) -> Wish:
-    return Wish(dismissal(form).do, "Dismissed. Alerts that wait are not sent.")
+    return Wish(dismissal(form).command, "Dismissed. Alerts that wait are not sent.")
 
 
 def dismissal(form: Form) -> Wish:
     """With its reason."""
     other = form.text("other_reason", longest=LONGEST_WORD)
     reason = other or form.text("reason", longest=LONGEST_WORD, needed="Say why it should not be a case.")
-    return Wish(actions.dismissing(reason), f"Dismissed: {reason}.")
+    return Wish(Dismiss(reason), f"Dismissed: {reason}.")
 
 
 def _reopen(form: Form, asker: Asker) -> Wish:
-    return Wish(actions.reopening(), "Open again, with a new clock for the resolution.")
+    return Wish(Reopen(), "Open again, with a new clock for the resolution.")
 
 
 def _take(form: Form, asker: Asker) -> Wish:
-    return Wish(actions.assigning(asker.person.email), "It is yours.")
+    return Wish(Assign(asker.person.email), "It is yours.")
 
 
 def assignment(form: Form, asker: Asker) -> Wish:
     """To a member of the store, or to whom the team's load says."""
     owner = form.text("owner", longest=254, needed="Choose who.")
-    if owner == LEAST_LOADED:
-        return Wish(AssignBy(Assign.LEAST_LOADED), "Assigned to the least loaded of the team.")
+    if owner == AssignMode.LEAST_LOADED:
+        return Wish(AssignInTeam(AssignMode.LEAST_LOADED), "Assigned to the least loaded of the team.")
     if owner and owner not in asker.names:
         form.refuse("owner", "Choose somebody of this store.")
-    return Wish(actions.assigning(owner), f"Assigned to {asker.names.of(owner)}.")
+    return Wish(Assign(owner), f"Assigned to {asker.names.of(owner)}.")
 
 
 READERS: Mapping[str, Reader] = {

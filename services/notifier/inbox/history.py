@@ -11,22 +11,20 @@ from zoneinfo import ZoneInfo
 from services.notifier.cases.casework import Shown
 from services.notifier.cases.domain.answers import Answer
 from services.notifier.cases.store.writing import HistoryRow
+from services.notifier.cases.wording import (
+    CONTACT_LABELS,
+    OUTCOME_LABELS,
+    PRODUCT_NAME,
+    MemberNames,
+    channel_label,
+    channel_sign,
+    hours_text,
+)
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Delivery, State
 from services.notifier.inbox.clocks import day_and_time
-from services.notifier.inbox.looks import (
-    CHANNEL_SIGNS,
-    OURSELVES,
-    OUTCOMES,
-    WAYS,
-    Names,
-    ScoreShown,
-    channel_words,
-    hours_text,
-    name_of,
-    score_of_answer,
-    seconds,
-)
+from services.notifier.inbox.list_view import ScoreShown, name_of, score_of_answer
+from shared.pages.wording import span
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Teller:
     def __init__(
         self,
         shown: Shown,
-        names: Names,
+        names: MemberNames,
         channels: Mapping[str, Channel],
         now: datetime,
         zone: ZoneInfo,
@@ -122,23 +120,20 @@ class Teller:
         return Told(row.at, "inbox", "", text)
 
     def _delivery(self, delivery: Delivery) -> Told | None:
-        kind, name = channel_words(delivery.channel, self._channels)
+        channel = self._channels.get(delivery.channel)
+        sign, name = channel_sign(channel), channel_label(delivery.channel, channel)
         if delivery.state is State.SENT and delivery.settled_at:
             took = (delivery.settled_at - delivery.created_at).total_seconds()
-            return Told(
-                delivery.settled_at, CHANNEL_SIGNS[kind], name, "told", f"in {seconds(took)}", look="up"
-            )
+            return Told(delivery.settled_at, sign, name, "told", f"in {span(took, tenths=True)}", look="up")
         error = delivery.last_error or (f"status {delivery.last_status}" if delivery.last_status else "")
         if delivery.state is State.PENDING and delivery.attempt and error:
             text = f"not told yet (try {delivery.attempt} failed: {error})"
-            return Told(delivery.created_at, CHANNEL_SIGNS[kind], name, "", text, look="warn")
+            return Told(delivery.created_at, sign, name, "", text, look="warn")
         if delivery.state is State.DEAD and delivery.settled_at:
             text = f"gave up after {delivery.attempt} tries" + (f": {error}" if error else "")
-            return Told(delivery.settled_at, CHANNEL_SIGNS[kind], name, "was not told,", text, look="warn")
+            return Told(delivery.settled_at, sign, name, "was not told,", text, look="warn")
         if delivery.state is State.DIGESTED and delivery.settled_at:
-            return Told(
-                delivery.settled_at, CHANNEL_SIGNS[kind], name, "told in a digest with others", look="up"
-            )
+            return Told(delivery.settled_at, sign, name, "told in a digest with others", look="up")
         return None
 
     # One for each kind of entry: moment, who, detail.
@@ -153,7 +148,7 @@ class Teller:
         return Told(at, "user", who, f"assigned it to {owner}", f"({how})" if how else "")
 
     def _contacted(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
-        way = WAYS.get(str(detail.get("how", "")), "")
+        way = CONTACT_LABELS.get(str(detail.get("how", "")), "")
         by = f"by {way.lower()}" if way and detail.get("how") != "other" else ""
         return Told(
             at, "phone", who, "contacted the customer", by, note=str(detail.get("note", "")), look="up"
@@ -167,12 +162,12 @@ class Teller:
         return Told(at, "moon", who, f"snoozed it to {day_and_time(until, self._now, self._zone)}")
 
     def _woken(self, at: datetime, who: str, detail: Mapping[str, Any]) -> Told:
-        if who == OURSELVES:
+        if who == PRODUCT_NAME:
             return Told(at, "clock", "", "The snooze is over; the clock of the resolution runs on")
         return Told(at, "clock", who, "woke it; the clock of the resolution runs on")
 
     def _ended(self, at: datetime, who: str, detail: Mapping[str, Any], word: str) -> Told:
-        outcome = next((text for key, text in OUTCOMES.items() if key == detail.get("outcome")), "")
+        outcome = next((text for key, text in OUTCOME_LABELS.items() if key == detail.get("outcome")), "")
         about = ", ".join(filter(None, (str(detail.get("root_cause") or ""), outcome.lower())))
         return Told(at, "check", who, word, about, note=str(detail.get("note", "")), look="up")
 

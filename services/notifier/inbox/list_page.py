@@ -11,10 +11,13 @@ from fastapi import APIRouter, Request, Response
 
 from services.notifier.cases import casework
 from services.notifier.cases.domain.case import Priority
+from services.notifier.cases.domain.rules import AssignMode
+from services.notifier.cases.store import search
+from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import holds
-from services.notifier.inbox import search_store, store
+from services.notifier.inbox import store
 from services.notifier.inbox import store as views
-from services.notifier.inbox.looks import LEAST_LOADED, Names, Row
+from services.notifier.inbox.list_view import Row
 from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, Asked, asked_of, place_text
 from services.notifier.inbox.site import COUNTED, AtStore, FormOf, Office, shown_count
 from services.notifier.inbox.store import SavedView
@@ -124,7 +127,10 @@ class _List:
             priorities=[("", "Any priority"), *((p.value, p.capitalize()) for p in Priority)],
             owners=_owners(names, asked),
             teams=_teams(office, at, asked),
-            assignees=[*((m.email, m.name) for m in names.members), (LEAST_LOADED, "Least loaded")],
+            assignees=[
+                *((m.email, m.name) for m in names.members),
+                (AssignMode.LEAST_LOADED.value, "Least loaded"),
+            ],
             may_dismiss=at.role != "agent",
             ended_by=names.actor(found.ended[0]) if found.ended else "",
             zone=office.zone(at.store).key,
@@ -135,7 +141,7 @@ class _List:
     async def _find(self, session: Session, at: At, asked: Asked) -> _Found:
         office = self._office
         wanted = office.filter(at, asked)
-        found = await search_store.page(session, at.store, wanted, after=asked.after, limit=PAGE + 1)
+        found = await search.page(session, at.store, wanted, after=asked.after, limit=PAGE + 1)
         shown, more = found[:PAGE], len(found) > PAGE
         lines = await casework.lines(session, [case for case, _ in shown])
         shelf = office.shelf(at.store)
@@ -197,7 +203,7 @@ class _List:
         return fixed, saved
 
 
-def _owners(names: Names, asked: Asked) -> list[tuple[str, str]]:
+def _owners(names: MemberNames, asked: Asked) -> list[tuple[str, str]]:
     known = [(member.email, member.name) for member in names.members]
     if asked.owner not in ("", NOBODY, *(email for email, _ in known)):
         known.append((asked.owner, asked.owner))

@@ -14,8 +14,8 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from services.notifier.inbox import store as inbox
-from services.notifier.inbox.clocks import due_of, in_list
-from services.notifier.inbox.looks import owner_of, status_of
+from services.notifier.inbox.clocks import in_list
+from services.notifier.inbox.list_view import owner_of, status_of
 from services.notifier.inbox.site import AtStore, Office
 from services.notifier.inbox.store import Changed
 from shared.http import Problem
@@ -192,7 +192,7 @@ def told_of(office: Office, store: str, change: Changed) -> dict[str, Any]:
     """What the script of a page is told of a case; nothing that a customer said."""
     case, names = change.case, office.names(store)
     clock = in_list(case, office.now(), office.zone(store))
-    owner, status, due = owner_of(case, names), status_of(case), due_of(case)
+    owner, status, due = owner_of(case, names), status_of(case), case.due_at
     return {
         "id": case.case_id,
         "number": case.number,

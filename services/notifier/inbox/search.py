@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from services.notifier.cases.domain.case import LIVE, Priority, Status
-from services.notifier.inbox.search_store import Filter, Place
+from services.notifier.cases.store.search import Filter, Place
 
 VIEWS = {
     "open": "All open",

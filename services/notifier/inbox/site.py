@@ -12,13 +12,13 @@ from fastapi import Depends
 
 from services.notifier.cases.casework import Casework
 from services.notifier.cases.domain.policy import Policy
-from services.notifier.deliveries.settings import Channel
+from services.notifier.cases.store.search import Filter
+from services.notifier.cases.wording import MemberNames
+from services.notifier.deliveries.settings import Channel, StoreChannels
 from services.notifier.inbox import store as inbox
 from services.notifier.inbox.forms import Asker
-from services.notifier.inbox.looks import Names, Shelf
+from services.notifier.inbox.list_view import Shelf
 from services.notifier.inbox.search import Asked
-from services.notifier.inbox.search_store import Filter
-from services.notifier.settings import Alerts
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.pages.forms import Form, form_of
@@ -56,16 +56,17 @@ class Office:
         database: Database,
         pages: Pages,
         *,
-        alerts: Mapping[str, Alerts],
+        policies: Mapping[str, Policy],
+        channels: StoreChannels,
         stores: Mapping[str, Store],
         ring: Callable[[], None],
         overdue: Overdue,
     ) -> None:
         self.database = database
         self.pages = pages
-        self.casework = Casework(database, alerts, ring)
+        self.casework = Casework(database, policies, ring)
         self.ring = ring
-        self._alerts = alerts
+        self._channels = channels
         self._stores = stores
         self._overdue = overdue
 
@@ -79,20 +80,18 @@ class Office:
         return self.casework.policy(store)
 
     def causes(self, store: str) -> tuple[str, ...]:
-        alerts = self._alerts.get(store)
-        return alerts.root_causes if alerts else ()
+        return self.policy(store).root_causes
 
     def channels(self, store: str) -> Mapping[str, Channel]:
-        alerts = self._alerts.get(store)
-        return alerts.channels if alerts else {}
+        return self._channels.get(store, {})
 
     def tiers(self, store: str) -> list[str]:
         """The names of the store's tiers, the lowest first."""
         declared = self._stores[store].loyalty.get("tiers") or ()
         return [str(tier.get("name")) for tier in declared if isinstance(tier, dict)]
 
-    def names(self, store: str) -> Names:
-        return Names(self.pages.people.roster.members(store))
+    def names(self, store: str) -> MemberNames:
+        return MemberNames(self.pages.people.roster.members(store))
 
     def shelf(self, store: str) -> Shelf:
         return Shelf(self.names(store), self.tiers(store), self.now(), self.zone(store))

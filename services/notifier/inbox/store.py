@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Case
-from services.notifier.cases.store.cases import COLUMNS, case_of
-from services.notifier.inbox.search_store import Filter, Place, conditions, picked, resolved
+from services.notifier.cases.store.cases import COLUMNS, IS_LIVE, case_of
+from services.notifier.cases.store.search import Filter, Place, conditions, picked, resolved
 from shared.db import Session
 
 _PLACE = "(CAST(CAST(:due AS text) AS timestamptz), :case_id)"
@@ -75,10 +75,10 @@ async def beside(session: Session, store: str, wanted: Filter, place: Place, *, 
 async def loads(session: Session, store: str, owners: Iterable[str], *, most: int) -> dict[str, int]:
     """How many cases in work each of these people has, counted no further than `most`."""
     rows = await session.execute(
-        text("""SELECT o.owner, (SELECT count(*) FROM (
+        text(f"""SELECT o.owner, (SELECT count(*) FROM (
                            SELECT 1 FROM notifier.cases c
                            WHERE c.store = :store AND c.owner = o.owner
-                                 AND c.status NOT IN ('closed', 'dismissed') LIMIT :most) n) AS n
+                                 AND {IS_LIVE} LIMIT :most) n) AS n
                 FROM unnest(CAST(:owners AS text[])) AS o(owner)"""),
         {"store": store, "owners": sorted(set(owners)), "most": most},
     )

@@ -1,4 +1,4 @@
-"""The report, and telling customers what changed."""
+"""The report and the customers to inform about a root cause, as clients of the API get them."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.notifier.cases.api.access import Reader, Worker, cursor_of, link_next, place_of
 from services.notifier.cases.domain.case import Outcome, Priority
 from services.notifier.cases.store import answers
-from services.notifier.report import store as told
+from services.notifier.report import store
 from services.notifier.report.csv import download
 from services.notifier.report.domain import FIRST_CONTACT_HOURS, Share
-from services.notifier.report.figures import Asked, Cause, NotAPeriod, Owner, Report, build, period_of
-from services.notifier.report.store import Channel, ToTell
+from services.notifier.report.figures import CauseFigures, OwnerFigures, Report, build_report
+from services.notifier.report.query import InvalidQuery, ReportQuery, parse_period
+from services.notifier.report.store import ChannelDeliveries, CustomerToInform
 from shared.access import Key
 from shared.config.stores import Store
 from shared.db import Database
@@ -22,11 +23,9 @@ from shared.feedback.comparison import Verdict
 from shared.feedback.nps import round1
 from shared.http import Problem, Text
 
-# What is asked about the report and the customers to tell, and what clients get.
 
-
-class ReportAsked(BaseModel):
-    """Which report. Unknown parameters are an error, so that a typo does not read another one."""
+class ReportParameters(BaseModel):
+    """Which report to read. An unknown parameter is an error, so that a typo does not read another one."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +46,7 @@ class ReportAsked(BaseModel):
     priority: Priority | None = None
 
 
-class TellAsked(ReportAsked):
+class CustomersParameters(ReportParameters):
     limit: int = Field(200, ge=1, le=1000)
     cursor: str | None = Field(None, max_length=400)
 
@@ -193,37 +192,40 @@ class ToldOut(BaseModel):
 RootCause = Annotated[Text, Path(min_length=1, max_length=128, examples=["Carrier delay"])]
 
 
-class _Asking:
-    """Reads what is asked against the store's own calendar."""
+class _QueryReader:
+    """Turns the parameters of a request into a query, by the calendar of the key's store."""
 
     def __init__(self, stores: Mapping[str, Store]) -> None:
         self._stores = stores
 
-    def store(self, key: Key) -> Store:
+    def store_config(self, key: Key) -> Store:
+        """Raises Problem 404 when the configuration no longer has the store."""
         if key.store not in self._stores:
             raise Problem(404, "not-found", "The configuration no longer has this key's store.")
         return self._stores[key.store]
 
-    def asked(self, key: Key, query: ReportAsked) -> Asked:
+    def query(self, key: Key, parameters: ReportParameters) -> ReportQuery:
         """Raises Problem 422 for a period that is none."""
         now = datetime.now(UTC)
         try:
-            period = period_of(query.period, query.start, query.end, now, self.store(key))
-        except NotAPeriod as wrong:
-            error = {"pointer": f"/query/{wrong.field}", "detail": str(wrong)}
+            period = parse_period(
+                parameters.period, parameters.start, parameters.end, now, self.store_config(key)
+            )
+        except InvalidQuery as invalid:
+            error = {"pointer": f"/query/{invalid.field}", "detail": str(invalid)}
             raise Problem(422, "invalid", "The request does not fit: see errors.", errors=[error]) from None
-        return Asked(key.store, period, now, query.team, query.priority)
+        return ReportQuery(key.store, period, now, parameters.team, parameters.priority)
 
 
 def routes(database: Database, stores: Mapping[str, Store]) -> APIRouter:
     """Included before the routes of single cases: `report` is no case's id."""
     router = APIRouter(prefix="/v1/cases", tags=["report"])
-    asking = _Asking(stores)
+    reader = _QueryReader(stores)
 
-    async def read(key: Key, query: ReportAsked) -> Report:
-        asked = asking.asked(key, query)
+    async def read(key: Key, parameters: ReportParameters) -> Report:
+        query = reader.query(key, parameters)
         async with database.snapshot() as session:
-            return await build(session, asked, asking.store(key))
+            return await build_report(session, query, reader.store_config(key))
 
     @router.get(
         "/report",
@@ -232,14 +234,14 @@ def routes(database: Database, stores: Mapping[str, Store]) -> APIRouter:
         responses={200: {"content": {"text/csv": {}}}},
     )
     async def read_report(
-        request: Request, key: Reader, query: Annotated[ReportAsked, Query()]
+        request: Request, key: Reader, parameters: Annotated[ReportParameters, Query()]
     ) -> ReportOut | Response:
-        report = await read(key, query)
+        report = await read(key, parameters)
         return _download(report) if _wants_csv(request) else report_out(report)
 
     @router.get("/report.csv", summary="The report as CSV (RFC 4180)", response_class=Response)
-    async def read_csv(key: Reader, query: Annotated[ReportAsked, Query()]) -> Response:
-        return _download(await read(key, query))
+    async def read_csv(key: Reader, parameters: Annotated[ReportParameters, Query()]) -> Response:
+        return _download(await read(key, parameters))
 
     @router.get("/causes/{cause:path}/customers", summary="Whom to tell what changed about a root cause")
     async def read_customers(
@@ -247,47 +249,49 @@ def routes(database: Database, stores: Mapping[str, Store]) -> APIRouter:
         response: Response,
         key: Reader,
         cause: RootCause,
-        query: Annotated[TellAsked, Query()],
+        parameters: Annotated[CustomersParameters, Query()],
     ) -> CustomersToTellOut:
         """Of cases that were closed in the period with this root cause, and whose customer was not told."""
-        asked = asking.asked(key, query)
-        place = place_of(query.cursor, 1)
-        start, end = asked.period.start, asked.period.end
+        query = reader.query(key, parameters)
+        place = place_of(parameters.cursor, 1)
+        start, end = query.period.start, query.period.end
         async with database.snapshot() as session:
-            found = await told.to_tell(
+            cases = await store.customers_to_inform(
                 session,
-                asked.scope,
+                query.scope,
                 cause,
                 start,
                 end,
                 after=place[0] if place else "",
-                limit=query.limit + 1,
+                limit=parameters.limit + 1,
             )
-            shown = found[: query.limit]
+            shown = cases[: parameters.limit]
             known = await answers.read(session, {(key.store, case.response_id) for case in shown})
-        if len(found) > query.limit:
+        if len(cases) > parameters.limit:
             link_next(request, response, cursor_of(shown[-1].case_id))
         people = {response_id: answer.body.person for (_, response_id), answer in known.items()}
         return CustomersToTellOut(
             cause=cause,
             start=start,
             end=end,
-            customers=[to_tell_out(case, people.get(case.response_id)) for case in shown],
+            customers=[customer_to_tell_out(case, people.get(case.response_id)) for case in shown],
         )
 
     @router.post("/causes/{cause:path}/told", summary="These customers were told what changed")
-    async def mark_told(key: Worker, cause: RootCause, query: Annotated[ReportAsked, Query()]) -> ToldOut:
+    async def mark_told(
+        key: Worker, cause: RootCause, parameters: Annotated[ReportParameters, Query()]
+    ) -> ToldOut:
         """Written in the history of each case, by whom and when. A repeat marks nothing again."""
-        asked = asking.asked(key, query)
+        query = reader.query(key, parameters)
         async with database.transaction() as session:
-            count = await told.mark(
+            count = await store.mark_customers_informed(
                 session,
-                asked.scope,
+                query.scope,
                 cause,
-                asked.period.start,
-                asked.period.end,
+                query.period.start,
+                query.period.end,
                 who=f"key:{key.key_id}",
-                now=asked.now,
+                now=query.now,
             )
         return ToldOut(cause=cause, told=count)
 
@@ -304,9 +308,6 @@ def _download(report: Report) -> Response:
     return Response(text, headers=headers)
 
 
-# The report and the customers to tell, as clients see them.
-
-
 def share_out(share: Share) -> ShareOut:
     percent, ci95 = share.percent, share.ci95
     return ShareOut(
@@ -318,16 +319,16 @@ def share_out(share: Share) -> ShareOut:
 
 
 def report_out(report: Report) -> ReportOut:
-    asked, contacts, ended = report.asked, report.contacts, report.ended
+    query, contacts, ended = report.query, report.contacts, report.ended
     return ReportOut(
-        store=asked.store,
-        period=asked.period.name or None,
-        start=asked.period.start,
-        end=asked.period.end,
-        compared_with=asked.period.before,
+        store=query.store,
+        period=query.period.name or None,
+        start=query.period.start,
+        end=query.period.end,
+        compared_with=query.period.before,
         zone=report.zone,
-        team=asked.team,
-        priority=asked.priority,
+        team=query.team,
+        priority=query.priority,
         opened=contacts.opened,
         closed=ended.closed,
         reopened=report.reopenings,
@@ -355,7 +356,7 @@ def report_out(report: Report) -> ReportOut:
     )
 
 
-def _owner_out(owner: Owner) -> OwnerOut:
+def _owner_out(owner: OwnerFigures) -> OwnerOut:
     return OwnerOut(
         owner=owner.load.owner,
         open=owner.load.open,
@@ -366,12 +367,20 @@ def _owner_out(owner: Owner) -> OwnerOut:
     )
 
 
-def _cause_out(cause: Cause) -> CauseOut:
-    fields: dict[str, Any] = {name: getattr(cause, name) for name in CauseOut.model_fields}
-    return CauseOut(**fields)
+def _cause_out(cause: CauseFigures) -> CauseOut:
+    return CauseOut(
+        cause=cause.cause,
+        cases=cause.cases,
+        before=cause.before,
+        change=cause.change,
+        months=cause.months,
+        of_months=cause.of_months,
+        recurring=cause.recurring,
+        to_tell=cause.customers_to_inform,
+    )
 
 
-def _channel_out(channel: Channel) -> ChannelOut:
+def _channel_out(channel: ChannelDeliveries) -> ChannelOut:
     return ChannelOut(
         channel=channel.channel,
         sent=channel.made,
@@ -385,7 +394,7 @@ def _channel_out(channel: Channel) -> ChannelOut:
     )
 
 
-def to_tell_out(case: ToTell, person: Any) -> CustomerToTellOut:
+def customer_to_tell_out(case: CustomerToInform, person: Any) -> CustomerToTellOut:
     """`person`: as the answer names them, or None when the answer is not there."""
     return CustomerToTellOut(
         case_id=case.case_id,

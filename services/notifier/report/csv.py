@@ -1,4 +1,4 @@
-"""The report as CSV (RFC 4180): one figure a line, safe to open in a spreadsheet."""
+"""The report as CSV (RFC 4180): one figure a row, safe to open in a spreadsheet."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0", "\n", "＝", "＋", "－", "�
 
 
 def csv_of(rows: Iterable[Row]) -> str:
-    """With CR LF, and quotes where they are needed; text that a spreadsheet would run is led by `'`."""
+    """A CSV file: CR LF, quotes where they are needed, and no text that a spreadsheet would run."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     for row in rows:
@@ -27,7 +27,10 @@ def csv_of(rows: Iterable[Row]) -> str:
 
 
 def _safe(cell: Cell) -> Cell:
-    """Text only: a number of ours may begin with a minus. Space and quotes before the sign do not hide it."""
+    """Text that a spreadsheet would run as a formula, led by `'`; a number may begin with a minus.
+
+    Spaces and quotes before the sign do not hide it.
+    """
     if not isinstance(cell, str):
         return cell
     cell = cell.replace("\0", "")
@@ -36,11 +39,12 @@ def _safe(cell: Cell) -> Cell:
 
 def download(report: Report) -> tuple[str, dict[str, str]]:
     """The CSV, and the headers by which a browser saves it under a name of its store and day."""
-    asked = report.asked
-    return csv_of(rows_of(report)), csv_headers(f"cases-{asked.store}-{asked.period.end:%Y%m%d}")
+    query = report.query
+    return csv_of(rows_of(report)), csv_headers(f"cases-{query.store}-{query.period.end:%Y%m%d}")
 
 
 def csv_headers(name: str) -> dict[str, str]:
+    """The headers by which a browser saves the answer as `<name>.csv`."""
     return {
         "Content-Type": "text/csv; charset=utf-8; header=present",
         "Content-Disposition": f'attachment; filename="{name}.csv"',
@@ -49,46 +53,46 @@ def csv_headers(name: str) -> dict[str, str]:
 
 
 def rows_of(report: Report) -> Iterator[Row]:
-    """The header, which report it is, and every figure of it."""
+    """The header, the fields of the report's query, and a row for every figure."""
     yield HEADER
-    yield from _about(report)
-    yield from _short(report)
-    for name, count in zip(_bars(), report.contacts.bars, strict=True):
-        yield _plain("first_contact", name, "cases", count)
+    yield from _query_rows(report)
+    yield from _summary_rows(report)
+    for name, count in zip(_bar_names(), report.contacts.bars, strict=True):
+        yield _value_row("first_contact", name, "cases", count)
     for age, count in report.now.ages.items():
-        yield _plain("open_now", age, "cases", count)
-    yield from _owners(report)
+        yield _value_row("open_now", age, "cases", count)
+    yield from _owner_rows(report)
     for outcome, count in report.outcomes.items():
-        yield _share("outcomes", outcome, "cases", Share(count, report.ended.closed))
+        yield _share_row("outcomes", outcome, "cases", Share(count, report.ended.closed))
     for cause in report.causes:
-        yield _share("causes", cause.cause, "cases", Share(cause.cases, report.ended.closed))
-        yield _plain("causes", cause.cause, "before", cause.before)
-        yield _plain("causes", cause.cause, "months_seen", cause.months, cause.of_months)
-        yield _plain("causes", cause.cause, "to_tell", cause.to_tell)
-    yield from _channels(report)
+        yield _share_row("causes", cause.cause, "cases", Share(cause.cases, report.ended.closed))
+        yield _value_row("causes", cause.cause, "before", cause.before)
+        yield _value_row("causes", cause.cause, "months_seen", cause.months, cause.of_months)
+        yield _value_row("causes", cause.cause, "to_tell", cause.customers_to_inform)
+    yield from _channel_rows(report)
 
 
-def _bars() -> list[str]:
+def _bar_names() -> list[str]:
     hours = FIRST_CONTACT_HOURS
     middle = (f"{low} to {high} h" for low, high in pairwise(hours))
     return [f"under {hours[0]} h", *middle, f"over {hours[-1]} h"]
 
 
-def _about(report: Report) -> Iterator[Row]:
-    asked = report.asked
-    facts = {
-        "store": asked.store,
-        "from": asked.period.start.isoformat(),
-        "to": asked.period.end.isoformat(),
+def _query_rows(report: Report) -> Iterator[Row]:
+    query = report.query
+    fields = {
+        "store": query.store,
+        "from": query.period.start.isoformat(),
+        "to": query.period.end.isoformat(),
         "zone": report.zone,
-        "team": asked.team or "all",
-        "priority": asked.priority or "all",
+        "team": query.team or "all",
+        "priority": query.priority or "all",
     }
-    for name, value in facts.items():
-        yield _plain("report", name, "", value)
+    for name, value in fields.items():
+        yield _value_row("report", name, "", value)
 
 
-def _short(report: Report) -> Iterator[Row]:
+def _summary_rows(report: Report) -> Iterator[Row]:
     contacts, ended = report.contacts, report.ended
     counts = {
         "opened": contacts.opened,
@@ -103,7 +107,7 @@ def _short(report: Report) -> Iterator[Row]:
         "close_seconds_p90": ended.nine_of_ten,
     }
     for name, value in counts.items():
-        yield _plain("summary", name, "", value)
+        yield _value_row("summary", name, "", value)
     shares = {
         "contacted_in_time": report.contacted_in_time,
         "resolved_in_time": report.resolved_in_time,
@@ -113,20 +117,20 @@ def _short(report: Report) -> Iterator[Row]:
         "reopened_of_closed_before": report.reopened_before,
     }
     for name, share in shares.items():
-        yield _share("summary", name, "", share)
+        yield _share_row("summary", name, "", share)
 
 
-def _owners(report: Report) -> Iterator[Row]:
+def _owner_rows(report: Report) -> Iterator[Row]:
     for owner in report.owners:
         name = owner.load.owner or "none"
-        yield _plain("owners", name, "open", owner.load.open)
-        yield _plain("owners", name, "closed", owner.load.closed)
+        yield _value_row("owners", name, "open", owner.load.open)
+        yield _value_row("owners", name, "closed", owner.load.closed)
         if owner.enough:
-            yield _share("owners", name, "in_time", owner.in_time)
-            yield _plain("owners", name, "first_contact_seconds_p50", owner.load.median)
+            yield _share_row("owners", name, "in_time", owner.in_time)
+            yield _value_row("owners", name, "first_contact_seconds_p50", owner.load.median)
 
 
-def _channels(report: Report) -> Iterator[Row]:
+def _channel_rows(report: Report) -> Iterator[Row]:
     for channel in report.channels:
         counts: dict[str, Cell] = {
             "sent": channel.made,
@@ -139,10 +143,10 @@ def _channels(report: Report) -> Iterator[Row]:
             "seconds_p99": channel.slowest,
         }
         for name, value in counts.items():
-            yield _plain("deliveries", channel.channel, name, value)
+            yield _value_row("deliveries", channel.channel, name, value)
 
 
-def _plain(section: str, name: str, figure: str, value: Cell, of: int | None = None) -> Row:
+def _value_row(section: str, name: str, figure: str, value: Cell, of: int | None = None) -> Row:
     return (
         section,
         name,
@@ -155,8 +159,8 @@ def _plain(section: str, name: str, figure: str, value: Cell, of: int | None = N
     )
 
 
-def _share(section: str, name: str, figure: str, share: Share) -> Row:
-    percent, found = share.percent, share.ci95
+def _share_row(section: str, name: str, figure: str, share: Share) -> Row:
+    percent, bounds = share.percent, share.ci95
     return (
         section,
         name,
@@ -164,6 +168,6 @@ def _share(section: str, name: str, figure: str, share: Share) -> Row:
         share.count,
         share.of,
         None if percent is None else round1(percent),
-        None if found is None else round1(found.lo),
-        None if found is None else round1(found.hi),
+        None if bounds is None else round1(bounds.lo),
+        None if bounds is None else round1(bounds.hi),
     )

@@ -1,4 +1,4 @@
-"""The arithmetic of the report: its periods, its shares with their spread, and what comes back."""
+"""The arithmetic of the report: its periods, its shares with their intervals, and recurring root causes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,22 @@ FIRST_CONTACT_HOURS: Final = (1, 2, 4, 8, 16, 24)
 AGE_HOURS: Final = {"under_4h": 4, "4h_to_1d": 24, "1d_to_3d": 72, "3d_to_7d": 168, "over_7d": None}
 """How long a case has been open, around the clock: the bucket's name and its upper end."""
 
-JUDGED_FROM: Final = 5
-"""A person's share and median of fewer cases say nothing about the person."""
+LEAST_CASES_TO_JUDGE: Final = 5
+"""A share and a median of fewer cases say nothing about the person."""
 
 RECURRING_SHARE: Final = 0.15
 RECURRING_MONTHS: Final = 3
 MONTHS_SEEN: Final = 4
-"""A cause comes back when it took this share of the closed cases in so many of the last so many months."""
+"""A root cause recurs when it took RECURRING_SHARE of the closed cases in RECURRING_MONTHS of the last
+MONTHS_SEEN months."""
 
-LONGEST: Final = timedelta(days=731)
+LONGEST_PERIOD: Final = timedelta(days=731)
 
 _ELAPSED: Final = {"7d": timedelta(days=7), "30d": timedelta(days=30)}
 
 
-class UnknownPeriod(ValueError):
-    """The period is not one; the message says what is."""
+class InvalidPeriod(ValueError):
+    """This is no period that a report can be about; the message says what would be one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,31 +49,31 @@ class Period:
 
     def __post_init__(self) -> None:
         if not self.before < self.start < self.end:
-            raise UnknownPeriod("the period ends before it begins")
-        if self.end - self.start > LONGEST:
-            raise UnknownPeriod(f"a period is at most {LONGEST.days} days long")
+            raise InvalidPeriod("the period ends before it begins")
+        if self.end - self.start > LONGEST_PERIOD:
+            raise InvalidPeriod(f"a period is at most {LONGEST_PERIOD.days} days long")
 
 
 def named_period(text: str, now: datetime, zone: tzinfo) -> Period:
     """`7d`, `30d` (elapsed, up to now), `month:2026-10`, `quarter:2026-Q3` (of the zone's calendar).
 
-    A month or quarter that is not over ends with the calendar, not with now. Raises UnknownPeriod.
+    A month or quarter that is not over ends with the calendar, not with now. Raises InvalidPeriod.
     """
     if text in _ELAPSED:
         length = _ELAPSED[text]
         return Period(now - length, now, now - 2 * length, text)
-    if found := re.fullmatch(r"month:(\d{4})-(0[1-9]|1[0-2])", text):
-        return _calendar(int(found[1]), int(found[2]), 1, zone, text)
-    if found := re.fullmatch(r"quarter:(\d{4})-Q([1-4])", text):
-        return _calendar(int(found[1]), 3 * int(found[2]) - 2, 3, zone, text)
-    raise UnknownPeriod("use 7d, 30d, month:2026-10 or quarter:2026-Q3")
+    if match := re.fullmatch(r"month:(\d{4})-(0[1-9]|1[0-2])", text):
+        return _calendar(int(match[1]), int(match[2]), 1, zone, text)
+    if match := re.fullmatch(r"quarter:(\d{4})-Q([1-4])", text):
+        return _calendar(int(match[1]), 3 * int(match[2]) - 2, 3, zone, text)
+    raise InvalidPeriod("use 7d, 30d, month:2026-10 or quarter:2026-Q3")
 
 
 def given_period(start: datetime, end: datetime) -> Period:
-    """Compared with the same length before it. Raises UnknownPeriod."""
+    """From `start` to `end`, compared with the same length before it. Raises InvalidPeriod."""
     start, end = start.astimezone(UTC), end.astimezone(UTC)
     if start >= end:
-        raise UnknownPeriod("`to` must be after `from`")
+        raise InvalidPeriod("`to` must be after `from`")
     return Period(start, end, start - (end - start), "")
 
 
@@ -88,7 +89,7 @@ def week_before(now: datetime, zone: tzinfo) -> Period:
 
 def _calendar(year: int, month: int, length: int, zone: tzinfo, name: str) -> Period:
     if not 2000 <= year <= 2200:
-        raise UnknownPeriod("a year is 2000 to 2200")
+        raise InvalidPeriod("a year is 2000 to 2200")
     starts = [start_of_day(_month(year, month + shift), zone) for shift in (-length, 0, length)]
     return Period(starts[1], starts[2], starts[0], name)
 
@@ -107,7 +108,7 @@ def months_upto(end: datetime, zone: tzinfo) -> list[tuple[datetime, datetime]]:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """`count` of `of`; everything else follows."""
+    """`count` of `of`, for instance the cases contacted in time of all whose clock has ended."""
 
     count: int
     of: int
@@ -123,8 +124,8 @@ class Share:
         return wilson(self.count, self.of)
 
 
-def judged(before: Share, now: Share) -> Verdict:
-    """Whether a share differs from the one before, in one word (Agresti & Caffo's test, 30 on both sides)."""
+def compare_shares(before: Share, now: Share) -> Verdict:
+    """Whether a share differs from the one before (Agresti & Caffo's test; fewer than 30 say nothing)."""
     return verdict(difference(_counts(before), _counts(now), metric=Metric.CSAT))
 
 
@@ -133,7 +134,10 @@ def _counts(share: Share) -> Counts:
 
 
 def months_seen(by_month: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    """In how many of the months each cause took its share; `by_month`: closed cases by cause."""
+    """In how many months each root cause took RECURRING_SHARE of the closed cases.
+
+    `by_month`: for each month, the closed cases by root cause.
+    """
     seen: dict[str, int] = {}
     for causes in by_month:
         closed = sum(causes.values())

@@ -1,4 +1,7 @@
-"""The metrics of cases, from one replica, counted from rows."""
+"""The metrics of cases: one replica at a time counts them from rows and shows them.
+
+Totals are kept in rows, so that no crash loses or doubles one.
+"""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -7,14 +10,14 @@ from typing import Final
 
 from sqlalchemy import text
 
+from services.notifier.cases.domain.case import ENDED, Status
+from services.notifier.cases.store.cases import IS_LIVE, status_outside
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.report.domain import AGE_HOURS
 from shared.db import Database, Session
 from shared.jobs.rounds import LeasedClockJob
 from shared.ops import metrics
-
-# What the metrics of cases are made of. Totals are kept in rows, so that no crash loses or doubles one.
 
 LAG_SECONDS: Final = 30
 """A moment is counted so long after it, when every transaction that wrote about it has ended."""
@@ -23,8 +26,8 @@ _NAMES: Final = tuple(AGE_HOURS)
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
-    """Cases open now; `team` of "" is none."""
+class OpenCases:
+    """How many cases of a priority, a team and an age are open now; `team` of "": of no team."""
 
     priority: str
     team: str
@@ -32,82 +35,83 @@ class Open:
     count: int
 
 
-async def open_cases(session: Session) -> list[Open]:
+async def open_cases(session: Session) -> list[OpenCases]:
     """Of all stores, by priority, team and age: read from one index of open cases alone."""
     hours = [hours for hours in AGE_HOURS.values() if hours]
     rows = await session.execute(
-        text("""WITH edge AS MATERIALIZED (
+        text(f"""WITH edge AS MATERIALIZED (
                     SELECT array_agg(now() - make_interval(hours => h) ORDER BY h DESC) AS ages
                     FROM unnest(CAST(:hours AS int[])) h)
                 SELECT priority, coalesce(team, '') AS team,
                        width_bucket(opened_at, (SELECT ages FROM edge)) AS age, count(*) AS n
-                FROM notifier.cases WHERE status NOT IN ('closed', 'dismissed') GROUP BY 1, 2, 3"""),
+                FROM notifier.cases c WHERE {IS_LIVE} GROUP BY 1, 2, 3"""),
         {"hours": hours},
     )
-    return [Open(row.priority, row.team, _NAMES[len(hours) - row.age], row.n) for row in rows]
+    return [OpenCases(row.priority, row.team, _NAMES[len(hours) - row.age], row.n) for row in rows]
 
 
 _BREACHES: Final = {
-    "first_contact": """
+    "first_contact": f"""
         UPDATE notifier.cases SET first_contact_breached = true WHERE case_id IN (
-            SELECT case_id FROM notifier.cases
+            SELECT case_id FROM notifier.cases c
             WHERE NOT first_contact_breached AND (first_contact_at > first_contact_due_at
-                  OR (first_contact_at IS NULL AND status NOT IN ('closed', 'dismissed')))
+                  OR (first_contact_at IS NULL AND {IS_LIVE}))
                   AND first_contact_due_at < now()
             ORDER BY first_contact_due_at LIMIT :limit FOR UPDATE SKIP LOCKED)""",
-    "resolve": """
+    "resolve": f"""
         UPDATE notifier.cases SET resolve_breached = reopened + 1 WHERE case_id IN (
-            SELECT case_id FROM notifier.cases
+            SELECT case_id FROM notifier.cases c
             WHERE resolve_breached <= reopened AND (resolved_at > resolve_due_at
-                  OR (resolved_at IS NULL AND status NOT IN ('closed', 'dismissed', 'snoozed')))
+                  OR (resolved_at IS NULL AND {status_outside({*ENDED, Status.SNOOZED})}))
                   AND resolve_due_at < now()
             ORDER BY resolve_due_at LIMIT :limit FOR UPDATE SKIP LOCKED)""",
 }
 
 
 async def count_breaches(session: Session, limit: int) -> dict[str, int]:
-    """Count each clock that ran out, once for each time that the case was opened; returns the totals ever."""
+    """Count the clocks that ran out, once for each time that a case was opened; returns the totals so far."""
     totals = {}
     for clock, statement in _BREACHES.items():
-        done = await session.execute(text(statement), {"limit": limit})
-        totals[clock] = await _add(session, f"breach:{clock}", done.rowcount)
+        updated = await session.execute(text(statement), {"limit": limit})
+        totals[clock] = await _add(session, f"breach:{clock}", updated.rowcount)
     return totals
 
 
 async def _add(session: Session, name: str, count: int) -> int:
-    found = await session.execute(
+    """Add to a total that is kept in a row; returns the total."""
+    total = await session.execute(
         text("""INSERT INTO notifier.tallies AS t (name, total) VALUES (:name, :count)
                 ON CONFLICT (name) DO UPDATE SET total = t.total + excluded.total RETURNING total"""),
         {"name": name, "count": count},
     )
-    return int(found.scalar_one())
+    return int(total.scalar_one())
 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """What happened since the last look, in seconds of each case's own clock, with its priority."""
+    """What happened since the last count: (priority, seconds of the case's own clock), and reopenings."""
 
     first_contacts: Sequence[tuple[str, float]]
     closings: Sequence[tuple[str, float]]
     reopened: int
-    """Reopenings ever counted."""
+    """All reopenings so far."""
 
 
 async def read_moments(session: Session, *, lag_seconds: float = LAG_SECONDS) -> Moments:
-    """From where the last look ended up to `lag_seconds` ago. The first look sees nothing."""
-    found = await session.execute(
+    """From where the last count ended up to `lag_seconds` ago. The first count finds nothing."""
+    rows = await session.execute(
         text("""INSERT INTO notifier.tallies AS t (name, upto)
                 VALUES ('moments', now() - make_interval(secs => :lag))
                 ON CONFLICT (name) DO UPDATE SET upto = greatest(t.upto, excluded.upto)
                 RETURNING upto, (SELECT upto FROM notifier.tallies WHERE name = 'moments') AS after"""),
         {"lag": lag_seconds},
     )
-    upto, after = found.one()
+    upto, after = rows.one()
     if after is None:
         return Moments((), (), await _add(session, "reopened", 0))
-    rows = (await session.execute(text(_HAPPENED), {"after": after, "upto": upto})).all()
-    reopened = await _add(session, "reopened", sum(row.what == "reopened" for row in rows))
-    return Moments(_seconds(rows, "contacted"), _seconds(rows, "closed"), reopened)
+    entries = (await session.execute(text(_ENTRIES), {"after": after, "upto": upto})).all()
+    reopened = await _add(session, "reopened", sum(row.what == "reopened" for row in entries))
+    return Moments(_seconds(entries, "contacted"), _seconds(entries, "closed"), reopened)
 
 
 def _seconds(rows: Sequence[object], what: str) -> list[tuple[str, float]]:
@@ -118,7 +122,7 @@ def _seconds(rows: Sequence[object], what: str) -> list[tuple[str, float]]:
     ]
 
 
-_HAPPENED: Final = """
+_ENTRIES: Final = """
     SELECT h.what, c.priority, CASE h.what WHEN 'contacted' THEN c.first_contact_seconds
                                            WHEN 'closed' THEN c.resolve_seconds END AS seconds
     FROM notifier.history h JOIN notifier.cases c USING (case_id)
@@ -133,8 +137,8 @@ _OTHER_TEAM = "other"
 _BREACHES_AT_ONCE = 5000
 
 
-class CaseFigures(LeasedClockJob):
-    """Counts open cases, clocks that ran out, first contacts, closings and reopenings; shows what is held.
+class CaseGauges(LeasedClockJob):
+    """Counts open cases, clocks that ran out, first contacts, closings, reopenings and holds of deliveries.
 
     `teams`: those of the configuration; any other is `other`, so that labels stay few. Totals are those of
     the rows, so a restart or another replica goes on from where the last one was.
@@ -168,8 +172,8 @@ class CaseFigures(LeasedClockJob):
         for priority, seconds in moments.closings:
             metrics.CASE_CLOSE.labels(priority).observe(seconds)
         async with self._database.snapshot() as session:
-            found = await open_cases(session)
-        self._show(found)
+            groups = await open_cases(session)
+        self._show(groups)
 
     def idle(self) -> None:
         """Another replica shows them; nothing must be counted in two places."""
@@ -185,11 +189,11 @@ class CaseFigures(LeasedClockJob):
         self._shown[name] = max(total, self._shown[name])
         return rose
 
-    def _show(self, found: Iterable[Open]) -> None:
+    def _show(self, groups: Iterable[OpenCases]) -> None:
         counts: Counter[tuple[str, str, str]] = Counter()
-        for one in found:
-            team = one.team if one.team in self._teams else (_OTHER_TEAM if one.team else _NO_TEAM)
-            counts[one.priority, team, one.age] += one.count
+        for group in groups:
+            team = group.team if group.team in self._teams else (_OTHER_TEAM if group.team else _NO_TEAM)
+            counts[group.priority, team, group.age] += group.count
         metrics.CASES_OPEN.clear()
         for labels, count in counts.items():
             metrics.CASES_OPEN.labels(*labels).set(count)

@@ -1,4 +1,7 @@
-"""What the report counts. What ended is read from the history, so a closed month does not change again."""
+"""All SQL of the report: each function reads the counts of one figure, over the cases of a `Scope`.
+
+Endings are read from the history, so that the figures of a month that is over do not change again.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,18 +12,20 @@ import orjson
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Priority
+from services.notifier.cases.store.cases import IS_LIVE
 from services.notifier.report.domain import AGE_HOURS, FIRST_CONTACT_HOURS
 from shared.db import Session
 from shared.feedback.identity import ERASED
 
 NO_TEAM = "none"
 
-LIVE = "c.status NOT IN ('closed', 'dismissed')"
-
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Which cases: of a store, and perhaps of one team (`none`: of no team) or one priority."""
+    """The cases that a report is about: of a store, and perhaps of one team or one priority.
+
+    A team of NO_TEAM: the cases without a team.
+    """
 
     store: str
     team: str | None = None
@@ -28,6 +33,7 @@ class Scope:
 
     @property
     def condition(self) -> str:
+        """SQL about `cases c`, with the names of `parameters`."""
         conditions = ["c.store = :store"]
         if self.team is not None:
             conditions.append("c.team IS NULL" if self.team == NO_TEAM else "c.team = :team")
@@ -36,7 +42,7 @@ class Scope:
         return " AND ".join(conditions)
 
     @property
-    def given(self) -> dict[str, Any]:
+    def parameters(self) -> dict[str, Any]:
         named = self.team is not None and self.team != NO_TEAM
         return (
             {"store": self.store}
@@ -47,9 +53,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Contacts:
-    """Cases opened in the period; of their clocks, each its own, without dismissed ones.
+    """The cases opened in the period and how their clocks went, in seconds of each case's own clock.
 
-    `due`: those whose clock has decided: done, or run out. `bars`: by FIRST_CONTACT_HOURS, the last is open.
+    Dismissed cases count as opened only. `*_due`: cases whose clock is decided, because it was met or ran
+    out. `bars`: cases by the hours of FIRST_CONTACT_HOURS; the last bar holds all that took longer.
     """
 
     opened: int
@@ -76,6 +83,7 @@ RESOLVE_DUE = (
 
 
 async def contacts(session: Session, scope: Scope, start: datetime, end: datetime, now: datetime) -> Contacts:
+    """Of the cases that were opened in the period; `now` decides which clocks have run out."""
     bars = ", ".join(
         "count(*) FILTER (WHERE c.status <> 'dismissed'"
         f" AND width_bucket(c.first_contact_seconds, CAST(:edges AS float8[])) = {place})"
@@ -95,7 +103,7 @@ async def contacts(session: Session, scope: Scope, start: datetime, end: datetim
                    ARRAY[{bars}] AS bars
                  FROM notifier.cases c
                  WHERE {scope.condition} AND c.opened_at >= :start AND c.opened_at < :end"""),
-        scope.given
+        scope.parameters
         | {"start": start, "end": end, "now": now, "edges": [3600.0 * h for h in FIRST_CONTACT_HOURS]},
     )
     row = rows.one()
@@ -116,7 +124,7 @@ async def contacts(session: Session, scope: Scope, start: datetime, end: datetim
 
 @dataclass(frozen=True, slots=True)
 class OpenNow:
-    """Cases that are open at this moment. `ages`: by AGE_HOURS."""
+    """The cases that are open at a moment. `ages`: how many, by the names of AGE_HOURS."""
 
     open: int
     unassigned: int
@@ -130,16 +138,16 @@ async def open_now(session: Session, scope: Scope, now: datetime) -> OpenNow:
                             CAST(extract(epoch FROM CAST(:now AS timestamptz) - c.opened_at) AS float8),
                             CAST(:edges AS float8[])) AS age,
                         count(*) AS n, count(*) FILTER (WHERE c.owner IS NULL) AS unassigned
-                 FROM notifier.cases c WHERE {scope.condition} AND {LIVE} GROUP BY 1"""),
-        scope.given | {"now": now, "edges": edges},
+                 FROM notifier.cases c WHERE {scope.condition} AND {IS_LIVE} GROUP BY 1"""),
+        scope.parameters | {"now": now, "edges": edges},
     )
-    found = {row.age: row for row in rows}
-    ages = {name: found[place].n if place in found else 0 for place, name in enumerate(AGE_HOURS)}
-    return OpenNow(sum(ages.values()), sum(row.unassigned for row in found.values()), ages)
+    by_age = {row.age: row for row in rows}
+    ages = {name: by_age[index].n if index in by_age else 0 for index, name in enumerate(AGE_HOURS)}
+    return OpenNow(sum(ages.values()), sum(row.unassigned for row in by_age.values()), ages)
 
 
 def closings(scope: Scope) -> str:
-    """SQL: the last closing of each case within [:start, :end), and the first one of them."""
+    """SQL that selects the last closing of each case within [:start, :end), with the moment of the first."""
     return f"""SELECT DISTINCT ON (h.case_id) h.case_id, h.at, h.detail ->> 'root_cause' AS cause,
                       h.detail ->> 'outcome' AS outcome, c.owner, c.metric, c.customer_ref, c.resolve_seconds,
                       min(h.at) OVER (PARTITION BY h.case_id) AS first_at
@@ -150,7 +158,10 @@ def closings(scope: Scope) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What ended in the period. `reopened`: of those closed, opened again before the period's end."""
+    """The cases that ended in the period, in seconds of each case's own clock.
+
+    `reopened`: those of the closed cases that were opened again before the end of the period.
+    """
 
     closed: int
     reopened: int
@@ -160,6 +171,7 @@ class Ended:
 
 
 async def ended(session: Session, scope: Scope, start: datetime, end: datetime) -> Ended:
+    """Of the cases that were closed or dismissed in the period."""
     rows = await session.execute(
         text(f"""WITH closing AS ({closings(scope)})
                  SELECT count(*) AS closed,
@@ -174,7 +186,7 @@ async def ended(session: Session, scope: Scope, start: datetime, end: datetime) 
                          WHERE h.what = 'dismissed' AND h.at >= :start AND h.at < :end
                                AND {scope.condition}) AS dismissed
                  FROM closing"""),
-        scope.given | {"start": start, "end": end},
+        scope.parameters | {"start": start, "end": end},
     )
     row = rows.one()
     median, nine_of_ten = row.percentiles or (None, None)
@@ -183,24 +195,24 @@ async def ended(session: Session, scope: Scope, start: datetime, end: datetime) 
 
 async def reopenings(session: Session, scope: Scope, start: datetime, end: datetime) -> int:
     """How many cases were opened again in the period, whenever they had been closed."""
-    found = await session.execute(
+    count = await session.execute(
         text(f"""SELECT count(DISTINCT h.case_id) FROM notifier.history h
                  JOIN notifier.cases c USING (case_id)
                  WHERE h.what = 'reopened' AND h.at >= :start AND h.at < :end AND {scope.condition}"""),
-        scope.given | {"start": start, "end": end},
+        scope.parameters | {"start": start, "end": end},
     )
-    return int(found.scalar_one())
+    return int(count.scalar_one())
 
 
-async def endings(
+async def closings_by_cause_and_outcome(
     session: Session, scope: Scope, start: datetime, end: datetime
 ) -> dict[tuple[str, str], int]:
-    """Closed cases by (root cause, outcome)."""
+    """How many cases were closed, by (root cause, outcome); "" for none given."""
     rows = await session.execute(
         text(f"""WITH closing AS ({closings(scope)})
                  SELECT coalesce(cause, '') AS cause, coalesce(outcome, '') AS outcome, count(*) AS n
                  FROM closing GROUP BY 1, 2"""),
-        scope.given | {"start": start, "end": end},
+        scope.parameters | {"start": start, "end": end},
     )
     return {(row.cause, row.outcome): row.n for row in rows}
 
@@ -208,7 +220,7 @@ async def endings(
 async def causes_by_month(
     session: Session, scope: Scope, months: Sequence[tuple[datetime, datetime]]
 ) -> list[dict[str, int]]:
-    """Closed cases by root cause in each of these months, which follow one another."""
+    """How many cases were closed in each of these months, by root cause. The months follow one another."""
     rows = await session.execute(
         text(f"""SELECT month, cause, count(*) AS n FROM (
                      SELECT DISTINCT ON (month, h.case_id) h.case_id,
@@ -218,16 +230,23 @@ async def causes_by_month(
                      WHERE h.what = 'closed' AND h.at >= :start AND h.at < :end AND {scope.condition}
                      ORDER BY month, h.case_id, h.at DESC) closing
                  GROUP BY 1, 2"""),
-        scope.given | {"start": months[0][0], "end": months[-1][1], "starts": [start for start, _ in months]},
+        scope.parameters
+        | {"start": months[0][0], "end": months[-1][1], "starts": [start for start, _ in months]},
     )
-    found: list[dict[str, int]] = [{} for _ in months]
+    by_month: list[dict[str, int]] = [{} for _ in months]
     for row in rows:
-        found[row.month - 1][row.cause] = row.n
-    return found
+        by_month[row.month - 1][row.cause] = row.n
+    return by_month
 
 
-async def proved(session: Session, scope: Scope, start: datetime, end: datetime) -> tuple[int, int]:
-    """(recovered, answered again): by the customer's next answer of the same metric after the closing."""
+async def proved_recoveries(
+    session: Session, scope: Scope, start: datetime, end: datetime
+) -> tuple[int, int]:
+    """(recovered, answered again), of the closed cases.
+
+    The customer's next answer of the same metric after the closing decides: recovered is who is no
+    detractor any more.
+    """
     rows = await session.execute(
         text(f"""WITH closing AS ({closings(scope)})
                  SELECT count(*) FILTER (WHERE next.grp <> 'detractor') AS recovered, count(*) AS answered
@@ -237,20 +256,21 @@ async def proved(session: Session, scope: Scope, start: datetime, end: datetime)
                            AND a.answered_at > closing.at AND a.grp IS NOT NULL AND NOT a.retracted
                            AND (closing.metric IS NULL OR a.metric = closing.metric)
                      ORDER BY a.answered_at, a.response_id LIMIT 1) next"""),
-        scope.given | {"start": start, "end": end},
+        scope.parameters | {"start": start, "end": end},
     )
     row = rows.one()
     return row.recovered, row.answered
 
 
-# Who carries what, and how alerts went: the parts of the report that have a row for each name.
-
 _MOST_OWNERS = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What one owner has and had; `owner` of None is nobody. Seconds by each case's own clock."""
+class OwnerLoad:
+    """The cases that one owner has and had; `owner` of None: cases of nobody.
+
+    `median`: of the time to the first contact, in seconds of each case's own clock.
+    """
 
     owner: str | None
     open: int
@@ -260,14 +280,19 @@ class Load:
     median: float | None
 
 
-async def loads(session: Session, scope: Scope, start: datetime, end: datetime, now: datetime) -> list[Load]:
-    """Those with most to do first. Closed: in the period; in time and median: of cases opened in it."""
+async def owner_loads(
+    session: Session, scope: Scope, start: datetime, end: datetime, now: datetime
+) -> list[OwnerLoad]:
+    """By owner, the largest load first.
+
+    `open` is of now, `closed` of the period; the share in time and the median are of the cases opened in it.
+    """
     rows = await session.execute(
         text(f"""WITH closing AS ({closings(scope)}),
                  part AS (
                      SELECT c.owner, count(*) AS open, 0 AS closed, 0 AS due, 0 AS in_time,
                             CAST(NULL AS float8) AS median
-                     FROM notifier.cases c WHERE {scope.condition} AND {LIVE} GROUP BY c.owner
+                     FROM notifier.cases c WHERE {scope.condition} AND {IS_LIVE} GROUP BY c.owner
                      UNION ALL
                      SELECT owner, 0, count(*), 0, 0, NULL FROM closing GROUP BY owner
                      UNION ALL
@@ -284,17 +309,17 @@ async def loads(session: Session, scope: Scope, start: datetime, end: datetime, 
                         CAST(sum(in_time) AS bigint) AS contact_in_time, max(median) AS median
                  FROM part GROUP BY owner
                  ORDER BY owner IS NULL, sum(open) + sum(closed) DESC, owner LIMIT {_MOST_OWNERS}"""),
-        scope.given | {"start": start, "end": end, "now": now},
+        scope.parameters | {"start": start, "end": end, "now": now},
     )
-    return [Load(**row._asdict()) for row in rows]
+    return [OwnerLoad(**row._asdict()) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
-class Channel:
-    """Alerts made in the period for one channel, without those that were taken back.
+class ChannelDeliveries:
+    """The alerts of one channel that were made in the period, without those that were cancelled.
 
-    `digested`: told in one message with others. Seconds from the first attempt to the end, of those
-    delivered: waiting for a comment or for the morning is not slowness.
+    `digested`: sent in one message with others. `median` and `slowest` (99 of 100 are faster): seconds from
+    the first attempt to the delivery, because waiting for a comment or for the morning is not slowness.
     """
 
     channel: str
@@ -311,7 +336,10 @@ class Channel:
     slowest: float | None
 
 
-async def channels(session: Session, store: str, start: datetime, end: datetime) -> list[Channel]:
+async def channel_deliveries(
+    session: Session, store: str, start: datetime, end: datetime
+) -> list[ChannelDeliveries]:
+    """By channel, of the alerts of the whole store."""
     rows = await session.execute(
         text("""SELECT channel, count(*) AS made, count(*) FILTER (WHERE state = 'sent') AS delivered,
                        count(*) FILTER (WHERE state = 'digested') AS digested,
@@ -335,20 +363,18 @@ async def channels(session: Session, store: str, start: datetime, end: datetime)
                 GROUP BY channel ORDER BY channel"""),
         {"store": store, "start": start, "end": end},
     )
-    return [Channel(**row._asdict()) for row in rows]
+    return [ChannelDeliveries(**row._asdict()) for row in rows]
 
 
-# You said, we did: which customers of a root cause are to hear what changed, and who has been told.
-
-# Nobody can be told who was erased.
-_TO_TELL = f"""c.status = 'closed' AND c.told_at IS NULL AND c.closed_at >= :start AND c.closed_at < :end
+# Customers who were erased cannot be informed.
+_TO_INFORM = f"""c.status = 'closed' AND c.told_at IS NULL AND c.closed_at >= :start AND c.closed_at < :end
     AND NOT starts_with(c.customer_ref, '{ERASED}')"""
-_CLOSED = f"{_TO_TELL} AND c.root_cause = :cause"
+_TO_INFORM_OF_CAUSE = f"{_TO_INFORM} AND c.root_cause = :cause"
 
 
 @dataclass(frozen=True, slots=True)
-class ToTell:
-    """A closed case whose customer was not told yet."""
+class CustomerToInform:
+    """A closed case whose customer was not told yet what changed about its root cause."""
 
     case_id: str
     number: int
@@ -359,18 +385,20 @@ class ToTell:
     owner: str | None
 
 
-async def waiting(session: Session, scope: Scope, start: datetime, end: datetime) -> dict[str, int]:
-    """Customers to tell, by root cause, of cases closed in the period and closed still."""
+async def count_customers_to_inform(
+    session: Session, scope: Scope, start: datetime, end: datetime
+) -> dict[str, int]:
+    """How many customers are to be informed, by root cause: of cases closed in the period and since."""
     rows = await session.execute(
         text(f"""SELECT c.root_cause AS cause, count(DISTINCT c.customer_ref) AS n FROM notifier.cases c
-                 WHERE {_TO_TELL} AND c.root_cause IS NOT NULL AND {scope.condition}
+                 WHERE {_TO_INFORM} AND c.root_cause IS NOT NULL AND {scope.condition}
                  GROUP BY c.root_cause"""),
-        scope.given | {"start": start, "end": end},
+        scope.parameters | {"start": start, "end": end},
     )
     return {row.cause: row.n for row in rows}
 
 
-async def to_tell(
+async def customers_to_inform(
     session: Session,
     scope: Scope,
     cause: str,
@@ -379,28 +407,31 @@ async def to_tell(
     *,
     after: str = "",
     limit: int,
-) -> list[ToTell]:
-    """The cases, in the order of their ids; several of one customer are all there."""
+) -> list[CustomerToInform]:
+    """The cases of a root cause whose customers are to be informed, by case id, after the id `after`.
+
+    A customer with several such cases has each of them in the list.
+    """
     rows = await session.execute(
         text(f"""SELECT c.case_id, c.number, c.customer_ref, c.response_id, c.closed_at, c.outcome, c.owner
                  FROM notifier.cases c
-                 WHERE {scope.condition} AND {_CLOSED} AND c.case_id > :after
+                 WHERE {scope.condition} AND {_TO_INFORM_OF_CAUSE} AND c.case_id > :after
                  ORDER BY c.case_id LIMIT :limit"""),
-        scope.given | {"cause": cause, "start": start, "end": end, "after": after, "limit": limit},
+        scope.parameters | {"cause": cause, "start": start, "end": end, "after": after, "limit": limit},
     )
-    return [ToTell(**row._asdict()) for row in rows]
+    return [CustomerToInform(**row._asdict()) for row in rows]
 
 
-async def mark(
+async def mark_customers_informed(
     session: Session, scope: Scope, cause: str, start: datetime, end: datetime, *, who: str, now: datetime
 ) -> int:
-    """Write in each case that its customer was told, by whom and when; returns how many cases there were.
+    """Write into each case of a root cause that its customer was told, by whom and when; returns how many.
 
-    What was marked before is not marked again, so that a repeat changes nothing.
+    A case that was marked before is not marked again, so that a repeat changes nothing.
     """
-    done = await session.execute(
+    inserted = await session.execute(
         text(f"""WITH held AS (
-                     SELECT c.case_id FROM notifier.cases c WHERE {scope.condition} AND {_CLOSED}
+                     SELECT c.case_id FROM notifier.cases c WHERE {scope.condition} AND {_TO_INFORM_OF_CAUSE}
                      ORDER BY c.case_id FOR UPDATE OF c),
                  marked AS (
                      UPDATE notifier.cases c
@@ -408,7 +439,7 @@ async def mark(
                      FROM held WHERE c.case_id = held.case_id RETURNING c.case_id, c.version)
                  INSERT INTO notifier.history (case_id, at, who, what, detail, version)
                  SELECT case_id, :now, :who, 'told', CAST(:detail AS jsonb), version FROM marked"""),
-        scope.given
+        scope.parameters
         | {
             "cause": cause,
             "start": start,
@@ -418,4 +449,4 @@ async def mark(
             "detail": orjson.dumps({"root_cause": cause}).decode(),
         },
     )
-    return done.rowcount
+    return inserted.rowcount

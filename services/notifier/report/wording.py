@@ -1,23 +1,14 @@
-"""Numbers of the report in words for people: one decimal, a true minus, counts beside each percentage."""
+"""The words of the report: shares, periods and verdicts, and the weekly message in ten lines."""
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 
 from services.notifier.report.domain import Period, Share
 from services.notifier.report.figures import Report
+from services.notifier.report.query import PATH
 from shared.config.stores import Store
 from shared.feedback.comparison import Verdict
 from shared.feedback.nps import Interval
-
-MISSING = "–"
-MINUS = "−"
-
-OUTCOMES = {
-    "recovered": "Recovered",
-    "unresolved": "Unresolved",
-    "no_response": "No response",
-    "churned": "Left us",
-    "not_actionable": "Nothing to act on",
-}
+from shared.pages.wording import MISSING, full_moment, span
 
 VERDICTS = {
     Verdict.TOO_FEW: "too few to compare",
@@ -36,61 +27,28 @@ AGES = {
 }
 
 
-def percent(share: Share) -> str:
-    """86%, as a whole number; missing without cases."""
+def share_percent(share: Share) -> str:
+    """`86%`: a whole number, rounded half up; a dash for a share of nothing."""
     value = share.percent
     return MISSING if value is None else f"{_whole(value)}%"
 
 
-def counted(share: Share) -> str:
-    """142 of 165"""
+def share_counts(share: Share) -> str:
+    """`142 of 165`."""
     return f"{share.count:,} of {share.of:,}"
 
 
-def interval(found: Interval | None) -> str:
-    """80 to 91%"""
-    return MISSING if found is None else f"{_whole(found.lo)} to {_whole(found.hi)}%"
+def interval(bounds: Interval | None) -> str:
+    """`80 to 91%`; a dash for None."""
+    return MISSING if bounds is None else f"{_whole(bounds.lo)} to {_whole(bounds.hi)}%"
 
 
 def _whole(value: float) -> int:
     return int(value + 0.5)
 
 
-def signed(count: int) -> str:
-    """+18, −6, 0"""
-    if count > 0:
-        return f"+{count:,}"
-    return f"{MINUS}{-count:,}" if count else "0"
-
-
-def span(seconds: float | None) -> str:
-    """0.4 s, 12 min, 3 h 12 min, 2.1 days"""
-    if seconds is None:
-        return MISSING
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        hours, rest = divmod(minutes, 60)
-        return f"{hours} h {rest:02} min" if rest else f"{hours} h"
-    return f"{seconds / 86400:.1f} days"
-
-
-def day(moment: datetime, zone: tzinfo) -> str:
-    """26 Nov 2026"""
-    local = moment.astimezone(zone)
-    return f"{local.day} {local:%b %Y}"
-
-
-def minute(moment: datetime, zone: tzinfo) -> str:
-    """26 Nov 2026, 14:32"""
-    return f"{day(moment, zone)}, {moment.astimezone(zone):%H:%M}"
-
-
 def period_name(period: Period, zone: tzinfo) -> str:
-    """October 2026, Quarter 3 of 2026, 30 days up to 26 Nov 2026, 14:32, or from when to when."""
+    """`October 2026`, `Quarter 3 of 2026`, `30 days up to 26 Nov 2026, 14:32`, or from when to when."""
     start = period.start.astimezone(zone)
     kind, _, _ = period.name.partition(":")
     if kind == "month":
@@ -98,12 +56,12 @@ def period_name(period: Period, zone: tzinfo) -> str:
     if kind == "quarter":
         return f"Quarter {(start.month + 2) // 3} of {start.year}"
     if kind in ("7d", "30d"):
-        return f"{kind.removesuffix('d')} days up to {minute(period.end, zone)}"
-    return f"{minute(period.start, zone)} to {minute(period.end, zone)}"
+        return f"{kind.removesuffix('d')} days up to {full_moment(period.end, zone)}"
+    return f"{full_moment(period.start, zone)} to {full_moment(period.end, zone)}"
 
 
 def before_name(period: Period, zone: tzinfo) -> str:
-    """What the period is compared with: the 30 days before, September."""
+    """What the period is compared with: `the 30 days before`, `September`."""
     kind, _, _ = period.name.partition(":")
     start = period.before.astimezone(zone)
     if kind == "month":
@@ -115,23 +73,22 @@ def before_name(period: Period, zone: tzinfo) -> str:
     return "the same length before"
 
 
-def clock_name(business: int, of: int) -> str:
-    """By which clock the cases ran."""
+def clock_name(business: int, cases: int) -> str:
+    """By which clock the cases ran: `business` of them in working hours, the others around the clock."""
     if not business:
         return "Around the clock"
-    return "Working hours" if business == of else "Each by its own clock"
+    return "Working hours" if business == cases else "Each by its own clock"
 
 
-# The report in ten lines, for the weekly message.
-
-_OVERDUE_AGES = ("3d_to_7d", "over_7d")
+_OLDER_THAN_3_DAYS = ("3d_to_7d", "over_7d")
 
 
-def ten_lines(report: Report, store: Store) -> list[tuple[str, str]]:
-    """(sentence, path of the page behind it), at most ten."""
-    page = f"/inbox/report?store={report.asked.store}{_period(report)}"
-    inbox = f"/inbox?store={report.asked.store}"
+def ten_lines(report: Report, store_config: Store) -> list[tuple[str, str]]:
+    """The weekly message: (sentence, address of the page behind it), at most ten."""
+    page = f"{PATH}?store={report.query.store}{_period_fields(report)}"
+    inbox = f"/inbox?store={report.query.store}"
     contacts, ended = report.contacts, report.ended
+    period_before = before_name(report.query.period, store_config.zone)
     clock = clock_name(contacts.business, contacts.opened).lower()
     return [
         (
@@ -141,29 +98,38 @@ def ten_lines(report: Report, store: Store) -> list[tuple[str, str]]:
         ),
         (
             f"Open now: {report.now.open:,}, of these {report.now.unassigned:,} with nobody and "
-            f"{sum(report.now.ages[age] for age in _OVERDUE_AGES):,} older than 3 days.",
+            f"{sum(report.now.ages[age] for age in _OLDER_THAN_3_DAYS):,} older than 3 days.",
             inbox,
         ),
         (
-            f"First contact: median {span(contacts.median)}, 9 of 10 within {span(contacts.nine_of_ten)} "
-            f"({clock}).",
+            f"First contact: median {span(contacts.median, tenths=True)}, "
+            f"9 of 10 within {span(contacts.nine_of_ten, tenths=True)} ({clock}).",
             page,
         ),
-        (f"Time to close: median {span(ended.median)}, 9 of 10 within {span(ended.nine_of_ten)}.", page),
         (
-            f"Contacted in time: {percent(report.contacted_in_time)}, {counted(report.contacted_in_time)} "
+            f"Time to close: median {span(ended.median, tenths=True)}, "
+            f"9 of 10 within {span(ended.nine_of_ten, tenths=True)}.",
+            page,
+        ),
+        (
+            f"Contacted in time: {share_percent(report.contacted_in_time)}, "
+            f"{share_counts(report.contacted_in_time)} "
             f"(95% interval {interval(report.contacted_in_time.ci95)}).",
             page,
         ),
-        (f"Resolved in time: {percent(report.resolved_in_time)}, {counted(report.resolved_in_time)}.", page),
+        (
+            f"Resolved in time: {share_percent(report.resolved_in_time)}, "
+            f"{share_counts(report.resolved_in_time)}.",
+            page,
+        ),
         (
             f"Recovered: {report.noted.count:,} as noted, {report.proved.count:,} proved by the next answer, "
             f"of {report.proved.of:,} who answered again.",
             page,
         ),
         (
-            f"Reopened: {percent(report.reopened)}, {counted(report.reopened)} closed; "
-            f"{percent(report.reopened_before)} in {before_name(report.asked.period, store.zone)}, "
+            f"Reopened: {share_percent(report.reopened)}, {share_counts(report.reopened)} closed; "
+            f"{share_percent(report.reopened_before)} in {period_before}, "
             f"{VERDICTS[report.reopened_verdict]}.",
             page,
         ),
@@ -172,24 +138,26 @@ def ten_lines(report: Report, store: Store) -> list[tuple[str, str]]:
     ]
 
 
-def _period(report: Report) -> str:
-    period = report.asked.period
+def _period_fields(report: Report) -> str:
+    period = report.query.period
     if period.name.startswith(("month:", "quarter:")) or period.name in ("7d", "30d"):
         return f"&period={period.name}"
     return f"&from={period.start:%Y-%m-%dT%H:%M:%SZ}&to={period.end:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _causes(report: Report) -> str:
-    """The three most frequent, and what comes back."""
+    """The three most frequent root causes, and those that come back month after month."""
     if not report.causes or not report.ended.closed:
         return "Root causes: nothing was closed."
-    named = [f"{cause.cause or 'none given'} {cause.cases:,}" for cause in report.causes[:3] if cause.cases]
-    back = [cause.cause for cause in report.causes if cause.recurring and cause.cause]
-    text = f"Root causes: {', '.join(named)}."
-    return f"{text} Comes back: {', '.join(back[:3])}." if back else text
+    frequent = [
+        f"{cause.cause or 'none given'} {cause.cases:,}" for cause in report.causes[:3] if cause.cases
+    ]
+    recurring = [cause.cause for cause in report.causes if cause.recurring and cause.cause]
+    text = f"Root causes: {', '.join(frequent)}."
+    return f"{text} Comes back: {', '.join(recurring[:3])}." if recurring else text
 
 
 def _alerts(report: Report) -> str:
-    made = sum(channel.made for channel in report.channels)
+    sent = sum(channel.made for channel in report.channels)
     dead = sum(channel.dead for channel in report.channels)
-    return f"Alerts: {made:,} sent, {dead:,} never arrived." if made else "Alerts: none."
+    return f"Alerts: {sent:,} sent, {dead:,} never arrived." if sent else "Alerts: none."

@@ -132,6 +132,15 @@ class SilenceRule:
     channels: tuple[str, ...] | None
 
 
+@dataclass(frozen=True, slots=True)
+class WatchPolicy:
+    """All that a store has decided about watching. `channels`: the names of those that are on."""
+
+    score_rules: tuple[ScoreRule, ...] = ()
+    silence_rules: tuple[SilenceRule, ...] = ()
+    channels: tuple[str, ...] = ()
+
+
 def usual_hours(now: datetime, hours: int, zone: tzinfo) -> list[tuple[datetime, datetime]]:
     """The last `hours` whole hours, as they stood on the wall in each of the four weeks before; UTC."""
     end = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)

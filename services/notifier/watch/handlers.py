@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from datetime import tzinfo
 
-from services.notifier.settings import Alerts
 from services.notifier.watch import store as intake
 from services.notifier.watch import store as watching
+from services.notifier.watch.domain import WatchPolicy
 from services.notifier.watch.store import Told, key_of
 from shared.db import Session
 from shared.events import Received
@@ -37,10 +37,8 @@ async def count_arrivals(session: Session, batch: Sequence[Received], stores: Co
 class ScoreSamples:
     """Keeps the last figure of each local day of the scores that some rule watches."""
 
-    def __init__(self, alerts: Mapping[str, Alerts], zones: Mapping[str, tzinfo]) -> None:
-        self._rules = {
-            store: [rule.for_domain() for rule in section.score_rules] for store, section in alerts.items()
-        }
+    def __init__(self, policies: Mapping[str, WatchPolicy], zones: Mapping[str, tzinfo]) -> None:
+        self._rules = {store: policy.score_rules for store, policy in policies.items()}
         self._zones = zones
 
     async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:

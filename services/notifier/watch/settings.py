@@ -1,12 +1,14 @@
-"""Rules over scores and over silence, and the weekly report: parts of a store's `alerts` section."""
+"""Rules over scores and over silence: the parts of a store's `alerts` section that say what is watched."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from services.notifier.deliveries.settings import Fault, unknown_channels
 from services.notifier.watch.domain import ScoreRule as DomainScoreRule
 from services.notifier.watch.domain import SilenceRule as DomainSilenceRule
+from services.notifier.watch.domain import WatchPolicy
 from shared.config import Config
 from shared.config.loading import Mistake
 from shared.config.stores import TIER, Name, Strict
@@ -71,53 +73,38 @@ class SilenceRule(Strict):
         return DomainSilenceRule(self.name, self.touchpoints, self.hours, self.usual_at_least, self.channels)
 
 
-class WeeklyReport(Strict):
-    """Every Monday at 08:00 of the store: the week before, in ten lines."""
-
-    channels: tuple[Name, ...] = Field((), description="Who gets it; nobody by default")
-
-
-class Watching(Strict):
-    """These parts of the section, mixed into it."""
+class WatchSettings(Strict):
+    """The parts of a store's `alerts` section that say what is watched, mixed into it."""
 
     score_rules: tuple[ScoreRule, ...] = Field((), description="Told when a score falls by more than noise")
     silence_rules: tuple[SilenceRule, ...] = Field((), description="Told when answers stop coming")
-    weekly_report: WeeklyReport = WeeklyReport()
 
-    def watching_faults(self, channels: tuple[str, ...]) -> list[tuple[str, tuple[str | int, ...]]]:
-        """Each mistake with its place in the section: names used twice, channels that there are not."""
-        faults: list[tuple[str, tuple[str | int, ...]]] = []
+    def watch_policy_of(self, channels: Sequence[str]) -> WatchPolicy:
+        """What is watched, in the words of the domain. `channels`: the names of those that are on."""
+        return WatchPolicy(
+            score_rules=tuple(rule.for_domain() for rule in self.score_rules),
+            silence_rules=tuple(rule.for_domain() for rule in self.silence_rules),
+            channels=tuple(channels),
+        )
+
+    def watch_faults(self, channels: Sequence[str]) -> Iterator[Fault]:
+        """Names that are used twice, and channels that the section does not declare."""
         lists: tuple[tuple[str, tuple[ScoreRule | SilenceRule, ...]], ...] = (
             ("score_rules", self.score_rules),
             ("silence_rules", self.silence_rules),
         )
         for part, rules in lists:
             names = [rule.name for rule in rules]
-            faults += [
-                ("is taken: every rule has a name of its own", (part, place, "name"))
-                for place, name in enumerate(names)
-                if name in names[:place]
-            ]
             for place, rule in enumerate(rules):
-                faults += _unknown(rule.channels or (), channels, (part, place, "channels"))
-        return faults + _unknown(self.weekly_report.channels, channels, ("weekly_report", "channels"))
+                if rule.name in names[:place]:
+                    yield "is taken: every rule has a name of its own", (part, place, "name")
+                yield from unknown_channels(rule.channels or (), channels, (part, place, "channels"))
 
 
-def _unknown(
-    names: tuple[str, ...], declared: tuple[str, ...], place: tuple[str | int, ...]
-) -> list[tuple[str, tuple[str | int, ...]]]:
-    known = ", ".join(declared) or "none is"
-    return [
-        (f"{name} is not a channel of this store (declared: {known})", (*place, index))
-        for index, name in enumerate(names)
-        if name not in declared
-    ]
-
-
-def watch_mistakes(config: Config, store: str, watching: Watching) -> Iterator[Mistake]:
+def watch_mistakes(config: Config, store: str, settings: WatchSettings) -> Iterator[Mistake]:
     """Rules over scores that are never published, which would watch in silence for ever."""
     shop = config.stores[store]
-    for place, rule in enumerate(watching.score_rules):
+    for place, rule in enumerate(settings.score_rules):
         at = ("stores", store, "alerts", "score_rules", place)
         if rule.window not in shop.windows:
             yield config.mistake(f"the store publishes {', '.join(shop.windows)} only", *at, "window")

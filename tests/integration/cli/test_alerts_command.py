@@ -10,8 +10,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from services.notifier.handlers import Handlers
-from services.notifier.settings import Alerts
+from services.notifier.cases.domain.policy import NO_POLICY
+from services.notifier.cases.handlers import CaseHandlers
 from shared.db import Database
 from shared.events import Envelope, Received, new_id
 from shared.events.responses import Customer, Identity, ResponseSubmitted
@@ -62,7 +62,7 @@ ANSWERS = (
 
 async def store_answers(url: str, store: str) -> None:
     database = Database(url, pool_size=1)
-    handlers = Handlers({store: Alerts()}, "v")
+    handlers = CaseHandlers({store: NO_POLICY}, "v")
     for customer, score, comment in ANSWERS:
         async with database.transaction() as session:
             await handlers.apply(session, [submitted(store, customer, score, comment)])

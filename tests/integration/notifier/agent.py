@@ -40,8 +40,10 @@ async def served(
     database: Database, alerts: Mapping[str, Alerts] = MappingProxyType({})
 ) -> AsyncIterator[httpx.AsyncClient]:
     app = bare_application(database, PEPPER)
-    app.include_router(cases_api.routes(database, Casework(database, alerts, lambda: None)))
-    app.include_router(channels_api.routes(database, lambda: None, alerts))
+    policies = {store: section.policy for store, section in alerts.items()}
+    channels = {store: section.channels for store, section in alerts.items()}
+    app.include_router(cases_api.routes(database, Casework(database, policies, lambda: None)))
+    app.include_router(channels_api.routes(database, lambda: None, channels))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         yield client
 

@@ -10,7 +10,9 @@ from uuid import uuid4
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import LIVE
-from services.notifier.handlers import Handlers
+from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.handlers import CaseHandlers
+from services.notifier.deliveries.settings import StoreChannels
 from services.notifier.settings import Alerts
 from shared.db import Database
 from shared.events import Envelope, Event, Received, new_id
@@ -41,8 +43,16 @@ class Desk:
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
-    def handlers(self) -> Handlers:
-        return Handlers({self.store: self.alerts}, "v1", now=lambda: self.now)
+    def policies(self) -> dict[str, Policy]:
+        return {self.store: self.alerts.policy}
+
+    @property
+    def channels(self) -> StoreChannels:
+        return {self.store: self.alerts.channels}
+
+    @property
+    def handlers(self) -> CaseHandlers:
+        return CaseHandlers(self.policies, "v1", now=lambda: self.now)
 
     def submitted(
         self, score: int = 2, *, response_id: str = "r-1", customer: str | None = "c-1", **given: Any

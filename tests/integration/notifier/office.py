@@ -10,7 +10,8 @@ from fastapi import FastAPI
 from sqlalchemy import text
 
 from services.notifier import inbox
-from services.notifier.report.page import report_routes
+from services.notifier.report.pages import FOLDER as REPORT_FOLDER
+from services.notifier.report.pages import report_routes
 from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster
@@ -111,6 +112,7 @@ class Branch:
         overdue = inbox.Overdue()
         pages = Pages(
             inbox.HERE,
+            REPORT_FOLDER,
             people=People(self.database, self.roster, SECRETS),
             stores=self.stores,
             current="inbox",
@@ -118,11 +120,20 @@ class Branch:
         )
 
         app = bare_application(self.database, SECRETS.pepper)
-        alerts = {self.here: self.desk.alerts, self.there: self.other_desk.alerts}
-        app.include_router(report_routes(self.database, pages, alerts, self._ring))
+        policies = self.desk.policies | self.other_desk.policies
+        channels = {**self.desk.channels, **self.other_desk.channels}
+        app.include_router(
+            report_routes(self.database, pages, policies=policies, channels=channels, ring=self._ring)
+        )
         app.include_router(
             inbox.routes(
-                self.database, pages, alerts=alerts, stores=self.stores, ring=self._ring, overdue=overdue
+                self.database,
+                pages,
+                policies=policies,
+                channels=channels,
+                stores=self.stores,
+                ring=self._ring,
+                overdue=overdue,
             )
         )
         open_to_people(app, pages)

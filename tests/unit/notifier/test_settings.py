@@ -57,7 +57,7 @@ class TestTheSection:
 
     def test_a_store_without_one_has_the_built_in_rule_and_no_channel(self, tmp_path: Path) -> None:
         alerts = alerts_of(read(tmp_path, "stores:\n  demo:\n    name: Demo\n"))["demo"]
-        assert (alerts.domain_rules, alerts.targets) == ((), {})
+        assert (alerts.policy.rules, alerts.targets) == ((), {})
 
     @pytest.mark.parametrize(
         ("old", "new", "line", "what"),

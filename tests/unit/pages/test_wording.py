@@ -1,11 +1,12 @@
 """Times, spans and figures as people read them."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.pages.wording import Here, ago, number, percent, signed, span, when
+from shared.pages.wording import Here, ago, amount, full_moment, number, percent, signed, span, when
 
 HERE = Here(datetime(2026, 11, 26, 13, 32, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"))
 
@@ -31,6 +32,33 @@ def before(**parts: float) -> datetime:
 )
 def test_spans(seconds: float | None, said: str) -> None:
     assert span(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (None, "–"),
+        (0.42, "0.4 s"),
+        (59.96, "1 min"),
+        (11_520, "3 h 12 min"),
+        (7200, "2 h"),
+        (181_440, "2 d 2 h"),
+    ],
+)
+def test_spans_that_were_measured(seconds: float | None, said: str) -> None:
+    assert span(seconds, tenths=True) == said
+
+
+def test_a_full_moment_reads_the_same_on_every_day() -> None:
+    assert full_moment(HERE.now, HERE.zone) == "26 Nov 2026, 14:32"
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("59.9", "59.90"), ("1200", "1,200"), ("1200.00", "1,200"), ("0.125", "0.125"), ("1E+3", "1,000")],
+)
+def test_an_amount_reads_like_a_price(value: str, said: str) -> None:
+    assert amount(Decimal(value)) == said
 
 
 @pytest.mark.parametrize(

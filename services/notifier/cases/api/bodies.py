@@ -1,4 +1,4 @@
-"""What people say when they do something with a case."""
+"""The bodies of requests that change cases, and the command that each stands for."""
 
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeVar
@@ -6,11 +6,10 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
 
-from services.notifier.cases.casework import AssignBy
 from services.notifier.cases.domain import actions
-from services.notifier.cases.domain.actions import Do
+from services.notifier.cases.domain.actions import Command
 from services.notifier.cases.domain.case import Outcome
-from services.notifier.cases.domain.rules import Assign
+from services.notifier.cases.domain.rules import AssignMode
 from shared.http import Text, read_json
 from shared.http.bodies import parse_json
 
@@ -32,7 +31,7 @@ class ActIn(_Body):
 
     version: Annotated[int, Field(strict=True, ge=1)] | None = None
 
-    def does(self) -> Do | AssignBy:
+    def command(self) -> Command:
         raise NotImplementedError
 
 
@@ -41,39 +40,39 @@ class AssignIn(ActIn):
 
     owner: Word
 
-    def does(self) -> Do | AssignBy:
-        if self.owner in (Assign.ROUND_ROBIN, Assign.LEAST_LOADED):
-            return AssignBy(Assign(self.owner))
-        return actions.assigning(self.owner)
+    def command(self) -> Command:
+        if self.owner in (AssignMode.ROUND_ROBIN, AssignMode.LEAST_LOADED):
+            return actions.AssignInTeam(AssignMode(self.owner))
+        return actions.Assign(self.owner)
 
 
 class ContactIn(ActIn):
     note: Note | None = None
 
-    def does(self) -> Do:
-        return actions.contacting(self.note)
+    def command(self) -> Command:
+        return actions.Contact(self.note)
 
 
 class NoteIn(ActIn):
     note: Note
 
-    def does(self) -> Do:
-        return actions.noting(self.note)
+    def command(self) -> Command:
+        return actions.Note(self.note)
 
 
 class SnoozeIn(ActIn):
     until: AwareDatetime
 
-    def does(self) -> Do:
-        return actions.snoozing(self.until)
+    def command(self) -> Command:
+        return actions.Snooze(self.until)
 
 
 class ResolveIn(ActIn):
     root_cause: Word
     outcome: Outcome | None = None
 
-    def does(self) -> Do:
-        return actions.resolving(self.root_cause, self.outcome)
+    def command(self) -> Command:
+        return actions.Resolve(self.root_cause, self.outcome)
 
 
 class CloseIn(ActIn):
@@ -82,20 +81,20 @@ class CloseIn(ActIn):
     root_cause: Word | None = None
     outcome: Outcome | None = None
 
-    def does(self) -> Do:
-        return actions.closing(self.root_cause, self.outcome)
+    def command(self) -> Command:
+        return actions.Close(self.root_cause, self.outcome)
 
 
 class ReopenIn(ActIn):
-    def does(self) -> Do:
-        return actions.reopening()
+    def command(self) -> Command:
+        return actions.Reopen()
 
 
 class DismissIn(ActIn):
     reason: Word
 
-    def does(self) -> Do:
-        return actions.dismissing(self.reason)
+    def command(self) -> Command:
+        return actions.Dismiss(self.reason)
 
 
 class WatchIn(_Body):

@@ -33,64 +33,29 @@ from services.notifier.cases.api.shapes import (
     history_out,
     lines_out,
 )
-from services.notifier.cases.casework import (
-    REFUSALS,
-    AnotherOpenCase,
-    Casework,
-    ChangedMeanwhile,
-    Done,
-    NoSuchCase,
-    Refused,
-    Shown,
-)
-from services.notifier.cases.domain.actions import Unexplained, Unfit
-from services.notifier.cases.domain.case import LIVE, Illegal, Priority, Status
-from services.notifier.inbox import search_store
-from services.notifier.inbox.search_store import Filter, Place
+from services.notifier.cases.casework import Casework, Done, Refused, Shown
+from services.notifier.cases.domain.actions import Watch
+from services.notifier.cases.domain.case import LIVE, Priority, Refusal, Status
+from services.notifier.cases.refusals import ChangedMeanwhile, NoSuchCase, explain
+from services.notifier.cases.store import search
+from services.notifier.cases.store.search import Filter, Place
 from shared.access import Key
 from shared.db import Database
 from shared.http import Problem, json_body, request_body
 
-# Why a case is not to be changed so, as problems.
-
 MOST_CHANGES = 20
+"""Changes that a client is told of, when the case changed since it was read."""
 
 
-def problem_of(refusal: Exception) -> Problem:
-    """The problem that says why not; raises what is not a refusal."""
-    match refusal:
-        case NoSuchCase():
-            return not_found("case")
-        case Illegal():
-            return Problem(
-                409,
-                "not-allowed",
-                f"{refusal.action.capitalize()} is not possible for a case that is {refusal.status}.",
-                state=refusal.status,
-                allowed=refusal.allowed,
-            )
-        case ChangedMeanwhile():
-            changes = [history_out(row).model_dump(mode="json") for row in refusal.entries[-MOST_CHANGES:]]
-            return Problem(
-                409,
-                "changed-meanwhile",
-                "Somebody changed the case since you read it: see changes. Read it again, then decide.",
-                version=refusal.case.version,
-                state=refusal.case.status,
-                owner=refusal.case.owner,
-                changes=changes,
-            )
-        case AnotherOpenCase():
-            detail = "The customer has another open case; work on that one."
-            return Problem(409, "another-open-case", detail, case_id=refusal.case_id)
-        case Unexplained():
-            errors = [{"pointer": f"/{name}", "detail": "Needed to close."} for name in refusal.missing]
-            return Problem(422, "invalid", "Closing needs a root cause and an outcome.", errors=errors)
-        case Unfit():
-            errors = [{"pointer": f"/{refusal.field}", "detail": refusal.why}]
-            return Problem(422, "invalid", "The request does not fit: see errors.", errors=errors)
-        case _:
-            raise refusal
+def problem_of(refusal: Refusal) -> Problem:
+    """The problem that says why a case was not changed."""
+    explained = explain(refusal)
+    facts = dict(explained.facts)
+    if isinstance(refusal, ChangedMeanwhile):
+        changes = refusal.entries[-MOST_CHANGES:]
+        facts["changes"] = [history_out(row).model_dump(mode="json") for row in changes]
+    errors = [{"pointer": f"/{name}", "detail": why} for name, why in explained.fields.items()]
+    return Problem(explained.status, explained.kind, explained.detail, errors=errors, **facts)
 
 
 NOBODY = "none"
@@ -136,7 +101,7 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
             watcher=_storable("watcher", watcher or "") or None,
         )
         async with database.snapshot() as session:
-            found = await search_store.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
+            found = await search.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
             shown = lines_out(await reading.lines(session, [case for case, _ in found[:limit]]))
         if len(found) > limit:
             last = found[limit - 1][1]
@@ -225,7 +190,7 @@ class Visit:
         """The case as it is after the work, or the problem that says why it was not done."""
         try:
             shown = await work
-        except REFUSALS as refusal:
+        except Refusal as refusal:
             raise problem_of(refusal) from None
         self.response.headers["ETag"] = f'"{shown.case.version}"'
         return detail_out(shown)
@@ -261,8 +226,8 @@ def acting_routes(casework: Casework) -> APIRouter:
 
     def watching(*, on: bool) -> Callable[..., Awaitable[CaseDetailOut]]:
         async def watch(visit: AtCase, given: Annotated[WatchIn, _body(WatchIn)]) -> CaseDetailOut:
-            work = casework.watch(visit.key.store, visit.case_id, visit.who, given.watcher, watching=on)
-            return await visit.shown(work)
+            command = Watch(given.watcher, watching=on)
+            return await visit.shown(casework.watch(visit.key.store, visit.case_id, visit.who, command))
 
         return watch
 
@@ -278,11 +243,12 @@ def acting_routes(casework: Casework) -> APIRouter:
 
     @router.post(
         "/cases/{case_id}/told",
+        name="told",
         summary="The customer was told what was done about the root cause",
         openapi_extra=request_body(ToldIn, {}),
     )
-    async def told(visit: AtCase, _: Annotated[ToldIn, _body(ToldIn)]) -> CaseDetailOut:
-        return await visit.shown(casework.told(visit.key.store, visit.case_id, visit.who))
+    async def customer_informed(visit: AtCase, _: Annotated[ToldIn, _body(ToldIn)]) -> CaseDetailOut:
+        return await visit.shown(casework.customer_informed(visit.key.store, visit.case_id, visit.who))
 
     @router.post(
         "/cases:bulk",
@@ -296,7 +262,7 @@ def acting_routes(casework: Casework) -> APIRouter:
             key.store,
             [(chosen.id, chosen.version) for chosen in given.cases],
             f"key:{key.key_id}",
-            given.does(),
+            given.command(),
             traceparent=request.scope["closeloop.traceparent"],
         )
         return BulkOut(results=[_result(result) for result in results])
@@ -311,7 +277,7 @@ def _acting(casework: Casework, model: type[ActIn]) -> Callable[..., Awaitable[C
                 visit.key.store,
                 visit.case_id,
                 visit.who,
-                given.does(),
+                given.command(),
                 version=_version(given, visit.request.headers.get("if-match")),
                 traceparent=visit.traceparent,
             )

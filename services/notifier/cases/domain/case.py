@@ -47,8 +47,10 @@ class Action(StrEnum):
     DISMISS = "dismiss"
 
 
-LIVE: Final = frozenset(Status) - {Status.CLOSED, Status.DISMISSED}
-"""A customer has at most one case in one of these."""
+ENDED: Final = frozenset({Status.CLOSED, Status.DISMISSED})
+
+LIVE: Final = frozenset(Status) - ENDED
+"""A customer has at most one case in one of these: see the unique index `cases_one_live`."""
 
 _WORKED: Final = LIVE - {Status.RESOLVED}
 
@@ -69,7 +71,11 @@ def allowed(status: Status) -> tuple[Action, ...]:
     return tuple(action for action, states in ALLOWED.items() if status in states)
 
 
-class Illegal(Exception):
+class Refusal(Exception):
+    """A case is not changed. What clients and people are told of each kind stands in `cases/refusals.py`."""
+
+
+class Illegal(Refusal):
     """The state does not allow this; `allowed` is what it does."""
 
     def __init__(self, action: Action, status: Status) -> None:
@@ -151,6 +157,20 @@ class Case:
         waits = self.status is Status.OPEN and self.owner is None
         handed_out = self.status is Status.ASSIGNED and self.auto_assigned
         return (waits or handed_out) and self.first_contact_at is None
+
+    @property
+    def due_at(self) -> datetime | None:
+        """The deadline that runs out first, by which lists of cases are sorted; None when none runs.
+
+        The generated column `due_at` repeats this rule, since an index reads it; a test holds both together.
+        """
+        if not self.live or self.status is Status.RESOLVED:
+            return None
+        if self.status is Status.SNOOZED:
+            return self.first_contact_due_at if self.first_contact_at is None else None
+        if self.first_contact_at is None:
+            return min(self.first_contact_due_at, self.resolve_due_at)
+        return self.resolve_due_at
 
     def first_contact_missed(self, now: datetime) -> bool:
         if self.first_contact_at is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from services.notifier.cases.domain.case import Alert, Case, Change, Entry, Fact, Priority, Status, moved
@@ -99,9 +100,29 @@ def _taken(case: Case, step: Step, lead: str | None, now: datetime) -> Change:
     return Change(moved(after), Fact.CHANGED, (entry,), alert, step=step.name)
 
 
+# What a store's people write to customers.
+
+PLACEHOLDER: Final = re.compile(r"\{\{\s*([^{}]*?)\s*\}\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A template of what to write to a customer, with `{{ name }}` and other placeholders."""
+
+    name: str
+    text: str
+
+    def filled(self, values: Mapping[str, str]) -> str:
+        """The text with the values in it; a placeholder without a value leaves nothing."""
+        return PLACEHOLDER.sub(lambda match: values.get(match[1], ""), self.text)
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`hours` of None: the store has no business hours, so its business clock runs around the clock."""
+    """All that a store has decided about its cases.
+
+    `hours` of None: the store has no business hours, so its business clock runs around the clock.
+    """
 
     rules: tuple[Rule, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -111,6 +132,11 @@ class Policy:
     reopens_within: timedelta = timedelta(days=30)
     hours: BusinessHours | None = None
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    store_name: str = ""
+    """As people know the store."""
+    root_causes: tuple[str, ...] = ()
+    """Offered when a case is resolved."""
+    replies: tuple[Reply, ...] = ()
 
     def clock(self, kind: ClockKind) -> Clock:
         return self.hours if kind is ClockKind.BUSINESS and self.hours else ELAPSED

@@ -148,7 +148,7 @@ def groups_beyond_low(rules: Iterable[Rule]) -> frozenset[Group]:
 # Teams, and whose turn it is.
 
 
-class Assign(StrEnum):
+class AssignMode(StrEnum):
     """How a case finds its owner when it opens."""
 
     NONE = "none"
@@ -161,10 +161,10 @@ class Team:
     name: str
     members: tuple[str, ...] = ()
     lead: str | None = None
-    assign: Assign = Assign.NONE
+    assign: AssignMode = AssignMode.NONE
 
 
-def next_owner(team: Team, how: Assign, turn: int, load: Mapping[str, int]) -> str | None:
+def next_owner(team: Team, how: AssignMode, turn: int, load: Mapping[str, int]) -> str | None:
     """The member whose turn it is; `turn` counts the turns that were taken before.
 
     Round robin: each in the order of the list. Least loaded: who has the fewest cases in work, and of
@@ -174,6 +174,6 @@ def next_owner(team: Team, how: Assign, turn: int, load: Mapping[str, int]) -> s
         return None
     place = turn % len(team.members)
     in_turn = team.members[place:] + team.members[:place]
-    if how is Assign.LEAST_LOADED:
+    if how is AssignMode.LEAST_LOADED:
         return min(in_turn, key=lambda member: load.get(member, 0))
     return in_turn[0]

@@ -6,9 +6,8 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import insert, text
+from sqlalchemy import text
 
-from services.notifier import tables
 from services.notifier.cases.domain.case import Case, Entry
 from services.notifier.cases.store.answers import AnswerKey
 from services.notifier.cases.store.cases import STORED, Link, row_of
@@ -74,7 +73,7 @@ async def add_steps(session: Session, steps: Sequence[tuple[str, str, datetime]]
     """Escalation steps (case, step, when); raises IntegrityError for one that was taken before."""
     if steps:
         await session.execute(
-            insert(tables.case_steps),
+            text("INSERT INTO notifier.case_steps (case_id, step, at) VALUES (:case_id, :step, :at)"),
             [{"case_id": case_id, "step": step, "at": at} for case_id, step, at in steps],
         )
 

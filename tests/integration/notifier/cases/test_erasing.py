@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from services.notifier.cases.casework import Casework
-from services.notifier.cases.domain.actions import closing, note, noting
+from services.notifier.cases.domain.actions import Close, Note
 from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.store import erasing
 from services.notifier.report import store
@@ -51,10 +51,8 @@ class TestAnErasure:
         await desk.apply(canary(desk), desk.standing(customer=REF))
         await desk.apply(desk.amended(comment="canary again"))
         case = await desk.case()
-        work = Casework(database, {desk.store: desk.alerts})
-        await work.act(
-            desk.store, case["case_id"], "user:a@x", lambda c, *_: note(c, "canary, said the agent")
-        )
+        work = Casework(database, desk.policies)
+        await work.act(desk.store, case["case_id"], "user:a@x", Note("canary, said the agent"))
         await desk.rows(
             "UPDATE notifier.deliveries SET last_reply = 'canary' WHERE store = :store RETURNING 1"
         )
@@ -70,9 +68,9 @@ class TestAnErasure:
 
     async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
-        work, case_id = Casework(database, {desk.store: desk.alerts}), (await desk.case())["case_id"]
-        for do in (noting("canary, said the agent"), closing("her canary", Outcome.RECOVERED)):
-            await work.act(desk.store, case_id, "user:a@x", do)
+        work, case_id = Casework(database, desk.policies), (await desk.case())["case_id"]
+        for command in (Note("canary, said the agent"), Close("her canary", Outcome.RECOVERED)):
+            await work.act(desk.store, case_id, "user:a@x", command)
         await desk.apply(erase(desk))
         details = {row.entry.what: row.entry.detail for row in (await work.show(desk.store, case_id)).history}
         assert details["noted"] == {}
@@ -80,18 +78,20 @@ class TestAnErasure:
 
     async def test_leaves_nobody_to_be_told_what_was_done(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
-        work = Casework(database, {desk.store: desk.alerts})
+        work = Casework(database, desk.policies)
         await work.act(
-            desk.store, (await desk.case())["case_id"], "user:a@x", closing("Delivery", Outcome.RECOVERED)
+            desk.store, (await desk.case())["case_id"], "user:a@x", Close("Delivery", Outcome.RECOVERED)
         )
         start, end = desk.now - timedelta(days=1), desk.now + timedelta(days=1)
         async with database.transaction() as session:
-            assert await store.waiting(session, Scope(desk.store), start, end) == {"Delivery": 1}
+            assert await store.count_customers_to_inform(session, Scope(desk.store), start, end) == {
+                "Delivery": 1
+            }
         await desk.apply(erase(desk))
         async with database.transaction() as session:
             scope = Scope(desk.store)
-            assert await store.waiting(session, scope, start, end) == {}
-            assert await store.to_tell(session, scope, "Other", start, end, limit=9) == []
+            assert await store.count_customers_to_inform(session, scope, start, end) == {}
+            assert await store.customers_to_inform(session, scope, "Other", start, end, limit=9) == []
 
     async def test_twice_changes_nothing(self, desk: Desk) -> None:
         await desk.apply(canary(desk))

@@ -40,7 +40,7 @@ def late(desk: Desk) -> Desk:
 
 
 def clock(desk: Desk) -> Clock:
-    return Clock(desk.database, {desk.store: desk.alerts})
+    return Clock(desk.database, desk.policies)
 
 
 async def age(desk: Desk, hours: int) -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from services.notifier.channels.restoring import RestoreCheck
+from services.notifier.channels.restore_check import RestoreCheck
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from shared.db import Database, Inbox

@@ -10,7 +10,8 @@ from services.notifier.cases.domain.case import Priority
 from services.notifier.report import store
 from services.notifier.report.csv import csv_of, rows_of
 from services.notifier.report.domain import Share, named_period
-from services.notifier.report.figures import Asked, Report, build
+from services.notifier.report.figures import Report, build_report
+from services.notifier.report.query import ReportQuery
 from services.notifier.report.store import Scope
 from services.notifier.report.wording import ten_lines
 from shared.feedback.comparison import Verdict
@@ -32,9 +33,9 @@ async def report(
     now: datetime | None = None,
 ) -> Report:
     now = now or ledger.now
-    asked = Asked(ledger.desk.store, named_period(period, now, AMSTERDAM.zone), now, team, priority)
+    query = ReportQuery(ledger.desk.store, named_period(period, now, AMSTERDAM.zone), now, team, priority)
     async with ledger.desk.database.snapshot() as session:
-        return await build(session, asked, AMSTERDAM)
+        return await build_report(session, query, AMSTERDAM)
 
 
 class TestClocks:
@@ -270,13 +271,15 @@ class TestTellingCustomers:
         scope = Scope(ledger.desk.store)
         database = ledger.desk.database
         async with database.transaction() as session:
-            waiting = await store.waiting(session, scope, *period)
-            listed = await store.to_tell(session, scope, "Carrier delay", *period, limit=10)
+            waiting = await store.count_customers_to_inform(session, scope, *period)
+            listed = await store.customers_to_inform(session, scope, "Carrier delay", *period, limit=10)
         counts = []
         for _ in range(2):
             async with database.transaction() as session:
                 counts.append(
-                    await store.mark(session, scope, "Carrier delay", *period, who="key:k", now=ledger.now)
+                    await store.mark_customers_informed(
+                        session, scope, "Carrier delay", *period, who="key:k", now=ledger.now
+                    )
                 )
 
         assert waiting == {"Carrier delay": 2, "Damaged": 1}
@@ -287,4 +290,4 @@ class TestTellingCustomers:
             f" WHERE c.store = :store AND what = 'told' AND case_id = '{first}'"
         )
         assert row == {"who": "key:k", "at": ledger.now, "version": 2}
-        assert [c.to_tell for c in (await report(ledger)).causes] == [0, 1]
+        assert [cause.customers_to_inform for cause in (await report(ledger)).causes] == [0, 1]

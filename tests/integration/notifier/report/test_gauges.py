@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
-from services.notifier.report.gauges import CaseFigures
+from services.notifier.report.gauges import CaseGauges
 from shared.db import Database
 from tests.integration.notifier.desk import Desk
 from tests.integration.notifier.ledger import Ledger
@@ -34,9 +34,9 @@ async def ledger(desk: Desk) -> Ledger:
 
 
 @pytest.fixture
-async def figures(database: Database, ledger: Ledger) -> AsyncIterator[CaseFigures]:
+async def figures(database: Database, ledger: Ledger) -> AsyncIterator[CaseGauges]:
     """A replica that has counted what was there."""
-    job = CaseFigures(database, {"care"}, lag_seconds=0)
+    job = CaseGauges(database, {"care"}, lag_seconds=0)
     await job.work()
     yield job
     job.idle()
@@ -44,7 +44,7 @@ async def figures(database: Database, ledger: Ledger) -> AsyncIterator[CaseFigur
 
 class TestOpenCases:
     async def test_by_priority_team_and_age_with_few_labels(
-        self, ledger: Ledger, figures: CaseFigures
+        self, ledger: Ledger, figures: CaseGauges
     ) -> None:
         await ledger.case(opened=ledger.ago(hours=1), team="care", priority="urgent")
         await ledger.case(opened=ledger.ago(hours=5), team="care", priority="urgent")
@@ -64,7 +64,7 @@ class TestOpenCases:
         assert sum(sample.value for sample in family.samples) == 4
 
     async def test_are_shown_by_the_replica_that_counts_alone(
-        self, ledger: Ledger, figures: CaseFigures
+        self, ledger: Ledger, figures: CaseGauges
     ) -> None:
         await ledger.case(opened=ledger.ago(hours=1))
         await figures.work()
@@ -75,7 +75,7 @@ class TestOpenCases:
 
 class TestBreaches:
     async def test_each_is_counted_once_also_by_the_next_replica(
-        self, ledger: Ledger, figures: CaseFigures
+        self, ledger: Ledger, figures: CaseGauges
     ) -> None:
         before = breaches("first_contact"), breaches("resolve")
         await ledger.case(opened=ledger.ago(hours=3))
@@ -88,11 +88,11 @@ class TestBreaches:
 
         await ledger.set(late, first_contact_at=ledger.now, status="contacted")
         figures.idle()
-        successor = CaseFigures(ledger.desk.database, set(), lag_seconds=0)
+        successor = CaseGauges(ledger.desk.database, set(), lag_seconds=0)
         await successor.work()
         assert (breaches("first_contact"), breaches("resolve")) == (before[0] + 2, before[1] + 1)
 
-    async def test_a_case_opened_again_may_be_late_again(self, ledger: Ledger, figures: CaseFigures) -> None:
+    async def test_a_case_opened_again_may_be_late_again(self, ledger: Ledger, figures: CaseGauges) -> None:
         before = breaches("resolve")
         case_id = await ledger.case(opened=ledger.ago(days=5), contacted_after=1)
         await figures.work()
@@ -101,14 +101,14 @@ class TestBreaches:
             await figures.work()
         assert breaches("resolve") == before + 2
 
-    async def test_a_snoozed_case_is_not_late(self, ledger: Ledger, figures: CaseFigures) -> None:
+    async def test_a_snoozed_case_is_not_late(self, ledger: Ledger, figures: CaseGauges) -> None:
         before = breaches("resolve")
         await ledger.case(opened=ledger.ago(days=5), contacted_after=1, status="snoozed")
         await figures.work()
         assert breaches("resolve") == before
 
     async def test_a_case_that_somebody_holds_is_counted_later(
-        self, ledger: Ledger, figures: CaseFigures
+        self, ledger: Ledger, figures: CaseGauges
     ) -> None:
         before = breaches("first_contact")
         case_id = await ledger.case(opened=ledger.ago(days=1))
@@ -124,7 +124,7 @@ class TestBreaches:
 
 class TestMoments:
     async def test_first_contacts_closings_and_reopenings_are_counted_once(
-        self, ledger: Ledger, figures: CaseFigures
+        self, ledger: Ledger, figures: CaseGauges
     ) -> None:
         names = (
             "closeloop_case_first_contact_seconds_count",
@@ -148,7 +148,7 @@ class TestMoments:
 
 class TestAHold:
     async def test_is_shown_by_its_reason_until_it_ends(
-        self, database: Database, figures: CaseFigures
+        self, database: Database, figures: CaseGauges
     ) -> None:
         async with database.transaction() as session:
             await holds.hold(session, Why.OPERATOR)

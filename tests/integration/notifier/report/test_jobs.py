@@ -19,7 +19,7 @@ def replica(desk: Desk) -> WeeklyReport:
     alerts = Alerts.model_validate(
         {"channels": {"alerts": webhook()}, "weekly_report": {"channels": ["alerts"]}}
     )
-    return WeeklyReport(desk.database, {desk.store: alerts}, {desk.store: AMSTERDAM})
+    return WeeklyReport(desk.database, {desk.store: alerts.weekly_channels}, {desk.store: AMSTERDAM})
 
 
 async def notices(desk: Desk) -> list[dict[str, object]]:
@@ -28,15 +28,15 @@ async def notices(desk: Desk) -> list[dict[str, object]]:
 
 class TestTheWeeklyReport:
     async def test_waits_for_eight_in_the_morning_there(self, desk: Desk) -> None:
-        assert await replica(desk).tell(MONDAY_SEVEN + timedelta(minutes=59)) == []
-        assert await replica(desk).tell(MONDAY_SEVEN + timedelta(hours=1)) == [
+        assert await replica(desk).send_due(MONDAY_SEVEN + timedelta(minutes=59)) == []
+        assert await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=1)) == [
             f"report:{desk.store}:2026-W47"
         ]
 
     async def test_comes_once_however_many_replicas_and_restarts(self, desk: Desk) -> None:
         replicas = [replica(desk) for _ in range(3)]
-        told = await asyncio.gather(*(one.tell(MONDAY_SEVEN + timedelta(hours=2)) for one in replicas))
-        again = await replica(desk).tell(MONDAY_SEVEN + timedelta(hours=5))
+        told = await asyncio.gather(*(one.send_due(MONDAY_SEVEN + timedelta(hours=2)) for one in replicas))
+        again = await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=5))
 
         assert sorted(map(len, told)) == [0, 0, 1]
         assert again == []
@@ -44,14 +44,14 @@ class TestTheWeeklyReport:
 
     @pytest.mark.parametrize("hours", [26, 96])
     async def test_comes_not_at_all_when_it_is_no_news_any_more(self, desk: Desk, hours: int) -> None:
-        assert await replica(desk).tell(MONDAY_SEVEN + timedelta(hours=hours)) == []
+        assert await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=hours)) == []
 
     async def test_tells_the_week_before_in_ten_lines_with_links(self, desk: Desk) -> None:
         ledger = Ledger(desk, now=MONDAY_SEVEN)
         for day in (1, 2, 3, 8):
             await ledger.case(opened=ledger.ago(days=day), contacted_after=2)
         await ledger.case(opened=ledger.ago(days=4), closed=ledger.ago(days=2))
-        await replica(desk).tell(MONDAY_SEVEN + timedelta(hours=1))
+        await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=1))
         [notice] = await notices(desk)
 
         detail = notice["detail"]
@@ -67,5 +67,5 @@ class TestTheWeeklyReport:
 
     async def test_goes_nowhere_when_nobody_wants_it(self, desk: Desk, database: Database) -> None:
         alerts = Alerts.model_validate({"channels": {"alerts": webhook()}})
-        job = WeeklyReport(database, {desk.store: alerts}, {desk.store: AMSTERDAM})
-        assert await job.tell(MONDAY_SEVEN + timedelta(hours=1)) == []
+        job = WeeklyReport(database, {desk.store: alerts.weekly_channels}, {desk.store: AMSTERDAM})
+        assert await job.send_due(MONDAY_SEVEN + timedelta(hours=1)) == []

@@ -49,14 +49,16 @@ class Watched:
         )
 
     async def publish(self, *events: Received) -> dict[str, int]:
-        samples = ScoreSamples({self.desk.store: self.alerts}, {self.desk.store: AMSTERDAM.zone})
+        samples = ScoreSamples({self.desk.store: self.alerts.watch_policy}, {self.desk.store: AMSTERDAM.zone})
         async with self.desk.database.transaction() as session:
             outcomes = await samples.apply(session, events)
         return {outcome: count for (_, outcome), count in (outcomes or {}).items() if count}
 
     @property
     def watch(self) -> Watch:
-        return Watch(self.desk.database, {self.desk.store: self.alerts}, {self.desk.store: AMSTERDAM})
+        return Watch(
+            self.desk.database, {self.desk.store: self.alerts.watch_policy}, {self.desk.store: AMSTERDAM}
+        )
 
     async def notices(self) -> list[dict[str, Any]]:
         return await self.desk.rows(

@@ -42,7 +42,9 @@ class Shop:
 
     @property
     def watch(self) -> Watch:
-        return Watch(self.desk.database, {self.desk.store: self.alerts}, {self.desk.store: AMSTERDAM})
+        return Watch(
+            self.desk.database, {self.desk.store: self.alerts.watch_policy}, {self.desk.store: AMSTERDAM}
+        )
 
     async def titles(self) -> list[str]:
         rows = await self.desk.rows(

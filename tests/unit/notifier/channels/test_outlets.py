@@ -15,7 +15,7 @@ from services.notifier.cases.domain.case import Case, Priority, Status
 from services.notifier.channels import slack, webhook
 from services.notifier.channels.mail import compose
 from services.notifier.channels.message import CaseMessage, Item, NoticeMessage, Shop
-from services.notifier.settings import Channel, Kind
+from services.notifier.deliveries.settings import Channel, Kind
 
 NOW = datetime.now(UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -1,6 +1,5 @@
 """The states of a case: every action in every state, and what the clocks do."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -9,30 +8,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.notifier.cases.domain.actions import (
+    Assign,
+    Close,
+    Command,
+    Contact,
+    Dismiss,
+    Note,
+    Reopen,
+    Resolve,
+    Snooze,
     Unexplained,
-    assign,
-    close,
-    contact,
-    dismiss,
-    note,
-    reopen,
-    resolve,
-    snooze,
-    wake,
+    Wake,
 )
-from services.notifier.cases.domain.case import ALLOWED, Action, Case, Change, Illegal, Outcome, Status
+from services.notifier.cases.domain.case import ALLOWED, Action, Case, Illegal, Outcome, Status
 from tests.unit.notifier.cases.domain.open_case import CASE, NOW
 
-ACT: dict[Action, Callable[[Case, datetime], Change]] = {
-    Action.ASSIGN: lambda case, _: assign(case, "kim"),
-    Action.CONTACT: contact,
-    Action.NOTE: lambda case, _: note(case, "n"),
-    Action.SNOOZE: lambda case, now: snooze(case, now + timedelta(hours=1), now),
-    Action.RESOLVE: lambda case, now: resolve(case, now, "cause"),
-    Action.CLOSE: lambda case, now: close(case, now, "cause", Outcome.RECOVERED),
-    Action.REOPEN: reopen,
-    Action.DISMISS: lambda case, now: dismiss(case, now, "spam"),
+COMMANDS: dict[Action, Command] = {
+    Action.ASSIGN: Assign("kim"),
+    Action.CONTACT: Contact(),
+    Action.NOTE: Note("n"),
+    Action.RESOLVE: Resolve("cause"),
+    Action.CLOSE: Close("cause", Outcome.RECOVERED),
+    Action.REOPEN: Reopen(),
+    Action.DISMISS: Dismiss("spam"),
 }
+
+
+def act(action: Action, case: Case, now: datetime) -> Case:
+    """The case after this action; a snooze is for an hour."""
+    command = Snooze(now + timedelta(hours=1)) if action is Action.SNOOZE else COMMANDS[action]
+    return command.apply(case, now).case
+
 
 LEADS_TO = {
     Action.CONTACT: Status.CONTACTED,
@@ -46,7 +52,7 @@ LEADS_TO = {
 
 def in_state(status: Status) -> Case:
     if status is Status.SNOOZED:
-        return snooze(CASE, NOW + timedelta(days=1), NOW).case
+        return Snooze(NOW + timedelta(days=1)).apply(CASE, NOW).case
     return replace(CASE, status=status)
 
 
@@ -56,20 +62,20 @@ class TestEveryActionInEveryState:
     def test_is_done_or_refused_with_what_is_allowed(self, action: Action, status: Status) -> None:
         case = in_state(status)
         if status in ALLOWED[action]:
-            after = ACT[action](case, NOW).case
+            after = act(action, case, NOW)
             assert after.version == case.version + 1
             if action in LEADS_TO:
                 assert after.status is LEADS_TO[action]
         else:
             with pytest.raises(Illegal) as refused:
-                ACT[action](case, NOW)
+                act(action, case, NOW)
             assert action not in refused.value.allowed
             assert Action.NOTE in refused.value.allowed
 
     def test_the_usual_way(self) -> None:
         case = CASE
         for action in (Action.ASSIGN, Action.CONTACT, Action.RESOLVE, Action.CLOSE):
-            case = ACT[action](case, NOW).case
+            case = act(action, case, NOW)
         assert case.status is Status.CLOSED
 
     @given(st.lists(st.tuples(st.sampled_from(Action), st.integers(0, 300)), max_size=15))
@@ -78,7 +84,7 @@ class TestEveryActionInEveryState:
         for action, minutes in steps:
             now += timedelta(minutes=minutes)
             try:
-                case = ACT[action](case, now).case
+                case = act(action, case, now)
             except Illegal:
                 continue
             first = first or case.first_contact_at
@@ -93,24 +99,24 @@ class TestEveryActionInEveryState:
 
 class TestClocks:
     def test_a_late_first_contact_stays_a_miss(self) -> None:
-        case = contact(CASE, NOW + timedelta(hours=25)).case
+        case = Contact().apply(CASE, NOW + timedelta(hours=25)).case
         assert case.first_contact_missed(NOW)
-        assert contact(case, NOW + timedelta(hours=26)).case.first_contact_at == case.first_contact_at
+        assert Contact().apply(case, NOW + timedelta(hours=26)).case.first_contact_at == case.first_contact_at
 
     def test_a_breach_is_at_the_due_time_and_not_before(self) -> None:
         assert not CASE.first_contact_missed(NOW + timedelta(hours=24))
         assert CASE.first_contact_missed(NOW + timedelta(hours=24, microseconds=1))
 
     def test_a_snooze_moves_the_resolution_only(self) -> None:
-        snoozed = snooze(CASE, NOW + timedelta(hours=9), NOW).case
-        awake = wake(snoozed, NOW + timedelta(hours=10)).case
+        snoozed = Snooze(NOW + timedelta(hours=9)).apply(CASE, NOW).case
+        awake = Wake().apply(snoozed, NOW + timedelta(hours=10)).case
         assert awake.status is Status.OPEN
         assert awake.resolve_due_at == CASE.resolve_due_at + timedelta(hours=10)
         assert awake.first_contact_due_at == CASE.first_contact_due_at
 
     def test_reopening_starts_the_resolution_anew(self) -> None:
-        closed = ACT[Action.CLOSE](CASE, NOW + timedelta(hours=1)).case
-        again = reopen(closed, NOW + timedelta(hours=100)).case
+        closed = act(Action.CLOSE, CASE, NOW + timedelta(hours=1))
+        again = Reopen().apply(closed, NOW + timedelta(hours=100)).case
         assert again.resolve_due_at == NOW + timedelta(hours=172)
         assert (again.root_cause, again.outcome, again.reopened) == (None, None, 1)
 
@@ -127,9 +133,9 @@ class TestClosing:
     )
     def test_needs_both(self, cause: str | None, outcome: Outcome | None, missing: tuple[str, ...]) -> None:
         with pytest.raises(Unexplained) as refused:
-            close(CASE, NOW, cause, outcome)
+            Close(cause, outcome).apply(CASE, NOW)
         assert refused.value.missing == missing
 
     def test_takes_what_was_said_when_it_was_resolved(self) -> None:
-        resolved = resolve(CASE, NOW, "courier", Outcome.RECOVERED).case
-        assert close(resolved, NOW).case.root_cause == "courier"
+        resolved = Resolve("courier", Outcome.RECOVERED).apply(CASE, NOW).case
+        assert Close().apply(resolved, NOW).case.root_cause == "courier"

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from services.notifier.cases.domain import actions
-from services.notifier.cases.domain.actions import snooze, wake
 from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
 from services.notifier.cases.domain.case import (
     ALLOWED,
@@ -45,13 +44,13 @@ TO = {
     Action.DISMISS: Status.DISMISSED,
 }
 DO = {
-    Action.ASSIGN: actions.assigning("kim"),
-    Action.CONTACT: actions.contacting("called"),
-    Action.NOTE: actions.noting("n"),
-    Action.RESOLVE: actions.resolving("courier", Outcome.RECOVERED),
-    Action.CLOSE: actions.closing("courier", Outcome.UNRESOLVED),
-    Action.REOPEN: actions.reopening(),
-    Action.DISMISS: actions.dismissing("spam"),
+    Action.ASSIGN: actions.Assign("kim"),
+    Action.CONTACT: actions.Contact("called"),
+    Action.NOTE: actions.Note("n"),
+    Action.RESOLVE: actions.Resolve("courier", Outcome.RECOVERED),
+    Action.CLOSE: actions.Close("courier", Outcome.UNRESOLVED),
+    Action.REOPEN: actions.Reopen(),
+    Action.DISMISS: actions.Dismiss("spam"),
 }
 
 
@@ -104,12 +103,12 @@ class CaseMachine(RuleBasedStateMachine):
     def somebody_acts(self, action: Action) -> None:
         if self.status not in ALLOWED[action]:
             try:
-                DO[action](self.case, self.now, self.clock)
+                DO[action].apply(self.case, self.now, self.clock)
             except Illegal as illegal:
                 assert set(illegal.allowed) == {a for a, states in ALLOWED.items() if self.status in states}
                 return
             raise AssertionError(f"{action} was done in {self.status}")
-        self._took(DO[action](self.case, self.now, self.clock))
+        self._took(DO[action].apply(self.case, self.now, self.clock))
         if action is Action.ASSIGN:
             if self.status is Status.SNOOZED and self.hidden is not Status.CONTACTED:
                 self.hidden = Status.ASSIGNED
@@ -126,14 +125,14 @@ class CaseMachine(RuleBasedStateMachine):
     @rule(hours=st.integers(1, 48))
     def somebody_snoozes(self, hours: int) -> None:
         if self.status in ALLOWED[Action.SNOOZE]:
-            self._took(snooze(self.case, self.now + timedelta(hours=hours), self.now))
+            self._took(actions.Snooze(self.now + timedelta(hours=hours)).apply(self.case, self.now))
             self.hidden, self.status, self.since_snooze = self.status, Status.SNOOZED, self.now
 
     @rule()
     def the_snooze_ends(self) -> None:
         if self.status is Status.SNOOZED:
             self.now = max(self.now, self.case.snoozed_until or self.now)
-            self._took(wake(self.case, self.now, clock=self.clock))
+            self._took(actions.Wake().apply(self.case, self.now, self.clock))
             self._wakes()
 
     @rule(worse=st.booleans())

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from services.notifier.cases.domain.actions import contact, dismiss, resolve, snooze
+from services.notifier.cases.domain.actions import Contact, Dismiss, Resolve, Snooze
 from services.notifier.cases.domain.case import Case, Priority, Status
 from services.notifier.cases.domain.clocks import ELAPSED
 from services.notifier.cases.domain.policy import Step, When, escalate, planned, with_next_step
-from services.notifier.cases.domain.rules import Assign, Team, next_owner
+from services.notifier.cases.domain.rules import AssignMode, Team, next_owner
 from tests.unit.notifier.cases.domain import open_case
 from tests.unit.notifier.cases.domain.open_case import NOW
 
@@ -30,7 +30,7 @@ def after(hours: float) -> datetime:
 
 class TestTurns:
     def test_go_round(self) -> None:
-        owners = [next_owner(TEAM, Assign.ROUND_ROBIN, turn, {}) for turn in range(5)]
+        owners = [next_owner(TEAM, AssignMode.ROUND_ROBIN, turn, {}) for turn in range(5)]
         assert owners == ["ann", "bob", "cem", "ann", "bob"]
 
     @pytest.mark.parametrize(
@@ -45,10 +45,10 @@ class TestTurns:
     def test_go_to_whoever_has_least_and_among_those_go_round(
         self, turn: int, load: dict[str, int], expected: str
     ) -> None:
-        assert next_owner(TEAM, Assign.LEAST_LOADED, turn, load) == expected
+        assert next_owner(TEAM, AssignMode.LEAST_LOADED, turn, load) == expected
 
     def test_need_somebody(self) -> None:
-        assert next_owner(Team("empty"), Assign.ROUND_ROBIN, 0, {}) is None
+        assert next_owner(Team("empty"), AssignMode.ROUND_ROBIN, 0, {}) is None
 
 
 class TestSteps:
@@ -68,10 +68,10 @@ class TestSteps:
     @pytest.mark.parametrize(
         ("case", "step"),
         [
-            (contact(CASE, after(1)).case, Step("s", When.FIRST_CONTACT_OVERDUE)),
-            (snooze(CASE, after(9), NOW).case, Step("s", When.RESOLVE_OVERDUE)),
-            (resolve(CASE, after(1), "x").case, Step("s", When.AGE)),
-            (dismiss(CASE, after(1), "x").case, Step("s", When.AGE)),
+            (Contact().apply(CASE, after(1)).case, Step("s", When.FIRST_CONTACT_OVERDUE)),
+            (Snooze(after(9)).apply(CASE, NOW).case, Step("s", When.RESOLVE_OVERDUE)),
+            (Resolve("x").apply(CASE, after(1)).case, Step("s", When.AGE)),
+            (Dismiss("x").apply(CASE, after(1)).case, Step("s", When.AGE)),
             (replace(CASE, steps=frozenset({"s"})), Step("s", When.AGE)),
             (CASE, Step("s", When.AGE, priorities=frozenset({Priority.URGENT}))),
         ],
@@ -82,7 +82,7 @@ class TestSteps:
         assert with_next_step(replace(case, next_step_at=NOW), [step], ELAPSED).next_step_at is None
 
     def test_of_a_snoozed_case_that_nobody_called_are_due(self) -> None:
-        snoozed = snooze(CASE, after(30), NOW).case
+        snoozed = Snooze(after(30)).apply(CASE, NOW).case
         assert planned(snoozed, [Step("s", When.FIRST_CONTACT_OVERDUE)], ELAPSED)
 
     def test_raise_assign_and_tell(self) -> None:

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Priority, Status
-from services.notifier.inbox import search_store
-from services.notifier.inbox.search_store import Filter, Place
+from services.notifier.cases.store import search
+from services.notifier.cases.store.search import Filter, Place
 from tests.integration.notifier.desk import Desk
 
 WAYS = {"along the list": (3000, 5000), "among few": (1, 5000), "along the whole list": (1, 0)}
@@ -18,8 +18,8 @@ LIVE = tuple(status for status in Status if status not in (Status.CLOSED, Status
 @pytest.fixture(autouse=True, params=WAYS)
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     walked, found = WAYS[request.param]
-    monkeypatch.setattr(search_store, "MOST_WALKED", walked)
-    monkeypatch.setattr(search_store, "MOST_FOUND", found)
+    monkeypatch.setattr(search, "MOST_WALKED", walked)
+    monkeypatch.setattr(search, "MOST_FOUND", found)
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +45,7 @@ async def pages(desk: Desk, wanted: Filter, limit: int = 2) -> list[int]:
     found: list[int] = []
     after: Place | None = None
     async with desk.database.snapshot() as session:
-        while page := await search_store.page(session, desk.store, wanted, after=after, limit=limit):
+        while page := await search.page(session, desk.store, wanted, after=after, limit=limit):
             found += [int(case.customer_ref.removeprefix("c-")) for case, _ in page]
             after = page[-1][1]
     return found

@@ -13,9 +13,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from services.notifier.inbox.site import HERE
-from services.notifier.report.page import report_routes
-from services.notifier.report.tell_page import tell_routes
+from services.notifier.report.pages import FOLDER, customers_to_inform_routes, report_routes
 from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster
@@ -51,11 +49,19 @@ class Lead:
 def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
     roster = Roster(desk.database)
     stores = {desk.store: AMSTERDAM}
-    pages = Pages(HERE, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
+    pages = Pages(FOLDER, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
 
     app = bare_application(desk.database, SECRETS.pepper)
-    app.include_router(report_routes(desk.database, pages, {desk.store: alerts}, lambda: None))
-    app.include_router(tell_routes(desk.database, pages))
+    app.include_router(
+        report_routes(
+            desk.database,
+            pages,
+            policies={desk.store: alerts.policy},
+            channels={desk.store: alerts.channels},
+            ring=lambda: None,
+        )
+    )
+    app.include_router(customers_to_inform_routes(desk.database, pages))
     open_to_people(app, pages)
     return app, roster
 

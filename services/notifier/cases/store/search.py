@@ -10,7 +10,7 @@ from typing import Any, Self
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import LIVE, Case, Priority, Status
-from services.notifier.cases.store.cases import COLUMNS, case_of
+from services.notifier.cases.store.cases import COLUMNS, IS_LIVE, case_of
 from shared.db import Session
 
 _NUMBER = re.compile(r"#?(\d{1,18})")
@@ -22,8 +22,6 @@ MOST_FOUND = 5000
 """Words that more cases have than these are common wherever they are looked for."""
 
 _QUERY = "to_tsquery('simple', :words)"
-
-_IN_WORK = "c.status NOT IN ('closed', 'dismissed')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +190,7 @@ def conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
     given: dict[str, Any] = {}
     statuses = frozenset(wanted.statuses)
     if statuses and statuses <= LIVE:
-        where.append(_IN_WORK)  # names the partial indexes
+        where.append(IS_LIVE)  # names the partial indexes
     if statuses and statuses != LIVE:
         given["statuses"] = [status.value for status in wanted.statuses]
     for name in ("owner", "priority", "team", "tier"):

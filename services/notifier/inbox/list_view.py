@@ -2,53 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from services.notifier.cases.casework import Line
 from services.notifier.cases.domain.answers import Answer, vouched
-from services.notifier.cases.domain.case import Case, Outcome, Part, Status
-from services.notifier.deliveries.settings import Channel, Kind
+from services.notifier.cases.domain.case import Case, Part, Status
+from services.notifier.cases.wording import MemberNames
 from services.notifier.inbox.clocks import ClockShown, in_list
-from shared.access import Member
-from shared.access.people import initials
 from shared.feedback.metrics import FeedbackError, scale_for
-from shared.pages.wording import span
-
-# The names of people, for the addresses that are stored.
-
-OURSELVES = "Closeloop"
-
-
-class Names:
-    """The members of a store. Somebody who left, or a word that a program gave, is called by that."""
-
-    def __init__(self, members: Iterable[Member]) -> None:
-        self.members = list(members)
-        self._by_email = {member.email: member for member in self.members}
-
-    def of(self, owner: str | None) -> str:
-        """Empty for nobody."""
-        member = self._by_email.get(owner or "")
-        return member.name if member else owner or ""
-
-    def initials(self, owner: str | None) -> str:
-        member = self._by_email.get(owner or "")
-        return member.initials if member else initials(owner or "")
-
-    def actor(self, who: str) -> str:
-        """Of the history: a person, a program by its key, or ourselves."""
-        kind, _, name = who.partition(":")
-        if kind == "user":
-            return self.of(name)
-        return f"The API key {name}" if kind == "key" else OURSELVES
-
-    def __contains__(self, email: str) -> bool:
-        return email in self._by_email
-
 
 STATUS_LOOKS: Mapping[Status, str] = {
     Status.OPEN: "accent",
@@ -105,7 +69,7 @@ class Row:
 class Shelf:
     """Makes rows for the list of one store."""
 
-    def __init__(self, names: Names, tiers: Sequence[str], now: datetime, zone: ZoneInfo) -> None:
+    def __init__(self, names: MemberNames, tiers: Sequence[str], now: datetime, zone: ZoneInfo) -> None:
         self._names = names
         self._tiers = tiers
         self._now = now
@@ -131,7 +95,7 @@ class Shelf:
         )
 
 
-def owner_of(case: Case, names: Names) -> OwnerShown:
+def owner_of(case: Case, names: MemberNames) -> OwnerShown:
     return OwnerShown(case.owner or "", names.of(case.owner), names.initials(case.owner))
 
 
@@ -181,57 +145,3 @@ def badges_of(line: Line) -> list[Badge]:
     if any(part is Part.REOPENED for _, part in line.answers) and case.status is not Status.REOPENED:
         found.append(Badge("Was reopened", "", "refresh"))
     return found
-
-
-LEAST_LOADED = "least_loaded"
-
-
-WAYS = {"phone": "Phone", "email": "E-mail", "chat": "Chat", "letter": "Letter", "other": "Other"}
-"""How a customer was contacted."""
-
-
-OUTCOMES = {
-    Outcome.RECOVERED: "Recovered",
-    Outcome.UNRESOLVED: "Unresolved",
-    Outcome.CHURNED: "Left us",
-    Outcome.NO_RESPONSE: "No response",
-    Outcome.NOT_ACTIONABLE: "Nothing to act on",
-}
-
-
-DISMISSALS = ("Spam", "Test", "Duplicate", "Not a complaint")
-"""Reasons that are offered; any other may be written."""
-
-
-# Words for channels and hours.
-
-CHANNEL_SIGNS = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}
-_KIND_NAMES = {Kind.SLACK: "Slack", Kind.EMAIL: "E-mail", Kind.WEBHOOK: "Webhook"}
-
-
-def channel_words(name: str, channels: Mapping[str, Channel]) -> tuple[Kind, str]:
-    """What kind a channel is, and what people call it; one that is gone looks like a webhook."""
-    channel = channels.get(name)
-    kind = channel.kind if channel else Kind.WEBHOOK
-    return kind, f"{_KIND_NAMES[kind]} {name}"
-
-
-def hours_text(hours: float, *, business: bool) -> str:
-    """`4 working hours`, `1 hour`, `30 minutes`."""
-    kind = "working " if business else ""
-    if hours < 1:
-        return f"{round(hours * 60)} {kind}minutes"
-    number = f"{hours:g}"
-    return f"{number} {kind}{'hour' if number == '1' else 'hours'}"
-
-
-def amount(value: Decimal) -> str:
-    """`1,200`, `59.90`; as many decimals as it came with where two are too few."""
-    if value == value.to_integral_value():
-        return f"{value:,.0f}"
-    places = max(2, -int(value.normalize().as_tuple().exponent))
-    return f"{value:,.{places}f}"
-
-
-def seconds(took: float) -> str:
-    return f"{max(took, 0):.1f} s" if took < 60 else span(took)
