@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
 
 from services.notifier.cases.domain.actions import handed_out
-from services.notifier.cases.domain.case import Case, Change, Fact, Part, Status, id_of
+from services.notifier.cases.domain.case import Case, Change, Entry, Fact, Part, Status, id_of
 from services.notifier.cases.domain.clocks import Clock
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, with_next_step
 from services.notifier.cases.domain.rules import AssignMode, Team, next_owner
 from services.notifier.cases.store import cases, writing
 from services.notifier.cases.store import writing as trail
 from services.notifier.deliveries import store as deliveries
+from services.notifier.deliveries.store import Delivery
 from shared.db import Outbox, Session
 from shared.events import Event
 from shared.events.cases import CaseChanged, CaseClosed, CaseOpened
@@ -197,6 +198,21 @@ def _tell(written: Written) -> None:
             store=case.store,
             reason=change.entries[0].what,
         )
+
+
+async def record_replays(session: Session, replayed: Iterable[Delivery], who: str, *, at: datetime) -> None:
+    """Say in the history of each case who sent its alert again; deliveries of notices have none."""
+    rows = [
+        trail.HistoryRow(
+            delivery.case_id,
+            at,
+            who,
+            Entry("delivery_replayed", {"delivery_id": delivery.delivery_id, "channel": delivery.channel}),
+        )
+        for delivery in replayed
+        if delivery.case_id
+    ]
+    await writing.add(session, writing.Added(history=rows))
 
 
 # Finding an owner for a case in its team, fairly under any number of handlers at once.

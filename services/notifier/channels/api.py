@@ -20,14 +20,12 @@ from services.notifier.cases.api.access import (
     not_found,
     place_of,
 )
-from services.notifier.cases.domain.case import Entry
-from services.notifier.cases.store import writing
-from services.notifier.cases.store.writing import Added, HistoryRow
+from services.notifier.cases.recording import record_replays
 from services.notifier.deliveries import notices, store
 from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
 from services.notifier.deliveries.settings import Channel, Kind, StoreChannels
-from services.notifier.deliveries.store import Delivery, Doing, State
-from shared.db import Database, Session
+from services.notifier.deliveries.store import Doing, State
+from shared.db import Database
 from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
 
@@ -90,7 +88,7 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
             if state is not State.DEAD:
                 detail = f"Only a dead delivery can be sent again; this one is {state}."
                 raise Problem(409, "not-dead", detail, state=state)
-            await _note_replays(session, [delivery], f"key:{key.key_id}")
+            await record_replays(session, [delivery], f"key:{key.key_id}", at=datetime.now(UTC))
         ring()
         return delivery_out(delivery)
 
@@ -103,27 +101,11 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
     async def replay_all(key: Worker, body: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
         async with database.transaction() as session:
             dead = await store.replay_dead(session, key.store, body.channel, most=REPLAYED_AT_ONCE)
-            await _note_replays(session, dead, f"key:{key.key_id}")
+            await record_replays(session, dead, f"key:{key.key_id}", at=datetime.now(UTC))
         ring()
         return ReplayedOut(replayed=len(dead), more=len(dead) == REPLAYED_AT_ONCE)
 
     return router
-
-
-async def _note_replays(session: Session, replayed: list[Delivery], who: str) -> None:
-    """Say in the history of each case who sent its alert again."""
-    now = datetime.now(UTC)
-    rows = [
-        HistoryRow(
-            delivery.case_id,
-            now,
-            who,
-            Entry("delivery_replayed", {"delivery_id": delivery.delivery_id, "channel": delivery.channel}),
-        )
-        for delivery in replayed
-        if delivery.case_id
-    ]
-    await writing.add(session, Added(history=rows))
 
 
 class ChannelState(StrEnum):

@@ -5,7 +5,7 @@ import asyncio
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from shared.db import Database
-from shared.kafka import Brokers, told
+from shared.kafka import Brokers, committed_offsets
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -32,7 +32,8 @@ class RestoreCheck:
         Raises when Kafka or PostgreSQL does not answer in time.
         """
         async with asyncio.timeout(_LONGEST_SECONDS):
-            hints = await told(self._brokers, self._group)  # before the stored ones, which only rise
+            # Before the stored ones, which only rise.
+            hints = await committed_offsets(self._brokers, self._group)
             async with self._database.transaction() as session:
                 stored = await holds.places(session, self._group)
                 behind = {place: at - stored.get(place, 0) for place, at in hints.items()}

@@ -20,7 +20,7 @@ from services.notifier.deliveries.settings import SendingSettings
 from services.notifier.deliveries.store import State, Target
 from shared.db import Database, Session
 from shared.events.envelope import trace_id
-from shared.jobs.rounds import Rounds, backoff
+from shared.jobs.rounds import RepeatedJob, backoff
 from shared.ops import metrics, tracing
 from shared.ops.logs import log
 from shared.ops.tracing import Kind, names
@@ -35,7 +35,7 @@ _DRAIN_SECONDS = 2.5
 _DIGEST_TITLE = "more alerts in ten minutes"
 
 
-class DeliveryLoop(Rounds):
+class DeliveryLoop(RepeatedJob):
     """Claims what is due, sends it outside of any transaction, and records how it went.
 
     One round is one transaction: results of finished attempts, what is put off or gathered into a digest,

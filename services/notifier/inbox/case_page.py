@@ -11,11 +11,10 @@ from fastapi.responses import RedirectResponse
 
 from services.notifier.cases.casework import Shown
 from services.notifier.cases.domain.actions import Watch
-from services.notifier.cases.domain.case import Entry, Refusal
+from services.notifier.cases.domain.case import Refusal
+from services.notifier.cases.recording import record_replays
 from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase, explain
-from services.notifier.cases.store import writing
 from services.notifier.cases.store.search import Place
-from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.store import State
 from services.notifier.inbox import store
@@ -374,9 +373,7 @@ def replay_routes(site: InboxSite) -> APIRouter:
                 raise Problem(404, "not-found", "There is no such alert of this case.")
             state = await deliveries.replay(session, at.store, delivery_id)
             if state is State.DEAD:
-                entry = Entry("delivery_replayed", {"delivery_id": delivery_id, "channel": delivery.channel})
-                row = HistoryRow(delivery.case_id, site.now(), at.person.who, entry)
-                await writing.add(session, Added(history=[row]))
+                await record_replays(session, [delivery], at.person.who, at=site.now())
         site.ring()
         notice = (
             Notice("ok", f"The alert to {delivery.channel} is being sent again.")

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Case
-from services.notifier.cases.store.cases import COLUMNS, case_of
+from services.notifier.cases.store.cases import COLUMNS, IS_LIVE, case_of
 from services.notifier.cases.store.search import CaseFilter, Place, conditions, selected, with_words_looked_up
 from shared.db import Session
 
@@ -81,10 +81,10 @@ async def open_cases_by_owner(
 ) -> dict[str, int]:
     """How many cases in work each of these people has, counted no further than `most`."""
     rows = await session.execute(
-        text("""SELECT o.owner, (SELECT count(*) FROM (
+        text(f"""SELECT o.owner, (SELECT count(*) FROM (
                            SELECT 1 FROM notifier.cases c
                            WHERE c.store = :store AND c.owner = o.owner
-                                 AND c.status NOT IN ('closed', 'dismissed') LIMIT :most) n) AS n
+                                 AND {IS_LIVE} LIMIT :most) n) AS n
                 FROM unnest(CAST(:owners AS text[])) AS o(owner)"""),
         {"store": store, "owners": sorted(set(owners)), "most": most},
     )

@@ -10,11 +10,13 @@ from typing import Final
 
 from sqlalchemy import text
 
+from services.notifier.cases.domain.case import ENDED, Status
+from services.notifier.cases.store.cases import IS_LIVE, status_outside
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.report.domain import AGE_HOURS
 from shared.db import Database, Session
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import metrics
 
 LAG_SECONDS: Final = 30
@@ -37,30 +39,30 @@ async def open_cases(session: Session) -> list[OpenCases]:
     """Of all stores, by priority, team and age: read from one index of open cases alone."""
     hours = [hours for hours in AGE_HOURS.values() if hours]
     rows = await session.execute(
-        text("""WITH edge AS MATERIALIZED (
+        text(f"""WITH edge AS MATERIALIZED (
                     SELECT array_agg(now() - make_interval(hours => h) ORDER BY h DESC) AS ages
                     FROM unnest(CAST(:hours AS int[])) h)
                 SELECT priority, coalesce(team, '') AS team,
                        width_bucket(opened_at, (SELECT ages FROM edge)) AS age, count(*) AS n
-                FROM notifier.cases WHERE status NOT IN ('closed', 'dismissed') GROUP BY 1, 2, 3"""),
+                FROM notifier.cases c WHERE {IS_LIVE} GROUP BY 1, 2, 3"""),
         {"hours": hours},
     )
     return [OpenCases(row.priority, row.team, _NAMES[len(hours) - row.age], row.n) for row in rows]
 
 
 _BREACHES: Final = {
-    "first_contact": """
+    "first_contact": f"""
         UPDATE notifier.cases SET first_contact_breached = true WHERE case_id IN (
-            SELECT case_id FROM notifier.cases
+            SELECT case_id FROM notifier.cases c
             WHERE NOT first_contact_breached AND (first_contact_at > first_contact_due_at
-                  OR (first_contact_at IS NULL AND status NOT IN ('closed', 'dismissed')))
+                  OR (first_contact_at IS NULL AND {IS_LIVE}))
                   AND first_contact_due_at < now()
             ORDER BY first_contact_due_at LIMIT :limit FOR UPDATE SKIP LOCKED)""",
-    "resolve": """
+    "resolve": f"""
         UPDATE notifier.cases SET resolve_breached = reopened + 1 WHERE case_id IN (
-            SELECT case_id FROM notifier.cases
+            SELECT case_id FROM notifier.cases c
             WHERE resolve_breached <= reopened AND (resolved_at > resolve_due_at
-                  OR (resolved_at IS NULL AND status NOT IN ('closed', 'dismissed', 'snoozed')))
+                  OR (resolved_at IS NULL AND {status_outside({*ENDED, Status.SNOOZED})}))
                   AND resolve_due_at < now()
             ORDER BY resolve_due_at LIMIT :limit FOR UPDATE SKIP LOCKED)""",
 }
@@ -135,7 +137,7 @@ _OTHER_TEAM = "other"
 _BREACHES_AT_ONCE = 5000
 
 
-class CaseGauges(Leased):
+class CaseGauges(LeasedClockJob):
     """Counts open cases, clocks that ran out, first contacts, closings, reopenings and holds of deliveries.
 
     `teams`: those of the configuration; any other is `other`, so that labels stay few. Totals are those of

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from services.notifier.cases.domain.case import Entry, Priority
+from services.notifier.cases.domain.case import Priority
 from services.notifier.cases.domain.policy import Policy
-from services.notifier.cases.store import answers, writing
-from services.notifier.cases.store.writing import Added, HistoryRow
+from services.notifier.cases.recording import record_replays
+from services.notifier.cases.store import answers
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import notices
 from services.notifier.deliveries import store as deliveries
@@ -146,20 +146,9 @@ def report_routes(
     async def replay(request: Request, at: Manager, form: FormOf) -> Response:
         """Send the dead deliveries of one channel again, each under its own id."""
         channel = form.text("channel", longest=64)
-        now = datetime.now(UTC)
         async with database.transaction() as session:
             dead = await deliveries.replay_dead(session, at.store, channel, most=_MOST_REPLAYED)
-            rows = [
-                HistoryRow(
-                    delivery.case_id,
-                    now,
-                    f"user:{at.person.email}",
-                    Entry("delivery_replayed", {"delivery_id": delivery.delivery_id, "channel": channel}),
-                )
-                for delivery in dead
-                if delivery.case_id
-            ]
-            await writing.add(session, Added(history=rows))
+            await record_replays(session, dead, f"user:{at.person.email}", at=datetime.now(UTC))
         ring()
         text = (
             f"{len(dead):,} alerts of {channel} are sent again."

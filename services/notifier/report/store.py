@@ -12,13 +12,12 @@ import orjson
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Priority
+from services.notifier.cases.store.cases import IS_LIVE
 from services.notifier.report.domain import AGE_HOURS, FIRST_CONTACT_HOURS
 from shared.db import Session
 from shared.feedback.identity import ERASED
 
 NO_TEAM = "none"
-
-LIVE = "c.status NOT IN ('closed', 'dismissed')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +138,7 @@ async def open_now(session: Session, scope: Scope, now: datetime) -> OpenNow:
                             CAST(extract(epoch FROM CAST(:now AS timestamptz) - c.opened_at) AS float8),
                             CAST(:edges AS float8[])) AS age,
                         count(*) AS n, count(*) FILTER (WHERE c.owner IS NULL) AS unassigned
-                 FROM notifier.cases c WHERE {scope.condition} AND {LIVE} GROUP BY 1"""),
+                 FROM notifier.cases c WHERE {scope.condition} AND {IS_LIVE} GROUP BY 1"""),
         scope.parameters | {"now": now, "edges": edges},
     )
     by_age = {row.age: row for row in rows}
@@ -293,7 +292,7 @@ async def owner_loads(
                  part AS (
                      SELECT c.owner, count(*) AS open, 0 AS closed, 0 AS due, 0 AS in_time,
                             CAST(NULL AS float8) AS median
-                     FROM notifier.cases c WHERE {scope.condition} AND {LIVE} GROUP BY c.owner
+                     FROM notifier.cases c WHERE {scope.condition} AND {IS_LIVE} GROUP BY c.owner
                      UNION ALL
                      SELECT owner, 0, count(*), 0, 0, NULL FROM closing GROUP BY owner
                      UNION ALL

@@ -47,8 +47,10 @@ class Action(StrEnum):
     DISMISS = "dismiss"
 
 
-LIVE: Final = frozenset(Status) - {Status.CLOSED, Status.DISMISSED}
-"""A customer has at most one case in one of these."""
+ENDED: Final = frozenset({Status.CLOSED, Status.DISMISSED})
+
+LIVE: Final = frozenset(Status) - ENDED
+"""A customer has at most one case in one of these: see the unique index `cases_one_live`."""
 
 _WORKED: Final = LIVE - {Status.RESOLVED}
 

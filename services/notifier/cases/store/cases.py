@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from services.notifier.cases.domain.case import Case, Outcome, Part, Priority, Status
+from services.notifier.cases.domain.case import ENDED, Case, Outcome, Part, Priority, Status
 from services.notifier.cases.domain.clocks import ClockKind
 from services.notifier.cases.store.answers import AnswerKey
 from services.notifier.cases.store.customers import Ref
@@ -32,6 +32,15 @@ COLUMNS = f"""{", ".join(f"c.{name}" for name in STORED)}, c.number, c.changed_a
           WHERE a.case_id = c.case_id AND NOT a.retracted) AS standing,
     ARRAY(SELECT s.step FROM notifier.case_steps s WHERE s.case_id = c.case_id) AS steps"""
 """Of `notifier.cases c`, as `case_of` reads them."""
+
+
+def status_outside(statuses: Iterable[Status]) -> str:
+    """A condition on `notifier.cases c`, in the form that the partial indexes have."""
+    return "c.status NOT IN ({})".format(", ".join(f"'{name}'" for name in sorted(statuses)))
+
+
+IS_LIVE = status_outside(ENDED)
+"""Whether `notifier.cases c` is live: read from the indexes of live cases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +239,13 @@ async def load(session: Session, owners: Iterable[tuple[str, str]]) -> dict[tupl
     if not wanted:
         return {}
     rows = await session.execute(
-        text("""SELECT w.store, w.owner, one.cases
+        text(f"""SELECT w.store, w.owner, one.cases
                 FROM unnest(CAST(:stores AS text[]), CAST(:owners AS text[])) AS w(store, owner)
                 CROSS JOIN LATERAL (
                     SELECT count(*) AS cases FROM (
                         SELECT 1 FROM notifier.cases c
                         WHERE c.store = w.store AND c.owner = w.owner
-                              AND c.status NOT IN ('closed', 'dismissed') AND c.status <> 'resolved'
+                              AND {IS_LIVE} AND c.status <> 'resolved'
                         LIMIT :most) counted) one"""),
         {
             "stores": [store for store, _ in wanted],
@@ -291,7 +300,7 @@ async def to_plan(session: Session, store: str, escalation: str, limit: int) -> 
     after = plan.after_case if plan.wanted == escalation else ""
     rows = await session.execute(
         text(f"""SELECT {COLUMNS} FROM notifier.cases c
-                 WHERE c.store = :store AND c.case_id > :after AND c.status NOT IN ('closed', 'dismissed')
+                 WHERE c.store = :store AND c.case_id > :after AND {IS_LIVE}
                  ORDER BY c.case_id LIMIT :limit FOR UPDATE OF c"""),
         {"store": store, "after": after, "limit": limit},
     )

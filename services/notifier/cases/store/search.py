@@ -14,7 +14,7 @@ from typing import Any, Self
 from sqlalchemy import text
 
 from services.notifier.cases.domain.case import LIVE, Case, Priority, Status
-from services.notifier.cases.store.cases import COLUMNS, case_of
+from services.notifier.cases.store.cases import COLUMNS, IS_LIVE, case_of
 from shared.db import Session
 
 _NUMBER = re.compile(r"#?(\d{1,18})")
@@ -26,8 +26,6 @@ MOST_RARE = 5000
 """Words that more cases have than these are common: they are looked for along the list."""
 
 _QUERY = "to_tsquery('simple', :words)"
-
-_IN_WORK = "c.status NOT IN ('closed', 'dismissed')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +197,7 @@ def conditions(case_filter: CaseFilter) -> tuple[list[str], dict[str, Any]]:
     parameters: dict[str, Any] = {}
     statuses = frozenset(case_filter.statuses)
     if statuses and statuses <= LIVE:
-        where.append(_IN_WORK)  # names the partial indexes
+        where.append(IS_LIVE)  # names the partial indexes
     if statuses and statuses != LIVE:
         parameters["statuses"] = [status.value for status in case_filter.statuses]
     for name in ("owner", "priority", "team", "tier"):

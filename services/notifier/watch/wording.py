@@ -1,0 +1,118 @@
+"""The notices about a score that fell, and about answers that stopped or came back, in words."""
+
+from datetime import datetime
+
+from services.notifier.deliveries.notices import Kind, New
+from services.notifier.watch.domain import Compared, ScoreRule, SilenceRule, difference_of
+from services.notifier.watch.store import Silence, parts_of
+from shared.config.stores import Store
+from shared.feedback.comparison import Difference
+from shared.feedback.figures import Figure, summary
+from shared.feedback.metrics import Metric
+from shared.feedback.nps import Interval, round1
+from shared.pages.wording import MINUS, full_moment
+
+_NAMES = {Metric.NPS: "NPS", Metric.ENPS: "eNPS", Metric.CSAT: "CSAT", Metric.CES: "CES"}
+
+
+def fall_notice(notice_id: str, store: str, shop: Store, rule: ScoreRule, one: Compared) -> New:
+    """One sentence first, then the numbers and how they were compared."""
+    _, policy, segment, touchpoint, window = parts_of(one.key)
+    where = ", ".join(part for part in (segment, touchpoint) if part) or "all customers"
+    before, now = (summary(rule.metric, sample.counts) for sample in (one.before, one.now))
+    gap = difference_of(one, rule.metric)
+    if gap is None:
+        raise ValueError("a score of no answers cannot have fallen")
+    name = _NAMES[rule.metric]
+    return New(
+        notice_id,
+        store,
+        Kind.SCORE_FELL,
+        f"{name} of {where} fell by {_number(-gap.delta)} points",
+        {
+            "text": f"{name} of {where} over {window} is {_shown(now)}, and was {_shown(before)} one window "
+            f"earlier. This is more than noise: {_p(gap)}.",
+            "facts": {
+                "Now": f"{_shown(now)}, 95% interval {_range(now.ci95)}, "
+                f"as of {full_moment(one.now.as_of, shop.zone)}",
+                "Before": f"{_shown(before)}, 95% interval {_range(before.ci95)}, "
+                f"as of {full_moment(one.before.as_of, shop.zone)}",
+                "Change": f"{_signed(gap.delta)}, 95% interval {_range(gap.ci95)}",
+                "Rule": rule.name,
+            },
+            "metric": rule.metric.value,
+            "segment": segment,
+            "touchpoint": touchpoint,
+            "window": window,
+            "policy": policy,
+            "n": one.now.counts.n,
+            "n_before": one.before.counts.n,
+        },
+        f"/inbox/report?store={store}",
+    )
+
+
+def silence_notice(store: str, shop: Store, rule: SilenceRule, found: Silence, *, usually: float) -> New:
+    at = f" at {found.touchpoint}" if found.touchpoint else ""
+    return New(
+        found.notice_id,
+        store,
+        Kind.SILENCE,
+        f"No answers{at} for {rule.hours} hours",
+        {
+            "text": f"The last answer{at} came on {full_moment(found.since, shop.zone)}. In the same "
+            f"{rule.hours} hours of the four weeks before there were {_count(usually)}. Is the survey still "
+            "sent, and do the shop's servers still reach us?",
+            "facts": {"Last answer": full_moment(found.since, shop.zone), "Rule": rule.name},
+            "touchpoint": found.touchpoint,
+            "since": found.since.isoformat(),
+        },
+        f"/inbox/report?store={store}",
+    )
+
+
+def answers_back_notice(store: str, shop: Store, known: Silence, last: datetime) -> New:
+    at = f" at {known.touchpoint}" if known.touchpoint else ""
+    return New(
+        f"{known.notice_id}:back",
+        store,
+        Kind.SILENCE,
+        f"Answers{at} are back",
+        {
+            "text": f"Answers{at} come again: there were none from {full_moment(known.since, shop.zone)}, "
+            f"and the latest came on {full_moment(last, shop.zone)}.",
+            "facts": {"Rule": known.rule},
+            "touchpoint": known.touchpoint,
+            "since": known.since.isoformat(),
+        },
+        f"/inbox/report?store={store}",
+    )
+
+
+def _shown(figure: Figure) -> str:
+    value = _number(figure.score or 0.0)
+    return f"{value} (n = {figure.n:,})" if figure.n is not None else value
+
+
+def _number(value: float) -> str:
+    """One decimal, a true minus."""
+    rounded = round1(value)
+    return f"{MINUS if rounded < 0 else ''}{abs(rounded):.1f}"
+
+
+def _signed(value: float) -> str:
+    return f"+{_number(value)}" if round1(value) > 0 else _number(value)
+
+
+def _range(found: Interval | None) -> str:
+    return "–" if found is None else f"{_number(found.lo)} to {_number(found.hi)}"
+
+
+def _p(gap: Difference) -> str:
+    if gap.p is None:
+        return "p unknown"
+    return "p < 0.001" if gap.p < 0.001 else f"p = {gap.p:.3f}"
+
+
+def _count(usually: float) -> str:
+    return f"about {round(usually)}"
