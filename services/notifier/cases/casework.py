@@ -8,17 +8,14 @@ from datetime import UTC, datetime
 
 from services.notifier.cases import recording
 from services.notifier.cases.domain.actions import Assign, AssignInTeam, Command, Unfit, Watch, require
-from services.notifier.cases.domain.answers import Answer, Past, vouched
+from services.notifier.cases.domain.answers import Answer, PastAnswer, vouched
 from services.notifier.cases.domain.case import Action, Case, Change, Entry, Part, Refusal
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, Step, planned
 from services.notifier.cases.domain.rules import AssignMode
-from services.notifier.cases.erasing import LEDGER
-from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.erasing import ERASURES
+from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
 from services.notifier.cases.store import answers, cases, customers, writing
-from services.notifier.cases.store import answers as past
-from services.notifier.cases.store import cases as store
-from services.notifier.cases.store import writing as trail
 from services.notifier.cases.store.customers import Customer
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
@@ -46,7 +43,7 @@ class Shown(Line):
     """The oldest first."""
     deliveries: Sequence[Delivery] = ()
     watchers: Sequence[str] = ()
-    past: Sequence[Past] = ()
+    past: Sequence[PastAnswer] = ()
     """The customer's known answers, the newest first."""
     earlier: Sequence[Case] = ()
     """The customer's other cases, the newest first."""
@@ -56,25 +53,25 @@ class Shown(Line):
     """The store's templates by name, filled in for this case."""
 
 
-async def lines(session: Session, cases: Sequence[Case]) -> list[Line]:
+async def lines(session: Session, listed: Sequence[Case]) -> list[Line]:
     """Each case with all of its answers that can be read."""
-    if not cases:
+    if not listed:
         return []
-    parts = await store.parts(session, [case.case_id for case in cases])
-    keys = {(case.store, response_id) for case in cases for response_id, _ in parts.get(case.case_id, [])}
-    told = await answers.read(session, keys)
-    known = await customers.known(session, {(case.store, case.customer_ref) for case in cases})
+    parts = await cases.parts(session, [case.case_id for case in listed])
+    keys = {(case.store, response_id) for case in listed for response_id, _ in parts.get(case.case_id, [])}
+    known_answers = await answers.read(session, keys)
+    known_customers = await customers.known(session, {(case.store, case.customer_ref) for case in listed})
     return [
         Line(
             case,
             [
-                (told[case.store, response_id], part)
+                (known_answers[case.store, response_id], part)
                 for response_id, part in parts.get(case.case_id, [])
-                if (case.store, response_id) in told
+                if (case.store, response_id) in known_answers
             ],
-            known.get((case.store, case.customer_ref), Customer()),
+            known_customers.get((case.store, case.customer_ref), Customer()),
         )
-        for case in cases
+        for case in listed
     ]
 
 
@@ -90,8 +87,8 @@ async def shown(session: Session, case: Case, policy: Policy) -> Shown:
         history=await writing.history(session, case.case_id),
         deliveries=await deliveries.of_case(session, case.case_id),
         watchers=(await writing.watchers(session, [case.case_id])).get(case.case_id, []),
-        past=(await past.of_customers(session, [ref])).get(ref, []),
-        earlier=await store.of_customer(session, ref, but=case.case_id),
+        past=(await answers.past_answers(session, [ref])).get(ref, []),
+        earlier=await cases.of_customer(session, ref, but=case.case_id),
         ahead=planned(case, policy.steps, policy.clock(case.clock)),
         replies={reply.name: reply.filled(values) for reply in policy.replies},
     )
@@ -150,7 +147,7 @@ class Casework:
     ) -> None:
         self._database = database
         self._policies = policies
-        self._ledger = Ledger(policies)
+        self._recorder = CaseRecorder(policies)
         self._ring = ring
         self._now = now
 
@@ -210,7 +207,7 @@ class Casework:
         """Harmless twice; no new version, since nothing that others decide by changes. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
-            change = trail.watch if command.watching else trail.unwatch
+            change = writing.watch if command.watching else writing.unwatch
             if await change(session, case_id, command.watcher):
                 entry = Entry("watched" if command.watching else "unwatched", {"watcher": command.watcher})
                 await self._note(session, case, who, entry)
@@ -228,16 +225,16 @@ class Casework:
     async def _changed(self, session: Session, request: _Request) -> Case:
         case = await self._held(session, request.store, request.case_id)
         if request.version is not None and request.version != case.version:
-            since = await trail.history(session, case.case_id, after_version=request.version)
+            since = await writing.history(session, case.case_id, after_version=request.version)
             raise ChangedMeanwhile(case, since)
         now = self._now()
         if isinstance(request.command, AssignInTeam):
             change = await self._assigned_in_team(session, case, request.command.mode, now)
         else:
-            change = request.command.apply(case, now, self._ledger.clock_of(case))
+            change = request.command.apply(case, now, self._recorder.clock_of(case))
         await self._refuse_second(session, case, change.case)
-        written = Written(change, case.response_id, request.traceparent or new_traceparent(), request.who)
-        return (await self._ledger.write(session, [written], now=now))[case.case_id]
+        record = ChangeRecord(change, case.response_id, request.traceparent or new_traceparent(), request.who)
+        return (await self._recorder.write(session, [record], now=now))[case.case_id]
 
     async def _assigned_in_team(
         self, session: Session, case: Case, mode: AssignMode, now: datetime
@@ -247,14 +244,14 @@ class Casework:
         if team is None:
             raise Unfit("owner", "The case has no team to find one in.")
         require(case, Action.ASSIGN)
-        owner = await recording.pick(session, case.store, team, mode)
+        owner = await recording.pick_owner(session, case.store, team, mode)
         if owner is None:
             raise Unfit("owner", f"The team {team.name} has no members.")
         return Assign(owner, found_by=mode).apply(case, now)
 
     async def _held(self, session: Session, store: str, case_id: str) -> Case:
         """The case, locked after its customer, as everywhere; nobody is erased meanwhile."""
-        await LEDGER.share(session)
+        await ERASURES.share(session)
         ref = await cases.customer_of(session, store, case_id)
         if ref is None:
             raise NoSuchCase

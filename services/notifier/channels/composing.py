@@ -96,7 +96,7 @@ async def _of_notices(
 ) -> dict[str, Message]:
     ids = [delivery.notice_id for delivery in claimed if delivery.notice_id]
     known = await notices.by_ids(session, ids)
-    gathered = [notice_id for notice_id in ids if known[notice_id].kind is notices.Kind.DIGEST]
+    gathered = [notice_id for notice_id in ids if known[notice_id].kind is notices.NoticeKind.DIGEST]
     listed = await _digests(session, gathered, shops)
     composed: dict[str, Message] = {}
     for delivery in claimed:

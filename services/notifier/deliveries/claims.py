@@ -134,7 +134,7 @@ async def _open_digest(session: Session, target: Target, title: str) -> str | No
     )
     until: datetime = moment.scalar_one()
     notice_id = f"digest:{store}:{channel}:{until:%Y-%m-%dT%H:%M}"
-    new = notices.New(notice_id, store, notices.Kind.DIGEST, title, {}, "/inbox")
+    new = notices.NewNotice(notice_id, store, notices.NoticeKind.DIGEST, title, {}, "/inbox")
     await notices.add(session, new, [channel], not_before=until, traceparent=tracing.new_trace("digest"))
     waiting = await session.execute(
         text("""SELECT 1 FROM notifier.deliveries WHERE notice_id = :notice AND channel = :channel

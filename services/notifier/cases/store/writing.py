@@ -11,7 +11,7 @@ from sqlalchemy import text
 from services.notifier.cases.domain.case import Case, Entry
 from services.notifier.cases.store.answers import AnswerKey
 from services.notifier.cases.store.cases import STORED, Link, row_of
-from services.notifier.deliveries.store import New
+from services.notifier.deliveries.store import NewDelivery
 from shared.db import Session
 
 # What happened to cases and who watches them.
@@ -85,7 +85,7 @@ class Added:
     """By case, the text by which a new one can be found."""
     answers: Sequence[tuple[AnswerKey, Link, datetime]] = ()
     history: Sequence[HistoryRow] = ()
-    deliveries: Sequence[New] = ()
+    deliveries: Sequence[NewDelivery] = ()
 
 
 async def add(session: Session, added: Added) -> None:
@@ -161,7 +161,7 @@ def _history(rows: Sequence[HistoryRow]) -> dict[str, Any]:
     }
 
 
-def _deliveries(rows: Sequence[New]) -> dict[str, Any]:
+def _deliveries(rows: Sequence[NewDelivery]) -> dict[str, Any]:
     return {
         "delivery_ids": [row.delivery_id for row in rows],
         "stores": [row.store for row in rows],
