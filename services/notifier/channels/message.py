@@ -64,7 +64,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class NoticeMessage:
-    """`detail` is what `store.notices.New` says; `items` are those that are shown, `more` those left out."""
+    """`detail` is what `deliveries.notices.NewNotice` says; `items` are those that are shown, `more` those left out."""
 
     id: str
     notice_id: str
