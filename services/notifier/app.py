@@ -148,7 +148,7 @@ def build(
         people = People(runtime.database, runtime.people(), runtime.secrets)
         overdue = inbox.Overdue()
         pages = Pages(
-            inbox.HERE,
+            inbox.FOLDER,
             REPORT_FOLDER,
             people=people,
             stores=config.stores,

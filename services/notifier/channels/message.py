@@ -64,7 +64,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class NoticeMessage:
-    """`detail` is what `deliveries.notices.NewNotice` says; `items` are those that are shown, `more` those left out."""
+    """`detail`: see `NewNotice`. `items` are those that are shown, `more` the number of those left out."""
 
     id: str
     notice_id: str

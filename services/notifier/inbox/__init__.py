@@ -7,12 +7,12 @@ from fastapi import APIRouter
 from services.notifier.cases.domain.policy import Policy
 from services.notifier.deliveries.settings import StoreChannels
 from services.notifier.inbox import bulk, case_page, list_page, live
-from services.notifier.inbox.site import HERE, Office, Overdue
+from services.notifier.inbox.site import FOLDER, InboxSite, Overdue
 from shared.config.stores import Store
 from shared.db import Database
 from shared.pages.pages import Pages
 
-__all__ = ["HERE", "Overdue", "routes"]
+__all__ = ["FOLDER", "Overdue", "routes"]
 
 
 def routes(
@@ -25,8 +25,8 @@ def routes(
     ring: Callable[[], None],
     overdue: Overdue,
 ) -> APIRouter:
-    """Everything under `/inbox` but the report. `pages` has `HERE` among its folders and asks `overdue`."""
-    office = Office(
+    """Everything under `/inbox` but the report. `pages` has `FOLDER` among its folders and asks `overdue`."""
+    site = InboxSite(
         database, pages, policies=policies, channels=channels, stores=stores, ring=ring, overdue=overdue
     )
     router = APIRouter()
@@ -38,5 +38,5 @@ def routes(
         case_page.routes,
         case_page.action_routes,
     ):
-        router.include_router(routes_of(office))
+        router.include_router(routes_of(site))
     return router

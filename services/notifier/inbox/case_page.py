@@ -1,4 +1,4 @@
-"""The page of a case."""
+"""The page of a case: showing it, the actions of its forms, and sending a dead alert again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,16 @@ from services.notifier.cases.domain.actions import Watch
 from services.notifier.cases.domain.case import Refusal
 from services.notifier.cases.recording import record_replays
 from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase, explain
-from services.notifier.deliveries import store
+from services.notifier.cases.store.search import Place
+from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.store import State
-from services.notifier.inbox import store as inbox
-from services.notifier.inbox.case_view import Folder
-from services.notifier.inbox.forms import READERS, Wish
-from services.notifier.inbox.history import Teller
-from services.notifier.inbox.search import asked_of, place_of, place_text
-from services.notifier.inbox.site import COUNTED, AtStore, FormOf, Office, shown_count
+from services.notifier.inbox import store
+from services.notifier.inbox.case_view import CaseView
+from services.notifier.inbox.forms import READERS, RequestedAction
+from services.notifier.inbox.history import CaseHistory
+from services.notifier.inbox.search import place_of, place_text, query_of_address
+from services.notifier.inbox.site import COUNTED, AtStore, FormOf, InboxSite, shown_count
+from shared.db import Session
 from shared.http import Problem
 from shared.pages.forms import Form
 from shared.pages.notices import Notice, Undo
@@ -29,14 +31,14 @@ from shared.pages.people import At
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What was typed into a form that was not taken, and what is wrong with it."""
+class RefusedForm:
+    """A form that was refused: what was typed into it, and what is wrong with it."""
 
     action: str = ""
     form: Form = field(default_factory=lambda: Form({}))
 
     def get(self, action: str, name: str, otherwise: str = "") -> str:
-        """What stands in a field; text is shown as it was typed."""
+        """The text of a field of this action's form, as it was typed; `otherwise` for any other form."""
         return self.form.raw(name) if action == self.action else otherwise
 
     def errors(self, action: str) -> dict[str, str]:
@@ -44,32 +46,33 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Beside:
-    """The neighbours in the list that the person came from; empty addresses at its ends."""
+class NeighbourLinks:
+    """The neighbours of a case in the list that the person came from; an empty address at an end of it."""
 
-    before: str = ""
-    after: str = ""
+    previous: str = ""
+    next: str = ""
     position: str = ""
-    of: str = ""
+    total: str = ""
 
 
-def routes(office: Office) -> APIRouter:
+def routes(site: InboxSite) -> APIRouter:
+    """Showing a case."""
     router = APIRouter(include_in_schema=False)
-    desk = CaseDesk(office)
+    page = CasePage(site)
 
     @router.get("/inbox/{case_id}")
     async def show(request: Request, at: AtStore, case_id: str) -> Response:
         try:
-            shown = await office.casework.show(at.store, known(case_id))
+            shown = await site.casework.show(at.store, checked_id(case_id))
         except NoSuchCase:
-            return await desk.elsewhere(request, at, case_id)
-        return await desk.page(request, at, shown)
+            return await page.redirect_to_store(request, at, case_id)
+        return await page.show(request, at, shown)
 
     return router
 
 
-def known(case_id: str) -> str:
-    """An id that may be one. Raises Problem 404."""
+def checked_id(case_id: str) -> str:
+    """The id of an address, if it has the form of one. Raises Problem 404."""
     if not case_id.isascii() or len(case_id) > 64 or not set(case_id) <= set("0123456789abcdef-"):
         raise no_case()
     return case_id
@@ -79,274 +82,304 @@ def no_case() -> Problem:
     return Problem(404, "not-found", explain(NoSuchCase()).detail)
 
 
-class CaseDesk:
-    def __init__(self, office: Office) -> None:
-        self._office = office
+class CasePage:
+    """Makes the page of a case, within the list that the person came from."""
+
+    def __init__(self, site: InboxSite) -> None:
+        self._site = site
 
     def address(self, request: Request, at: At, case_id: str) -> str:
-        """The page of a case within the list that the person came from."""
-        query = self.query(request, at)
-        return f"/inbox/{case_id}" + (f"?{query}" if query else "")
+        """The address of the page of a case, with the list that the person came from."""
+        query_string = self.query_string(request, at)
+        return f"/inbox/{case_id}" + (f"?{query_string}" if query_string else "")
 
-    async def elsewhere(self, request: Request, at: At, case_id: str) -> Response:
-        """A link of an alert names no store: the case may be in another one of theirs. Raises Problem 404."""
+    async def redirect_to_store(self, request: Request, at: At, case_id: str) -> Response:
+        """To the case in another store of the person, for a link of an alert, which names no store.
+
+        Raises Problem 404 when none of them has the case.
+        """
         others = set(at.person.stores) - {at.store} if "store" not in request.query_params else set()
-        async with self._office.database.snapshot() as session:
-            store = await inbox.store_among(session, case_id, others) if others else None
-        if store is None:
+        async with self._site.database.snapshot() as session:
+            store_of_case = await store.store_among(session, case_id, others) if others else None
+        if store_of_case is None:
             raise no_case()
-        return RedirectResponse(f"/inbox/{case_id}?store={store}", 303)
+        return RedirectResponse(f"/inbox/{case_id}?store={store_of_case}", 303)
 
-    async def page(
+    async def show(
         self,
         request: Request,
         at: At,
         shown: Shown,
         *,
-        kept: Kept | None = None,
+        refused_form: RefusedForm | None = None,
         status: int = 200,
         notice: Notice | None = None,
         refusal: ChangedMeanwhile | None = None,
-        other: str = "",
+        other_case: str = "",
     ) -> Response:
-        office = self._office
-        names, zone, now = office.names(at.store), office.zone(at.store), office.now()
-        teller = Teller(shown, names, office.channels(at.store), now, zone)
-        asked = asked_of(request.query_params)
-        async with office.database.snapshot() as session:
-            await inbox.plan_each(session)
-            await office.count_overdue(session, at.store)
-            loads = await inbox.loads(session, at.store, [m.email for m in names.members], most=100)
-            beside = await self._beside(session, request, at)
-            since = await inbox.clock(session)
-        folder = Folder(office, at, shown, teller, now)
-        given: dict[str, Any] = {"notices": [notice]} if notice else {}
-        return office.pages.html(
+        """The page; with `refused_form` what was typed into it, with `refusal` what changed meanwhile.
+
+        `other_case`: the id of the customer's case that keeps this one from being opened again.
+        """
+        site = self._site
+        names, zone, now = site.names(at.store), site.zone(at.store), site.now()
+        history = CaseHistory(shown, names, site.channels(at.store), now, zone)
+        query = query_of_address(request.query_params)
+        async with site.database.snapshot() as session:
+            await store.plan_each_query(session)
+            await site.count_overdue(session, at.store)
+            open_cases = await store.open_cases_by_owner(
+                session, at.store, [m.email for m in names.members], most=100
+            )
+            neighbours = await self._neighbours(session, request, at)
+            as_of = await store.database_clock(session)
+        case_view = CaseView(site, at, shown, history, now)
+        notices: dict[str, Any] = {"notices": [notice]} if notice else {}
+        return site.pages.html(
             request,
             "case.html",
             status,
-            folder=folder,
+            case_view=case_view,
             case=shown.case,
-            asked=asked,
-            beside=beside,
-            query=self.query(request, at),
-            list_query=office.query(at, asked),
-            loads={email: "99+" if n >= 100 else str(n) for email, n in loads.items()},
-            kept=kept or Kept(),
+            query=query,
+            neighbours=neighbours,
+            query_string=self.query_string(request, at),
+            list_query_string=site.query_string(at, query),
+            open_cases={email: "99+" if n >= 100 else str(n) for email, n in open_cases.items()},
+            refused_form=refused_form or RefusedForm(),
             reply=shown.replies.get(request.query_params.get("reply", ""), ""),
             replying="reply" in request.query_params,
-            opened=(kept.action if kept else "") or _wanted(request),
-            changed=_changed(refusal, teller, folder, now) if refusal else None,
-            other=other,
-            as_of=since,
+            open_form=(refused_form.action if refused_form else "") or _form_to_open(request),
+            changed=_changed_meanwhile(refusal, history, case_view, now) if refusal else None,
+            other_case=other_case,
+            as_of=as_of,
             zone=zone.key,
-            **given,
+            **notices,
         )
 
-    async def _beside(self, session: Any, request: Request, at: At) -> Beside:
-        """Nothing for who did not come from a list."""
+    async def _neighbours(self, session: Session, request: Request, at: At) -> NeighbourLinks:
+        """Empty links for a person who did not come from a list."""
         place = place_of(request.query_params.get("at", ""))
         if place is None:
-            return Beside()
-        office, asked = self._office, asked_of(request.query_params)
-        wanted = office.filter(at, asked)
-        found = await inbox.beside(session, at.store, wanted, place, most=COUNTED)
+            return NeighbourLinks()
+        site, query = self._site, query_of_address(request.query_params)
+        cases = site.filter(at, query)
+        neighbours = await store.neighbours(session, at.store, cases, place, most=COUNTED)
         total = 0
-        if not asked.q:
-            [total] = await inbox.counts(session, at.store, [wanted], most=COUNTED)
+        if not query.q:
+            [total] = await store.count_each(session, at.store, [cases], most=COUNTED)
 
-        def address(side: tuple[str, Any] | None) -> str:
-            if side is None:
+        def address(neighbour: tuple[str, Place] | None) -> str:
+            if neighbour is None:
                 return ""
-            case_id, there = side
-            return f"/inbox/{case_id}?{office.query(at, asked, at=place_text(there))}"
+            case_id, its_place = neighbour
+            return f"/inbox/{case_id}?{site.query_string(at, query, at=place_text(its_place))}"
 
-        return Beside(
-            address(found.before),
-            address(found.after),
-            shown_count(found.position),
-            shown_count(total) if total >= found.position else "",
+        return NeighbourLinks(
+            address(neighbours.previous),
+            address(neighbours.next),
+            shown_count(neighbours.position),
+            shown_count(total) if total >= neighbours.position else "",
         )
 
-    def query(self, request: Request, at: At) -> str:
-        """The store, and the list that the person came from with the place in it."""
-        asked, place = asked_of(request.query_params), place_of(request.query_params.get("at", ""))
-        if place is None and asked.view == "open" and not asked.narrowed:
+    def query_string(self, request: Request, at: At) -> str:
+        """What the address of a case says of its store, and of the list that the person came from."""
+        query, place = query_of_address(request.query_params), place_of(request.query_params.get("at", ""))
+        if place is None and query.view == "open" and not query.narrowed:
             return f"store={at.store}"
-        there = {"at": place_text(place)} if place else {}
-        return asked.query(at.store, **there)
+        fields = {"at": place_text(place)} if place else {}
+        return query.query_string(at.store, **fields)
 
 
-def _wanted(request: Request) -> str:
-    """The form that an address opens: the list's key for resolving, or a template of a reply."""
+def _form_to_open(request: Request) -> str:
+    """The action whose form an address opens, by a key of the list or a template of a reply; "" for none."""
     if "reply" in request.query_params:
         return "contact"
-    wanted = request.query_params.get("do", "")
-    return wanted if wanted in READERS else ""
+    action = request.query_params.get("do", "")
+    return action if action in READERS else ""
 
 
 @dataclass(frozen=True, slots=True)
-class ChangedShown:
-    """Who changed the case meanwhile, when, and what they did."""
+class ChangesShown:
+    """Who changed the case meanwhile, when, and what they did, in sentences."""
 
     who: str
     at: datetime
-    what: list[str]
+    sentences: list[str]
 
 
-def _changed(refusal: ChangedMeanwhile, teller: Teller, folder: Folder, now: datetime) -> ChangedShown:
+def _changed_meanwhile(
+    refusal: ChangedMeanwhile, history: CaseHistory, case_view: CaseView, now: datetime
+) -> ChangesShown:
     entries = refusal.entries
-    others = list(dict.fromkeys(folder.names.actor(row.who) for row in entries)) or ["Somebody"]
+    others = list(dict.fromkeys(case_view.names.actor(row.who) for row in entries)) or ["Somebody"]
     last = max((row.at for row in entries), default=now)
-    return ChangedShown(" and ".join(others), last, teller.sentences(entries))
+    return ChangesShown(" and ".join(others), last, history.sentences(entries))
 
-
-# What people do on the page of a case, and the page again when it was not done.
 
 _SHORT_FORMS = ("take", "assign", "wake", "reopen")
-"""Those that have nothing typed into them."""
+"""The actions whose forms have no field to type into."""
 
 
-def action_routes(office: Office) -> APIRouter:
+def action_routes(site: InboxSite) -> APIRouter:
+    """Watching a case, and the actions of its forms."""
     router = APIRouter(include_in_schema=False)
-    desk = CaseDesk(office)
-    acting = _Acting(office, desk)
+    page = CasePage(site)
+    actions = _CaseActions(site, page)
 
     @router.post("/inbox/{case_id}/watch")
     async def watch(request: Request, at: AtStore, form: FormOf, case_id: str) -> Response:
         watching = form.text("watching") != "no"
         try:
-            await office.casework.watch(
-                at.store, known(case_id), at.person.who, Watch(at.person.email, watching=watching)
+            await site.casework.watch(
+                at.store, checked_id(case_id), at.person.who, Watch(at.person.email, watching=watching)
             )
         except NoSuchCase:
             raise no_case() from None
-        said = "You watch this case." if watching else "You do not watch this case any more."
-        return office.pages.go(request, desk.address(request, at, case_id), Notice("ok", said))
+        text = "You watch this case." if watching else "You do not watch this case any more."
+        return site.pages.go(request, page.address(request, at, case_id), Notice("ok", text))
 
     @router.post("/inbox/{case_id}/{action}")
     async def act(request: Request, at: AtStore, form: FormOf, case_id: str, action: str) -> Response:
         if action not in READERS:
             raise Problem(404, "not-found", "There is nothing at this address.")
-        return await acting.act(request, at, form, known(case_id), action)
+        return await actions.act(request, at, form, checked_id(case_id), action)
 
     return router
 
 
-class _Acting:
-    def __init__(self, office: Office, desk: CaseDesk) -> None:
-        self._office = office
-        self._desk = desk
+class _CaseActions:
+    """Does what a form of the page asks for; a form that is refused is shown again as it was typed."""
+
+    def __init__(self, site: InboxSite, page: CasePage) -> None:
+        self._site = site
+        self._page = page
 
     async def act(self, request: Request, at: At, form: Form, case_id: str, action: str) -> Response:
-        office = self._office
+        site = self._site
         version = form.whole("version", least=1, most=2**31 - 1)
         if version is None:
             raise Problem(422, "invalid", "The form does not say which version of the case it is about.")
-        wish = READERS[action](form, office.asker(at))
+        requested = READERS[action](form, site.actor(at))
         if form.errors:
-            return await self._again(request, at, case_id, Kept(action, form), 422)
+            return await self._page_again(request, at, case_id, RefusedForm(action, form), 422)
         try:
-            before = await office.casework.show(at.store, case_id)
-            shown = await office.casework.act(
+            before = await site.casework.show(at.store, case_id)
+            shown = await site.casework.act(
                 at.store,
                 case_id,
                 at.person.who,
-                wish.command,
+                requested.command,
                 version=version,
                 traceparent=request.scope.get("closeloop.traceparent", ""),
             )
         except Refusal as refusal:
-            return await self._refused(request, at, case_id, Kept(action, form), refusal)
-        notice = self._notice(request, at, action, wish, before=before, after=shown)
-        return office.pages.go(request, self._desk.address(request, at, case_id), notice)
+            return await self._refused(request, at, case_id, RefusedForm(action, form), refusal)
+        notice = self._notice(request, at, action, requested, before=before, after=shown)
+        return site.pages.go(request, self._page.address(request, at, case_id), notice)
 
     def _notice(
-        self, request: Request, at: At, action: str, wish: Wish, *, before: Shown, after: Shown
+        self,
+        request: Request,
+        at: At,
+        action: str,
+        requested: RequestedAction,
+        *,
+        before: Shown,
+        after: Shown,
     ) -> Notice:
-        """What was done, with what takes it back where one action does."""
-        said, undo = wish.said, None
-        query, case = self._desk.query(request, at), after.case
-        base = {"version": str(case.version)}
+        """What was done, with the action that undoes it where a single one does."""
+        text, undo = requested.done_text, None
+        query_string, case = self._page.query_string(request, at), after.case
+        version = {"version": str(case.version)}
         if action in ("assign", "take"):
-            said = (
+            text = (
                 "It is yours."
                 if case.owner == at.person.email
-                else f"Assigned to {self._office.names(at.store).of(case.owner)}."
+                else f"Assigned to {self._site.names(at.store).of(case.owner)}."
             )
             if before.case.owner and before.case.owner != case.owner:
-                undo = Undo(f"/inbox/{case.case_id}/assign?{query}", base | {"owner": before.case.owner})
+                undo = Undo(
+                    f"/inbox/{case.case_id}/assign?{query_string}", version | {"owner": before.case.owner}
+                )
         if action == "snooze":
-            undo = Undo(f"/inbox/{case.case_id}/wake?{query}", base)
-        return Notice("ok", said, undo=undo)
+            undo = Undo(f"/inbox/{case.case_id}/wake?{query_string}", version)
+        return Notice("ok", text, undo=undo)
 
     async def _refused(
-        self, request: Request, at: At, case_id: str, kept: Kept, refusal: Refusal
+        self, request: Request, at: At, case_id: str, refused_form: RefusedForm, refusal: Refusal
     ) -> Response:
-        """The page as it is now with what was typed, and a notice that says why nothing was saved."""
+        """The page as it is now with what was typed, and why nothing was saved. Raises Problem 404."""
         if isinstance(refusal, NoSuchCase):
             raise no_case()
         explained = explain(refusal)
         for name, why in explained.fields.items():
-            kept.form.refuse(name, why)
+            refused_form.form.refuse(name, why)
         notice = None
-        if explained.page and (not explained.fields or kept.action in _SHORT_FORMS):
+        if explained.page and (not explained.fields or refused_form.action in _SHORT_FORMS):
             title = "Not opened again" if isinstance(refusal, AnotherOpenCase) else "Not saved"
             notice = Notice("danger", explained.page, title)
-        return await self._again(
+        return await self._page_again(
             request,
             at,
             case_id,
-            kept,
+            refused_form,
             explained.status,
             notice=notice,
             refusal=refusal if isinstance(refusal, ChangedMeanwhile) else None,
-            other=refusal.case_id if isinstance(refusal, AnotherOpenCase) else "",
+            other_case=refusal.case_id if isinstance(refusal, AnotherOpenCase) else "",
         )
 
-    async def _again(
+    async def _page_again(
         self,
         request: Request,
         at: At,
         case_id: str,
-        kept: Kept,
+        refused_form: RefusedForm,
         status: int,
         *,
         notice: Notice | None = None,
         refusal: ChangedMeanwhile | None = None,
-        other: str = "",
+        other_case: str = "",
     ) -> Response:
+        """The page of the case as it is now. Raises Problem 404."""
         try:
-            shown = await self._office.casework.show(at.store, case_id)
+            shown = await self._site.casework.show(at.store, case_id)
         except NoSuchCase:
             raise no_case() from None
-        return await self._desk.page(
-            request, at, shown, kept=kept, status=status, notice=notice, refusal=refusal, other=other
+        return await self._page.show(
+            request,
+            at,
+            shown,
+            refused_form=refused_form,
+            status=status,
+            notice=notice,
+            refusal=refusal,
+            other_case=other_case,
         )
 
 
-# Sending a dead alert again from the case's page.
-
-
-def replay_routes(office: Office) -> APIRouter:
+def replay_routes(site: InboxSite) -> APIRouter:
+    """Sending a dead alert of a case again."""
     router = APIRouter(include_in_schema=False)
-    desk = CaseDesk(office)
+    page = CasePage(site)
 
     @router.post("/inbox/{case_id}/replay")
     async def replay(request: Request, at: AtStore, form: FormOf, case_id: str) -> Response:
         delivery_id = form.text("delivery", longest=64)
-        async with office.database.transaction() as session:
-            delivery = await store.one(session, at.store, delivery_id)
-            if delivery is None or delivery.case_id != known(case_id):
+        async with site.database.transaction() as session:
+            delivery = await deliveries.one(session, at.store, delivery_id)
+            if delivery is None or delivery.case_id != checked_id(case_id):
                 raise Problem(404, "not-found", "There is no such alert of this case.")
-            state = await store.replay(session, at.store, delivery_id)
+            state = await deliveries.replay(session, at.store, delivery_id)
             if state is State.DEAD:
-                await record_replays(session, [delivery], at.person.who, at=office.now())
-        office.ring()
-        done = Notice("ok", f"The alert to {delivery.channel} is being sent again.")
-        late = Notice("info", f"The alert to {delivery.channel} is not dead any more.")
-        return office.pages.go(
-            request, desk.address(request, at, case_id), done if state is State.DEAD else late
+                await record_replays(session, [delivery], at.person.who, at=site.now())
+        site.ring()
+        notice = (
+            Notice("ok", f"The alert to {delivery.channel} is being sent again.")
+            if state is State.DEAD
+            else Notice("info", f"The alert to {delivery.channel} is not dead any more.")
         )
+        return site.pages.go(request, page.address(request, at, case_id), notice)
 
     return router

@@ -1,4 +1,4 @@
-"""A case as its page shows it, in words and looks."""
+"""A case as its page shows it: each part of the page in words, with its icons and colours."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.notifier.cases.wording import (
 from services.notifier.deliveries.settings import Channel
 from services.notifier.deliveries.store import Delivery, State
 from services.notifier.inbox.clocks import ClockBar, bars, day_and_time
-from services.notifier.inbox.history import Teller, Told
+from services.notifier.inbox.history import CaseHistory, HistoryEntry
 from services.notifier.inbox.list_view import (
     Badge,
     ScoreShown,
@@ -31,12 +31,10 @@ from services.notifier.inbox.list_view import (
     score_of,
     status_of,
 )
-from services.notifier.inbox.site import Office
+from services.notifier.inbox.site import InboxSite
 from shared.feedback.metrics import FeedbackError, scale_for
 from shared.pages.people import At
 from shared.pages.wording import Here, amount, when
-
-# The alerts of a case: where each went, and how.
 
 _DELIVERY_LOOKS = {
     State.SENT: Badge("Delivered", "ok", "check"),
@@ -48,6 +46,8 @@ _DELIVERY_LOOKS = {
 
 @dataclass(frozen=True, slots=True)
 class DeliveryShown:
+    """An alert of the case: to which channel it went, and how that went."""
+
     delivery_id: str
     name: str
     sign: str
@@ -107,17 +107,17 @@ class Escalation:
     why: str
 
 
-class Folder:
-    """All that is shown of one case; each part is worked out when the template asks for it."""
+class CaseView:
+    """Everything that the page shows of one case; the template reads each part as a property."""
 
-    def __init__(self, office: Office, at: At, shown: Shown, teller: Teller, now: datetime) -> None:
-        self.names = office.names(at.store)
-        self._office = office
+    def __init__(self, site: InboxSite, at: At, shown: Shown, history: CaseHistory, now: datetime) -> None:
+        self.names = site.names(at.store)
+        self._site = site
         self._at = at
         self._shown = shown
-        self._teller = teller
+        self._history = history
         self._now = now
-        self._zone = office.zone(at.store)
+        self._zone = site.zone(at.store)
         self.case = shown.case
         self.name = name_of(shown)
         self.score = score_of(shown)
@@ -161,7 +161,7 @@ class Folder:
 
     @property
     def escalation(self) -> Escalation | None:
-        """The next step, if there is one ahead."""
+        """The next step of the escalation; None when none is ahead."""
         if not self._shown.ahead:
             return None
         at, step = self._shown.ahead[0]
@@ -171,7 +171,7 @@ class Folder:
 
     @property
     def advice(self) -> Advice | None:
-        """What to do, as far as anybody knows: the customer's wish comes before the programme's."""
+        """What to do: contact a customer who asked for it, else what the loyalty programme recommends."""
         customer = self._shown.customer
         reasons = "; ".join(customer.reasons)
         if self.case.wants_contact and self.case.first_contact_at is None:
@@ -183,8 +183,8 @@ class Folder:
         return Advice(sign, text, reasons)
 
     @property
-    def history(self) -> list[Told]:
-        return self._teller.everything()
+    def history(self) -> list[HistoryEntry]:
+        return self._history.entries()
 
     @property
     def tier(self) -> str:
@@ -192,7 +192,7 @@ class Folder:
 
     @property
     def rank(self) -> int:
-        return rank_of(self.tier, self._office.tiers(self._at.store))
+        return rank_of(self.tier, self._site.tiers(self._at.store))
 
     @property
     def tags(self) -> Sequence[str]:
@@ -209,32 +209,32 @@ class Folder:
     @property
     def past(self) -> list[ScoreShown]:
         """The customer's last answers, the oldest first."""
-        found = []
+        scores = []
         for past in reversed(self._shown.past[:6]):
             try:
                 top = scale_for(past.metric, past.scale).high
             except FeedbackError:
                 top = 10
-            found.append(ScoreShown(past.score, past.group.name.lower(), top))
-        return found
+            scores.append(ScoreShown(past.score, past.group.name.lower(), top))
+        return scores
 
     @property
     def facts(self) -> list[tuple[str, str, str]]:
-        """Name, text, and the address behind it: how to reach the customer, and what it is about."""
+        """(name, text, link): how to reach the customer, and what the answer was about."""
         named = vouched([answer for answer, _ in self._shown.answers])
         if named is None:
             return []
         body = self._shown.answers[-1][0].body
-        person, found = named.body.person, []
+        person, facts = named.body.person, []
         if person.email:
-            found.append(("E-mail", person.email, f"mailto:{person.email}"))
+            facts.append(("E-mail", person.email, f"mailto:{person.email}"))
         if person.id:
-            found.append(("Customer", person.id, ""))
+            facts.append(("Customer", person.id, ""))
         if body.order_id:
             price = f"{amount(body.order_value)}\u00a0{body.currency or ''}" if body.order_value else ""
             worth = f", {price.strip()}" if price else ""
-            found.append(("Order", f"{body.order_id}{worth}", ""))
-        return found + [(name.replace("_", " ").capitalize(), value, "") for name, value in body.segments]
+            facts.append(("Order", f"{body.order_id}{worth}", ""))
+        return facts + [(name.replace("_", " ").capitalize(), value, "") for name, value in body.segments]
 
     @property
     def earlier(self) -> list[tuple[Case, str]]:
@@ -246,7 +246,7 @@ class Folder:
 
     @property
     def deliveries(self) -> list[DeliveryShown]:
-        channels, here = self._office.channels(self._at.store), Here(self._now, self._zone)
+        channels, here = self._site.channels(self._at.store), Here(self._now, self._zone)
         return [delivery_shown(delivery, channels, here) for delivery in self._shown.deliveries]
 
     @property
@@ -278,7 +278,7 @@ class Folder:
 
     @property
     def causes(self) -> list[tuple[str, str]]:
-        known = self._office.causes(self._at.store)
+        known = self._site.causes(self._at.store)
         return [("", "Choose one"), *((cause, cause) for cause in known)]
 
     @property
@@ -287,7 +287,7 @@ class Folder:
 
     @property
     def morning(self) -> str:
-        return f"{self._office.next_morning(self._at.store):%Y-%m-%dT%H:%M}"
+        return f"{self._site.next_morning(self._at.store):%Y-%m-%dT%H:%M}"
 
     @property
     def team(self) -> str:
@@ -295,4 +295,4 @@ class Folder:
 
     @property
     def _policy(self) -> Policy:
-        return self._office.policy(self._at.store)
+        return self._site.policy(self._at.store)

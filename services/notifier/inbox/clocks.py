@@ -38,7 +38,7 @@ class ClockBar:
     used: float
 
 
-def in_list(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:
+def list_clock(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:
     """The one clock that matters: what runs out first, else how the first contact went."""
     if not case.live or case.status is Status.RESOLVED:
         return _ended(case, now, zone)
@@ -54,7 +54,7 @@ def in_list(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:
 
 def bars(case: Case, clock: Clock, now: datetime, zone: ZoneInfo) -> tuple[ClockBar, ClockBar]:
     """Both clocks of a case, counted by its own clock."""
-    first = _contacted(case) if case.first_contact_at else counting(case.first_contact_due_at, now)
+    first = _contacted(case) if case.first_contact_at else countdown(case.first_contact_due_at, now)
     if not case.live and case.first_contact_at is None:
         first = ClockShown("paused", "Nobody was contacted")
     if not case.live or case.status is Status.RESOLVED:
@@ -62,7 +62,7 @@ def bars(case: Case, clock: Clock, now: datetime, zone: ZoneInfo) -> tuple[Clock
     elif case.status is Status.SNOOZED:
         second = _paused(case, now, zone)
     else:
-        second = counting(case.resolve_due_at, now)
+        second = countdown(case.resolve_due_at, now)
     began = case.clock_from or case.opened_at
     until = case.snoozed_at if case.status is Status.SNOOZED and case.snoozed_at else now
     return (
@@ -91,11 +91,11 @@ def running(due: datetime, now: datetime, zone: ZoneInfo) -> ClockShown:
     left = due - now
     local, today = due.astimezone(zone).date(), now.astimezone(zone).date()
     if left < _NEAR or local == today:
-        return counting(due, now)
+        return countdown(due, now)
     return ClockShown("due", f"Due {day_and_time(due, now, zone)}", due)
 
 
-def counting(due: datetime, now: datetime) -> ClockShown:
+def countdown(due: datetime, now: datetime) -> ClockShown:
     left = due - now
     if left < timedelta():
         return ClockShown("over", f"Overdue {span(-left)}", due, ticks=True)

@@ -1,4 +1,4 @@
-"""What a form of the case page asks to be done, read and checked."""
+"""The forms of the case page, each read and checked into the action that it asks for."""
 
 from __future__ import annotations
 
@@ -31,59 +31,60 @@ LONGEST_WORD = 128
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the form asks for; `said`: the sentence for when it was done."""
+class RequestedAction:
+    """The command that a form asks for; `done_text`: the sentence for when it was done."""
 
     command: Command
-    said: str
+    done_text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
-    """Who fills in the form, and for which store."""
+class Actor:
+    """The person who fills in a form, with the names and the zone of the store."""
 
     person: Person
     names: MemberNames
     zone: ZoneInfo
 
 
-Reader = Callable[[Form, Asker], Wish]
-"""Notes in the form what is wrong with it; what it returns then counts for nothing."""
+Reader = Callable[[Form, Actor], RequestedAction]
+"""Notes in the form what is wrong with it; when something is, nobody uses the action that it returns."""
 
 
-def _note(form: Form, asker: Asker) -> Wish:
+def _note(form: Form, actor: Actor) -> RequestedAction:
     text = form.text("text", longest=LONGEST_NOTE, needed="Write the note.")
-    return Wish(Note(text), "Note added.")
+    return RequestedAction(Note(text), "Note added.")
 
 
-def _contact(form: Form, asker: Asker) -> Wish:
+def _contact(form: Form, actor: Actor) -> RequestedAction:
     how = form.text("how", needed="Choose how.")
     if how and how not in CONTACT_LABELS:
         form.refuse("how", "Choose one of the list.")
-    said = form.text("text", longest=LONGEST_NOTE)
-    return Wish(Contact(said or None, how), "Contact logged.")
+    text = form.text("text", longest=LONGEST_NOTE)
+    return RequestedAction(Contact(text or None, how), "Contact logged.")
 
 
-def _snooze(form: Form, asker: Asker) -> Wish:
-    until = moment_of(form, "until", asker.zone)
-    return Wish(Snooze(until), f"Snoozed to {until.astimezone(asker.zone):%a %d %b, %H:%M}.")
+def _snooze(form: Form, actor: Actor) -> RequestedAction:
+    until = moment_of(form, "until", actor.zone)
+    return RequestedAction(Snooze(until), f"Snoozed to {until.astimezone(actor.zone):%a %d %b, %H:%M}.")
 
 
-def _wake(form: Form, asker: Asker) -> Wish:
-    return Wish(Wake(), "Awake again; the clock of the resolution runs on.")
+def _wake(form: Form, actor: Actor) -> RequestedAction:
+    return RequestedAction(Wake(), "Awake again; the clock of the resolution runs on.")
 
 
-def _resolve(form: Form, asker: Asker) -> Wish:
-    cause, outcome, done = _ending(form)
-    return Wish(Resolve(cause, outcome, done), "Resolved. A new low answer reopens the case.")
+def _resolve(form: Form, actor: Actor) -> RequestedAction:
+    cause, outcome, note = _ending(form)
+    return RequestedAction(Resolve(cause, outcome, note), "Resolved. A new low answer reopens the case.")
 
 
-def _close(form: Form, asker: Asker) -> Wish:
-    cause, outcome, done = _ending(form)
-    return Wish(Close(cause, outcome, done), "Closed. A new low answer reopens the case.")
+def _close(form: Form, actor: Actor) -> RequestedAction:
+    cause, outcome, note = _ending(form)
+    return RequestedAction(Close(cause, outcome, note), "Closed. A new low answer reopens the case.")
 
 
 def _ending(form: Form) -> tuple[str, Outcome, str]:
+    """The root cause, the outcome and the note of a form that ends a case."""
     cause = form.text("root_cause", longest=LONGEST_WORD)
     other = form.text("other_cause", longest=LONGEST_WORD)
     if not (other or cause):
@@ -95,33 +96,35 @@ def _ending(form: Form) -> tuple[str, Outcome, str]:
     return other or cause, Outcome(outcome), form.text("text", longest=LONGEST_NOTE)
 
 
-def _dismiss(form: Form, asker: Asker) -> Wish:
-    return Wish(dismissal(form).command, "Dismissed. Alerts that wait are not sent.")
+def _dismiss(form: Form, actor: Actor) -> RequestedAction:
+    return RequestedAction(dismissal(form).command, "Dismissed. Alerts that wait are not sent.")
 
 
-def dismissal(form: Form) -> Wish:
-    """With its reason."""
+def dismissal(form: Form) -> RequestedAction:
+    """A dismissal, for the reason that was chosen or written."""
     other = form.text("other_reason", longest=LONGEST_WORD)
     reason = other or form.text("reason", longest=LONGEST_WORD, needed="Say why it should not be a case.")
-    return Wish(Dismiss(reason), f"Dismissed: {reason}.")
+    return RequestedAction(Dismiss(reason), f"Dismissed: {reason}.")
 
 
-def _reopen(form: Form, asker: Asker) -> Wish:
-    return Wish(Reopen(), "Open again, with a new clock for the resolution.")
+def _reopen(form: Form, actor: Actor) -> RequestedAction:
+    return RequestedAction(Reopen(), "Open again, with a new clock for the resolution.")
 
 
-def _take(form: Form, asker: Asker) -> Wish:
-    return Wish(Assign(asker.person.email), "It is yours.")
+def _take(form: Form, actor: Actor) -> RequestedAction:
+    return RequestedAction(Assign(actor.person.email), "It is yours.")
 
 
-def assignment(form: Form, asker: Asker) -> Wish:
-    """To a member of the store, or to whom the team's load says."""
+def assignment(form: Form, actor: Actor) -> RequestedAction:
+    """An assignment to a member of the store, or to the least loaded person of the team."""
     owner = form.text("owner", longest=254, needed="Choose who.")
     if owner == AssignMode.LEAST_LOADED:
-        return Wish(AssignInTeam(AssignMode.LEAST_LOADED), "Assigned to the least loaded of the team.")
-    if owner and owner not in asker.names:
+        return RequestedAction(
+            AssignInTeam(AssignMode.LEAST_LOADED), "Assigned to the least loaded of the team."
+        )
+    if owner and owner not in actor.names:
         form.refuse("owner", "Choose somebody of this store.")
-    return Wish(Assign(owner), f"Assigned to {asker.names.of(owner)}.")
+    return RequestedAction(Assign(owner), f"Assigned to {actor.names.of(owner)}.")
 
 
 READERS: Mapping[str, Reader] = {
@@ -136,7 +139,7 @@ READERS: Mapping[str, Reader] = {
     "take": _take,
     "assign": assignment,
 }
-"""By the last part of the address."""
+"""The readers of the forms, by the last part of the address that each is sent to."""
 
 
 def moment_of(form: Form, name: str, zone: ZoneInfo) -> datetime:

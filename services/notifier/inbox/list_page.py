@@ -1,4 +1,4 @@
-"""The list of cases: a page of it, its views with their counts, and what to do with several."""
+"""The page of the list of cases, with its views, their counts, and the views that people saved."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ from services.notifier.cases.store import search
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import holds
 from services.notifier.inbox import store
-from services.notifier.inbox import store as views
 from services.notifier.inbox.list_view import Row
-from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, Asked, asked_of, place_text
-from services.notifier.inbox.site import COUNTED, AtStore, FormOf, Office, shown_count
+from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, ListQuery, place_text, query_of_address
+from services.notifier.inbox.site import COUNTED, AtStore, FormOf, InboxSite, shown_count
 from services.notifier.inbox.store import SavedView
 from shared.db import Session
 from shared.events import new_id
@@ -32,7 +31,7 @@ _LONGEST_NAME = 40
 
 @dataclass(frozen=True, slots=True)
 class ViewShown:
-    """A link of the side bar. `saved`: the id by which it can be removed."""
+    """A view as a link of the side bar. `saved`: the id by which the person can remove it."""
 
     name: str
     href: str
@@ -43,8 +42,8 @@ class ViewShown:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """All that a page of the list was read for."""
+class _ListContents:
+    """What a page of the list shows, as it was read at one moment."""
 
     rows: Sequence[Row]
     views: Sequence[ViewShown]
@@ -53,139 +52,145 @@ class _Found:
     as_of: datetime
     ended: tuple[str, datetime] | None
     held_since: datetime | None
-    """Since when no alert is sent; None while they are."""
+    """Since when alerts are held back; None while they are sent."""
 
 
-def routes(office: Office) -> APIRouter:
+def routes(site: InboxSite) -> APIRouter:
+    """The list, and saving and removing views."""
     router = APIRouter(include_in_schema=False)
-    desk = _List(office)
+    page = _ListPage(site)
 
     @router.get("/inbox")
     async def show(request: Request, at: AtStore) -> Response:
-        return await desk.page(request, at)
+        return await page.show(request, at)
 
     @router.post("/inbox/views")
     async def save(request: Request, at: AtStore, form: FormOf) -> Response:
         name = form.text("name", longest=_LONGEST_NAME, needed="Give the view a name.")
-        asked = asked_of(request.query_params)
-        back = f"/inbox?{office.query(at, asked)}"
+        query = query_of_address(request.query_params)
+        back = f"/inbox?{site.query_string(at, query)}"
         if form.errors:
-            return await desk.page(request, at, status=422, errors=form.errors, typed=name)
-        view = SavedView(new_id(), name, asked.query())
-        async with office.database.transaction() as session:
-            kept = await views.save(session, at.store, at.person.email, view)
-        if not kept:
-            return office.pages.go(
-                request, back, Notice("warn", f"You have {views.MOST} views; remove one first.")
+            return await page.show(request, at, status=422, errors=form.errors, view_name=name)
+        view = SavedView(new_id(), name, query.query_string())
+        async with site.database.transaction() as session:
+            saved = await store.save_view(session, at.store, at.person.email, view)
+        if not saved:
+            return site.pages.go(
+                request, back, Notice("warn", f"You have {store.MOST_VIEWS} views; remove one first.")
             )
-        return office.pages.go(request, back, Notice("ok", f"Saved as {name}."))
+        return site.pages.go(request, back, Notice("ok", f"Saved as {name}."))
 
     @router.post("/inbox/views/{view_id}/remove")
     async def remove(request: Request, at: AtStore, form: FormOf, view_id: str) -> Response:
-        async with office.database.transaction() as session:
-            mine = await views.of_person(session, at.store, at.person.email)
-            gone = next((view for view in mine if view.view_id == view_id), None)
-            if gone is None or not await views.remove(session, at.store, at.person.email, view_id):
+        async with site.database.transaction() as session:
+            views = await store.saved_views(session, at.store, at.person.email)
+            removed = next((view for view in views if view.view_id == view_id), None)
+            if removed is None or not await store.remove_view(session, at.store, at.person.email, view_id):
                 raise Problem(404, "not-found", "There is no such view of yours.")
-        asked = asked_of(dict(parse_qsl(gone.query)))
-        undo = Undo(f"/inbox/views?{office.query(at, asked)}", {"name": gone.name})
-        back = f"/inbox?{office.query(at, Asked())}"
-        return office.pages.go(request, back, Notice("ok", f"Removed the view {gone.name}.", undo=undo))
+        query = query_of_address(dict(parse_qsl(removed.query)))
+        undo = Undo(f"/inbox/views?{site.query_string(at, query)}", {"name": removed.name})
+        back = f"/inbox?{site.query_string(at, ListQuery())}"
+        return site.pages.go(request, back, Notice("ok", f"Removed the view {removed.name}.", undo=undo))
 
     return router
 
 
-class _List:
-    def __init__(self, office: Office) -> None:
-        self._office = office
+class _ListPage:
+    def __init__(self, site: InboxSite) -> None:
+        self._site = site
 
-    async def page(
+    async def show(
         self,
         request: Request,
         at: At,
         *,
         status: int = 200,
         errors: dict[str, str] | None = None,
-        typed: str = "",
+        view_name: str = "",
     ) -> Response:
-        office, asked = self._office, asked_of(request.query_params)
-        async with office.database.snapshot() as session:
-            await store.plan_each(session)
-            found = await self._find(session, at, asked)
-        names = office.names(at.store)
-        return office.pages.html(
+        site, query = self._site, query_of_address(request.query_params)
+        async with site.database.snapshot() as session:
+            await store.plan_each_query(session)
+            contents = await self._read(session, at, query)
+        names = site.names(at.store)
+        return site.pages.html(
             request,
             "inbox.html",
             status,
-            asked=asked,
-            found=found,
-            query=office.query(at, asked),
-            everywhere=office.query(at, Asked(view=EVERY, q=asked.q)) if asked.q else "",
-            open_query=office.query(at, Asked()),
-            snoozed_query=office.query(at, Asked(view="snoozed")),
-            report_query=f"?store={at.store}" if len(at.person.stores) > 1 else "",
+            query=query,
+            contents=contents,
+            query_string=site.query_string(at, query),
+            everywhere_query_string=site.query_string(at, ListQuery(view=EVERY, q=query.q))
+            if query.q
+            else "",
+            open_query_string=site.query_string(at, ListQuery()),
+            report_query_string=f"?store={at.store}" if len(at.person.stores) > 1 else "",
             priorities=[("", "Any priority"), *((p.value, p.capitalize()) for p in Priority)],
-            owners=_owners(names, asked),
-            teams=_teams(office, at, asked),
+            owners=_owners(names, query),
+            teams=_teams(site, at, query),
             assignees=[
                 *((m.email, m.name) for m in names.members),
                 (AssignMode.LEAST_LOADED.value, "Least loaded"),
             ],
             may_dismiss=at.role != "agent",
-            ended_by=names.actor(found.ended[0]) if found.ended else "",
-            zone=office.zone(at.store).key,
+            ended_by=names.actor(contents.ended[0]) if contents.ended else "",
+            zone=site.zone(at.store).key,
             errors=errors or {},
-            typed=typed,
+            view_name=view_name,
         )
 
-    async def _find(self, session: Session, at: At, asked: Asked) -> _Found:
-        office = self._office
-        wanted = office.filter(at, asked)
-        found = await search.page(session, at.store, wanted, after=asked.after, limit=PAGE + 1)
-        shown, more = found[:PAGE], len(found) > PAGE
+    async def _read(self, session: Session, at: At, query: ListQuery) -> _ListContents:
+        site = self._site
+        case_filter = site.filter(at, query)
+        selected = await search.page(session, at.store, case_filter, after=query.after, limit=PAGE + 1)
+        shown, more = selected[:PAGE], len(selected) > PAGE
         lines = await casework.lines(session, [case for case, _ in shown])
-        shelf = office.shelf(at.store)
+        row_builder = site.row_builder(at.store)
         rows = [
-            shelf.row(
+            row_builder.row(
                 line,
-                f"/inbox/{case.case_id}?{office.query(at, asked, at=place_text(place))}",
+                f"/inbox/{case.case_id}?{site.query_string(at, query, at=place_text(place))}",
             )
             for line, (case, place) in zip(lines, shown, strict=True)
         ]
-        following = ""
+        next_page = ""
         if more:
-            after = {"after": place_text(shown[-1][1]), "first": str(asked.first + PAGE)}
-            following = f"/inbox?{office.query(at, asked, **after)}"
-        fixed, saved = await self._views(session, at, asked)
-        ended = await store.last_end(session, at.store) if not rows else None
-        held = min((one.since for one in await holds.holds(session)), default=None)
-        return _Found(rows, fixed, saved, following, await store.clock(session), ended, held)
+            after = {"after": place_text(shown[-1][1]), "first": str(query.first + PAGE)}
+            next_page = f"/inbox?{site.query_string(at, query, **after)}"
+        fixed, saved = await self._views(session, at, query)
+        ended = await store.last_ending(session, at.store) if not rows else None
+        held_since = min((hold.since for hold in await holds.holds(session)), default=None)
+        return _ListContents(
+            rows, fixed, saved, next_page, await store.database_clock(session), ended, held_since
+        )
 
-    async def _views(self, session: Session, at: At, asked: Asked) -> tuple[list[ViewShown], list[ViewShown]]:
-        office = self._office
-        counts = await store.counts(
-            session, at.store, [office.filter(at, Asked(view=key)) for key in VIEWS], most=COUNTED
+    async def _views(
+        self, session: Session, at: At, query: ListQuery
+    ) -> tuple[list[ViewShown], list[ViewShown]]:
+        site = self._site
+        counts = await store.count_each(
+            session, at.store, [site.filter(at, ListQuery(view=key)) for key in VIEWS], most=COUNTED
         )
         fixed = [
             ViewShown(
                 name,
-                f"/inbox?{office.query(at, Asked(view=key))}",
+                f"/inbox?{site.query_string(at, ListQuery(view=key))}",
                 shown_count(count),
-                asked == Asked(view=key, after=asked.after, first=asked.first),
+                query == ListQuery(view=key, after=query.after, first=query.first),
                 alert=key == "overdue" and count > 0,
             )
             for (key, name), count in zip(VIEWS.items(), counts, strict=True)
         ]
-        office.see_overdue(at.store, counts[list(VIEWS).index("overdue")])
-        own = await views.of_person(session, at.store, at.person.email)
-        kept = [asked_of(dict(parse_qsl(view.query))) for view in own]
-        # Counting what a frequent word finds would take as long as finding it.
-        counted = [each for each in kept if not each.q]
-        numbers = dict(
+        site.set_overdue(at.store, counts[list(VIEWS).index("overdue")])
+        own_views = await store.saved_views(session, at.store, at.person.email)
+        queries = [query_of_address(dict(parse_qsl(view.query))) for view in own_views]
+        # A view with words is not counted: counting what a frequent word finds takes as long as finding it.
+        counted = [saved_query for saved_query in queries if not saved_query.q]
+        counts_of_saved = dict(
             zip(
                 counted,
-                await store.counts(
-                    session, at.store, [office.filter(at, each) for each in counted], most=COUNTED
+                await store.count_each(
+                    session, at.store, [site.filter(at, saved_query) for saved_query in counted], most=COUNTED
                 ),
                 strict=True,
             )
@@ -193,27 +198,27 @@ class _List:
         saved = [
             ViewShown(
                 view.name,
-                f"/inbox?{office.query(at, each)}",
-                shown_count(numbers[each]) if each in numbers else "",
-                each.query() == asked.query(),
+                f"/inbox?{site.query_string(at, saved_query)}",
+                shown_count(counts_of_saved[saved_query]) if saved_query in counts_of_saved else "",
+                saved_query.query_string() == query.query_string(),
                 saved=view.view_id,
             )
-            for view, each in zip(own, kept, strict=True)
+            for view, saved_query in zip(own_views, queries, strict=True)
         ]
         return fixed, saved
 
 
-def _owners(names: MemberNames, asked: Asked) -> list[tuple[str, str]]:
+def _owners(names: MemberNames, query: ListQuery) -> list[tuple[str, str]]:
     known = [(member.email, member.name) for member in names.members]
-    if asked.owner not in ("", NOBODY, *(email for email, _ in known)):
-        known.append((asked.owner, asked.owner))
+    if query.owner not in ("", NOBODY, *(email for email, _ in known)):
+        known.append((query.owner, query.owner))
     return [("", "Any owner"), (NOBODY, "Nobody"), *known]
 
 
-def _teams(office: Office, at: At, asked: Asked) -> list[tuple[str, str]]:
-    known = list(office.policy(at.store).teams)
-    if asked.team and asked.team not in known:
-        known.append(asked.team)
+def _teams(site: InboxSite, at: At, query: ListQuery) -> list[tuple[str, str]]:
+    known = list(site.policy(at.store).teams)
+    if query.team and query.team not in known:
+        known.append(query.team)
     return [("", "Any team"), *((name, team_name(name)) for name in known)] if known else []
 
 

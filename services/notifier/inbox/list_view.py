@@ -1,4 +1,4 @@
-"""A case as a row of the list, in words and looks."""
+"""A case as a row of the list: the row in words, with its badges and colours."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from services.notifier.cases.casework import Line
 from services.notifier.cases.domain.answers import Answer, vouched
 from services.notifier.cases.domain.case import Case, Part, Status
 from services.notifier.cases.wording import MemberNames
-from services.notifier.inbox.clocks import ClockShown, in_list
+from services.notifier.inbox.clocks import ClockShown, list_clock
 from shared.feedback.metrics import FeedbackError, scale_for
 
 STATUS_LOOKS: Mapping[Status, str] = {
@@ -24,11 +24,13 @@ STATUS_LOOKS: Mapping[Status, str] = {
     Status.CLOSED: "",
     Status.DISMISSED: "line",
 }
-"""The kind of the badge of each state."""
+"""The kind of badge that each state has, which is its colour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Badge:
+    """`kind` names its colour, `sign` its icon; both may be empty."""
+
     text: str
     kind: str = ""
     sign: str = ""
@@ -36,6 +38,8 @@ class Badge:
 
 @dataclass(frozen=True, slots=True)
 class ScoreShown:
+    """A score, the group that it falls into, which is its colour, and the highest value of its scale."""
+
     value: int | None
     group: str | None
     top: int = 10
@@ -43,6 +47,8 @@ class ScoreShown:
 
 @dataclass(frozen=True, slots=True)
 class OwnerShown:
+    """The owner of a case; `key` is the e-mail address, all are empty for nobody."""
+
     key: str
     name: str
     initials: str
@@ -50,7 +56,7 @@ class OwnerShown:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """`ticket` is what the check box sends: the case and the version that was seen."""
+    """A row of the list. `ticket` is what its check box sends: the case and the version that was seen."""
 
     case: Case
     href: str
@@ -66,8 +72,8 @@ class Row:
     status: Badge
 
 
-class Shelf:
-    """Makes rows for the list of one store."""
+class RowBuilder:
+    """Makes the rows of the list of one store, as things are at `now`."""
 
     def __init__(self, names: MemberNames, tiers: Sequence[str], now: datetime, zone: ZoneInfo) -> None:
         self._names = names
@@ -83,7 +89,7 @@ class Shelf:
             case,
             href,
             f"{case.case_id}:{case.version}",
-            in_list(case, self._now, self._zone),
+            list_clock(case, self._now, self._zone),
             score_of(line),
             name_of(line),
             next((answer.comment for answer in reversed(standing) if answer.comment), ""),
@@ -104,19 +110,19 @@ def status_of(case: Case) -> Badge:
 
 
 def rank_of(tier: str, tiers: Sequence[str]) -> int:
-    """1 to 4 by its place among the store's tiers; 0 for one that it has not."""
+    """1 to 4, by where a tier stands among those of the store; 0 for a tier that the store has not."""
     return min(tiers.index(tier) + 1, 4) if tier in tiers else 0
 
 
 def name_of(line: Line) -> str:
-    """What the customer is called in the last answer that is vouched for; at worst the reference."""
+    """The name of the customer in the last answer that is vouched for; without one, the reference."""
     named = vouched([answer for answer, _ in line.answers])
     person = named.body.person if named else None
     return (person and (person.name or person.email or person.id)) or line.case.customer_ref
 
 
 def score_of(line: Line) -> ScoreShown:
-    """The score of the answer that came last and stands."""
+    """The score of the last answer that was not retracted."""
     standing = [answer for answer, _ in line.answers if not answer.retracted]
     if standing:
         return score_of_answer(standing[-1])
@@ -132,16 +138,17 @@ def score_of_answer(answer: Answer) -> ScoreShown:
 
 
 def badges_of(line: Line) -> list[Badge]:
+    """What stands out in a case, for its row and its page."""
     case = line.case
-    found = []
+    badges = []
     if case.escalated and case.live:
-        found.append(Badge("Escalated", "danger", "up"))
+        badges.append(Badge("Escalated", "danger", "up"))
     if len(case.standing) > 1:
-        found.append(Badge(f"{len(case.standing)} answers", "", "merge"))
+        badges.append(Badge(f"{len(case.standing)} answers", "", "merge"))
     if case.wants_contact:
-        found.append(Badge("Asks to be contacted", "accent", "phone"))
+        badges.append(Badge("Asks to be contacted", "accent", "phone"))
     if not case.verified:
-        found.append(Badge("Not verified", "line", "shield"))
+        badges.append(Badge("Not verified", "line", "shield"))
     if any(part is Part.REOPENED for _, part in line.answers) and case.status is not Status.REOPENED:
-        found.append(Badge("Was reopened", "", "refresh"))
-    return found
+        badges.append(Badge("Was reopened", "", "refresh"))
+    return badges

@@ -1,4 +1,4 @@
-"""Changes of cases as they happen: one query a second for a store, however many people listen to it."""
+"""Changes of cases sent to open pages: one query a second for a store, however many pages listen to it."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.notifier.inbox import store as inbox
-from services.notifier.inbox.clocks import in_list
+from services.notifier.inbox import store as inbox_store
+from services.notifier.inbox.clocks import list_clock
 from services.notifier.inbox.list_view import owner_of, status_of
-from services.notifier.inbox.site import AtStore, Office
+from services.notifier.inbox.site import AtStore, InboxSite
 from services.notifier.inbox.store import Changed
 from shared.http import Problem
 from shared.ops.logs import log
@@ -26,10 +26,10 @@ _log = log("notifier")
 EVERY_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 MOST_LISTENERS = 200
-"""Of a process; each holds one of its `requests_in_flight`."""
+"""Open pages of a process; each holds one of its `requests_in_flight`."""
 
 _OVERLAP = timedelta(seconds=10)
-"""A transaction commits after `changed_at` was set: this much later, at most, it is seen still."""
+"""A transaction commits after it sets `changed_at`: so long after it, at most, the change is still read."""
 
 _MOST = 500
 _OLDEST = timedelta(minutes=10)
@@ -39,17 +39,17 @@ Read = Callable[[str, datetime], Awaitable[list[Changed]]]
 
 @dataclass(eq=False)
 class Listener:
-    """One page that is open. `queue` has cases as they change; None says that too much was missed."""
+    """An open page. `queue` holds the changes to send; None means that it missed too many to send each."""
 
     store: str
     queue: asyncio.Queue[Changed | None] = field(default_factory=lambda: asyncio.Queue(_MOST))
 
 
 class Live:
-    """Reads what changed while there is somebody to tell, and tells all of them."""
+    """Reads the changes of each store that has open pages, and passes them to all of these."""
 
-    def __init__(self, office: Office) -> None:
-        self._office = office
+    def __init__(self, site: InboxSite) -> None:
+        self._site = site
         self._listeners: dict[str, set[Listener]] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
 
@@ -59,6 +59,7 @@ class Live:
             raise Problem(503, "busy", "Too many pages are live right now.", headers={"Retry-After": "30"})
 
     def listen(self, store: str) -> Listener:
+        """Start to pass the changes of a store to a page."""
         listener = Listener(store)
         self._listeners.setdefault(store, set()).add(listener)
         if store not in self._readers:
@@ -66,7 +67,7 @@ class Live:
         return listener
 
     def leave(self, listener: Listener) -> None:
-        """The last one of a store ends its reading."""
+        """Stop to pass changes to a page; nobody reads a store without open pages."""
         others = self._listeners.get(listener.store, set())
         others.discard(listener)
         if not others:
@@ -75,8 +76,9 @@ class Live:
                 reader.cancel()
 
     async def changed(self, store: str, since: datetime) -> list[Changed]:
-        async with self._office.database.transaction() as session:
-            return await inbox.changed_since(session, store, since, limit=_MOST)
+        """The cases that changed after a moment, at most _MOST."""
+        async with self._site.database.transaction() as session:
+            return await inbox_store.changed_since(session, store, since, limit=_MOST)
 
     async def _read(self, store: str) -> None:
         seen: dict[tuple[str, int], datetime] = {}
@@ -84,26 +86,26 @@ class Live:
         while True:
             try:
                 if since is None:
-                    async with self._office.database.transaction() as session:
-                        since = await inbox.clock(session) - _OVERLAP
-                found = await self.changed(store, since)
+                    async with self._site.database.transaction() as session:
+                        since = await inbox_store.database_clock(session) - _OVERLAP
+                changes = await self.changed(store, since)
             except Exception as error:  # PostgreSQL is away: the next turn tries again
                 _log.warning("live.not_read", store=store, exc_info=error)
                 await asyncio.sleep(EVERY_SECONDS)
                 continue
-            for change in found:
+            for change in changes:
                 key = (change.case.case_id, change.case.version)
                 if key not in seen:
-                    self._tell(store, change)
+                    self._pass_on(store, change)
                 seen[key] = change.case.changed_at or since
-            if found and found[-1].case.changed_at:
-                # A full page: what is older than its end was told, so that reading comes forward.
-                newest = found[-1].case.changed_at
-                since = newest if len(found) == _MOST else max(since, newest - _OVERLAP)
+            if changes and changes[-1].case.changed_at:
+                # A full page: all that is older than its end was passed on, so reading can go forward.
+                newest = changes[-1].case.changed_at
+                since = newest if len(changes) == _MOST else max(since, newest - _OVERLAP)
                 seen = {key: at for key, at in seen.items() if at >= since}
             await asyncio.sleep(EVERY_SECONDS)
 
-    def _tell(self, store: str, change: Changed) -> None:
+    def _pass_on(self, store: str, change: Changed) -> None:
         for listener in self._listeners.get(store, ()):
             if listener.queue.full():
                 while not listener.queue.empty():
@@ -113,9 +115,10 @@ class Live:
                 listener.queue.put_nowait(change)
 
 
-def routes(office: Office) -> APIRouter:
+def routes(site: InboxSite) -> APIRouter:
+    """The stream of changes (server-sent events)."""
     router = APIRouter(include_in_schema=False)
-    live = Live(office)
+    live = Live(site)
 
     @router.get("/inbox/live")
     async def stream(request: Request, at: AtStore) -> Response:
@@ -123,7 +126,7 @@ def routes(office: Office) -> APIRouter:
         live.check_room()
         request.scope["closeloop.endless"] = True
         return StreamingResponse(
-            _told(request, office, live, at.store),
+            _events(request, site, live, at.store),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
@@ -131,14 +134,14 @@ def routes(office: Office) -> APIRouter:
     return router
 
 
-async def _told(request: Request, office: Office, live: Live, store: str) -> AsyncIterator[bytes]:
+async def _events(request: Request, site: InboxSite, live: Live, store: str) -> AsyncIterator[bytes]:
     listener = live.listen(store)
     try:
         yield b"retry: 2000\n\n"
         for change in await _missed(request, live, store):
-            yield _event(office, store, change)
+            yield _event(site, store, change)
         yield b"event: beat\ndata: {}\n\n"
-        while _still_member(request, office, store):
+        while _still_member(request, site, store):
             change = None
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEAT_SECONDS):
@@ -146,13 +149,13 @@ async def _told(request: Request, office: Office, live: Live, store: str) -> Asy
                     if change is None:
                         yield b"event: stale\ndata: {}\n\n"
                         continue
-            yield _event(office, store, change) if change else b"event: beat\ndata: {}\n\n"
+            yield _event(site, store, change) if change else b"event: beat\ndata: {}\n\n"
     finally:
         live.leave(listener)
 
 
 async def _missed(request: Request, live: Live, store: str) -> list[Changed | None]:
-    """What changed since the page was made, or since the stream broke off; None when that is too much."""
+    """The changes since the page was made or its stream broke off; [None] when they are too many."""
     text = request.headers.get("last-event-id") or request.query_params.get("since", "")
     try:
         since = datetime.fromisoformat(text)
@@ -160,21 +163,21 @@ async def _missed(request: Request, live: Live, store: str) -> list[Changed | No
         return []
     if since.tzinfo is None or _age(since) > _OLDEST:
         return [None]
-    found: list[Changed | None] = list(await live.changed(store, since - timedelta(seconds=2)))
-    return found if len(found) < _MOST else [None]
+    changes: list[Changed | None] = list(await live.changed(store, since - timedelta(seconds=2)))
+    return changes if len(changes) < _MOST else [None]
 
 
 def _age(since: datetime) -> timedelta:
     return datetime.now(since.tzinfo) - since
 
 
-def _still_member(request: Request, office: Office, store: str) -> bool:
-    """Whoever signs out or leaves the store hears no more."""
-    person = office.pages.people.known(request)
+def _still_member(request: Request, site: InboxSite, store: str) -> bool:
+    """Whether the person of the page is still signed in and works for the store."""
+    person = site.pages.people.known(request)
     return person is not None and store in person.stores
 
 
-def _event(office: Office, store: str, change: Changed | None) -> bytes:
+def _event(site: InboxSite, store: str, change: Changed | None) -> bytes:
     if change is None:
         return b"event: stale\ndata: {}\n\n"
     case = change.case
@@ -183,15 +186,15 @@ def _event(office: Office, store: str, change: Changed | None) -> bytes:
         b"id: "
         + at.encode()
         + b"\nevent: case\ndata: "
-        + orjson.dumps(told_of(office, store, change))
+        + orjson.dumps(change_shown(site, store, change))
         + b"\n\n"
     )
 
 
-def told_of(office: Office, store: str, change: Changed) -> dict[str, Any]:
-    """What the script of a page is told of a case; nothing that a customer said."""
-    case, names = change.case, office.names(store)
-    clock = in_list(case, office.now(), office.zone(store))
+def change_shown(site: InboxSite, store: str, change: Changed) -> dict[str, Any]:
+    """A changed case as the script of a page gets it, without anything that a customer said."""
+    case, names = change.case, site.names(store)
+    clock = list_clock(case, site.now(), site.zone(store))
     owner, status, due = owner_of(case, names), status_of(case), case.due_at
     return {
         "id": case.case_id,

@@ -1,4 +1,4 @@
-"""What a person asks the inbox for: everything is in the address."""
+"""Which list of cases a person asks for, read from the address of a page and written back into it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from services.notifier.cases.domain.case import LIVE, Priority, Status
-from services.notifier.cases.store.search import Filter, Place
+from services.notifier.cases.store.search import CaseFilter, Place
 
 VIEWS = {
     "open": "All open",
@@ -22,10 +22,10 @@ VIEWS = {
     "watching": "Watching",
     "resolved": "Resolved, to close",
 }
-"""Those that everybody has, in their order."""
+"""The views that everybody has, in the order of the side bar."""
 
 EVERY = "all"
-"""The view of all cases, closed ones too: where a search goes on that found nothing."""
+"""The view of all cases, closed ones too: offered when a search of another view finds nothing."""
 
 NOBODY = "none"
 PAGE = 50
@@ -35,8 +35,12 @@ _CASE = re.compile(r"[0-9a-f-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A list of cases. `after`: where the page before ended, with `first` as the number of its next case."""
+class ListQuery:
+    """A page of a list of cases.
+
+    `after`: the place in the list where the page before ended; `first`: the number of the first case on
+    this page.
+    """
 
     view: str = "open"
     q: str = ""
@@ -48,14 +52,14 @@ class Asked:
 
     @property
     def narrowed(self) -> bool:
-        """Whether anything but the view was chosen."""
+        """Whether the person chose more than a view."""
         return bool(self.q or self.priority or self.owner or self.team)
 
     @property
     def name(self) -> str:
         return VIEWS.get(self.view, "All cases")
 
-    def filter(self, me: str, now: datetime, zone: ZoneInfo) -> Filter:
+    def filter(self, me: str, now: datetime, zone: ZoneInfo) -> CaseFilter:
         """For the list of a person at a store with this zone, which says when today ends."""
         statuses: tuple[Status, ...] = tuple(sorted(LIVE))
         if self.view == EVERY:
@@ -65,7 +69,7 @@ class Asked:
         owner = {"mine": me, "unassigned": ""}.get(self.view)
         if owner is None and self.owner:
             owner = "" if self.owner == NOBODY else self.owner
-        return Filter(
+        return CaseFilter(
             statuses=statuses,
             owner=owner,
             priority=Priority(self.priority) if self.priority else None,
@@ -76,8 +80,8 @@ class Asked:
             watcher=me if self.view == "watching" else None,
         )
 
-    def query(self, store: str = "", /, **more: str) -> str:
-        """As it stands behind the question mark; without the page."""
+    def query_string(self, store: str = "", /, **more: str) -> str:
+        """What stands behind the question mark of the address, with `more` fields; without the page."""
         fields = {
             "store": store,
             "view": self.view,
@@ -90,27 +94,27 @@ class Asked:
         return urlencode({name: value for name, value in fields.items() if value})
 
 
-def asked_of(query: Mapping[str, str]) -> Asked:
-    """What an address asks for; a value that means nothing counts as not given."""
-    view = query.get("view", "")
-    return Asked(
+def query_of_address(fields: Mapping[str, str]) -> ListQuery:
+    """The list that the address of a page names; a value that means nothing counts as not given."""
+    view = fields.get("view", "")
+    return ListQuery(
         view=view if view in VIEWS or view == EVERY else "open",
-        q=" ".join(query.get("q", "").replace("\0", " ").split())[:LONGEST_SEARCH],
-        priority=query.get("priority", "") if query.get("priority") in tuple(Priority) else "",
-        owner=_word(query.get("owner", "")),
-        team=_word(query.get("team", "")),
-        after=place_of(query.get("after", "")),
-        first=_number(query.get("first", "")),
+        q=" ".join(fields.get("q", "").replace("\0", " ").split())[:LONGEST_SEARCH],
+        priority=fields.get("priority", "") if fields.get("priority") in tuple(Priority) else "",
+        owner=_word(fields.get("owner", "")),
+        team=_word(fields.get("team", "")),
+        after=place_of(fields.get("after", "")),
+        first=_number(fields.get("first", "")),
     )
 
 
 def place_text(place: Place) -> str:
-    """A place of a list, as `place_of` reads it."""
+    """A place in a list as an address holds it; `place_of` reads it."""
     return f"{place.due}~{place.case_id}"
 
 
 def place_of(text: str) -> Place | None:
-    """None for what is no place."""
+    """The place that a text of an address names; None for a text that names none."""
     due, _, case_id = text.partition("~")
     if not _CASE.fullmatch(case_id):
         return None

@@ -1,4 +1,4 @@
-"""What the pages of the inbox stand on, and what all of them show."""
+"""What every page of the inbox needs of the application: the database, the stores, the people, the cases."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from fastapi import Depends
 
 from services.notifier.cases.casework import Casework
 from services.notifier.cases.domain.policy import Policy
-from services.notifier.cases.store.search import Filter
+from services.notifier.cases.store.search import CaseFilter
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries.settings import Channel, StoreChannels
-from services.notifier.inbox import store as inbox
-from services.notifier.inbox.forms import Asker
-from services.notifier.inbox.list_view import Shelf
-from services.notifier.inbox.search import Asked
+from services.notifier.inbox import store as inbox_store
+from services.notifier.inbox.forms import Actor
+from services.notifier.inbox.list_view import RowBuilder
+from services.notifier.inbox.search import ListQuery
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.pages.forms import Form, form_of
 from shared.pages.pages import Pages
 from shared.pages.people import At, member
 
-HERE = Path(__file__).parent
-"""The folder for `Pages`."""
+FOLDER = Path(__file__).parent
+"""The folder of templates and static files, for `Pages`."""
 
 COUNTED = 1000
 """Counts go no further, and are shown as "999+": so they cost the same with a million cases."""
@@ -36,20 +36,20 @@ FormOf = Annotated[Form, Depends(form_of)]
 
 
 class Overdue:
-    """How many cases of each store are overdue, as was last seen: for the badge on every page."""
+    """How many cases of each store are overdue, by the last count: for the badge on every page."""
 
     def __init__(self) -> None:
-        self._seen: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
 
     def of(self, store: str) -> int:
-        return self._seen.get(store, 0)
+        return self._counts.get(store, 0)
 
-    def see(self, store: str, count: int) -> None:
-        self._seen[store] = count
+    def set(self, store: str, count: int) -> None:
+        self._counts[store] = count
 
 
-class Office:
-    """Everything that a page of the inbox needs; one for the application."""
+class InboxSite:
+    """What the pages of the inbox share; one for the application."""
 
     def __init__(
         self,
@@ -93,31 +93,31 @@ class Office:
     def names(self, store: str) -> MemberNames:
         return MemberNames(self.pages.people.roster.members(store))
 
-    def shelf(self, store: str) -> Shelf:
-        return Shelf(self.names(store), self.tiers(store), self.now(), self.zone(store))
+    def row_builder(self, store: str) -> RowBuilder:
+        return RowBuilder(self.names(store), self.tiers(store), self.now(), self.zone(store))
 
-    def asker(self, at: At) -> Asker:
-        return Asker(at.person, self.names(at.store), self.zone(at.store))
+    def actor(self, at: At) -> Actor:
+        return Actor(at.person, self.names(at.store), self.zone(at.store))
 
-    def query(self, at: At, asked: Asked, /, **more: str) -> str:
-        """The address of a list behind the question mark; names the store for who has more than one."""
-        return asked.query(at.store if len(at.person.stores) > 1 else "", **more)
+    def query_string(self, at: At, query: ListQuery, /, **more: str) -> str:
+        """The query string of a list's address; names the store for a person who has more than one."""
+        return query.query_string(at.store if len(at.person.stores) > 1 else "", **more)
 
-    def filter(self, at: At, asked: Asked) -> Filter:
-        return asked.filter(at.person.email, self.now(), self.zone(at.store))
+    def filter(self, at: At, query: ListQuery) -> CaseFilter:
+        return query.filter(at.person.email, self.now(), self.zone(at.store))
 
     async def count_overdue(self, session: Session, store: str) -> int:
-        """Look again how many are overdue, for the badge."""
-        wanted = Asked(view="overdue").filter("", self.now(), self.zone(store))
-        [count] = await inbox.counts(session, store, [wanted], most=COUNTED)
-        self.see_overdue(store, count)
+        """Count the overdue cases of a store again, for the badge."""
+        case_filter = ListQuery(view="overdue").filter("", self.now(), self.zone(store))
+        [count] = await inbox_store.count_each(session, store, [case_filter], most=COUNTED)
+        self.set_overdue(store, count)
         return count
 
-    def see_overdue(self, store: str, count: int) -> None:
-        self._overdue.see(store, count)
+    def set_overdue(self, store: str, count: int) -> None:
+        self._overdue.set(store, count)
 
     def next_morning(self, store: str) -> datetime:
-        """What a snooze is offered to: 9 o'clock of the next day on which the store is open."""
+        """When a snooze is offered to end: at 9 o'clock of the next day on which the store is open."""
         zone, hours = self.zone(store), self.policy(store).hours
         morning = (self.now().astimezone(zone) + timedelta(days=1)).replace(
             hour=9, minute=0, second=0, microsecond=0

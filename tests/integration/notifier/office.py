@@ -111,7 +111,7 @@ class Branch:
         self.roster = Roster(self.database)
         overdue = inbox.Overdue()
         pages = Pages(
-            inbox.HERE,
+            inbox.FOLDER,
             REPORT_FOLDER,
             people=People(self.database, self.roster, SECRETS),
             stores=self.stores,

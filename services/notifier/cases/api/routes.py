@@ -38,7 +38,7 @@ from services.notifier.cases.domain.actions import Watch
 from services.notifier.cases.domain.case import LIVE, Priority, Refusal, Status
 from services.notifier.cases.refusals import ChangedMeanwhile, NoSuchCase, explain
 from services.notifier.cases.store import search
-from services.notifier.cases.store.search import Filter, Place
+from services.notifier.cases.store.search import CaseFilter, Place
 from shared.access import Key
 from shared.db import Database
 from shared.http import Problem, json_body, request_body
@@ -88,7 +88,7 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
         cursor: Annotated[str | None, Query(max_length=400)] = None,
     ) -> CasesOut:
-        wanted = Filter(
+        wanted = CaseFilter(
             statuses=_statuses(status),
             owner=_or_nobody("owner", owner),
             priority=priority,

@@ -1,4 +1,8 @@
-"""The list of cases, the clock that runs out first on top: a page of it reads only what it shows."""
+"""The search for cases: those that a filter selects, the clock that runs out first on top.
+
+A page of the list reads only the cases that it shows, and words are looked up in the way that is cheap for
+them: few cases have a rare word, and a common word is soon found along the list.
+"""
 
 import re
 from collections.abc import AsyncIterator
@@ -16,17 +20,17 @@ from shared.db import Session
 _NUMBER = re.compile(r"#?(\d{1,18})")
 
 MOST_WALKED = 3000
-"""A page of common words is full after fewer cases of the list than these."""
+"""How far a page of common words is looked for along the list before it is looked up by the words."""
 
-MOST_FOUND = 5000
-"""Words that more cases have than these are common wherever they are looked for."""
+MOST_RARE = 5000
+"""Words that more cases have than these are common: they are looked for along the list."""
 
 _QUERY = "to_tsquery('simple', :words)"
 
 
 @dataclass(frozen=True, slots=True)
-class Filter:
-    """What a list of cases is narrowed to; None is no condition. `owner` of "" means nobody's."""
+class CaseFilter:
+    """Which cases of a store; None: no condition. `owner`, `team` or `tier` of "": cases without one."""
 
     statuses: tuple[Status, ...] = ()
     owner: str | None = None
@@ -37,23 +41,23 @@ class Filter:
     q: str | None = None
     """Words, each of which begins one of the customer, the order or the comment; or a case's number."""
     due_before: datetime | None = None
-    """A clock runs out from now to then."""
+    """Cases with a clock that runs out between now and then."""
     wants_contact: bool | None = None
     watcher: str | None = None
-    found: tuple[str, ...] | None = None
-    """The cases of `q`, when they are few: see `resolved`."""
+    case_ids: tuple[str, ...] | None = None
+    """The cases that have the words of `q`, once they were looked up: see `with_words_looked_up`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a page ends: the clock as text, and the case."""
+    """A place in the list: the clock of a case as text, and the case. A page ends at one."""
 
     due: str
     case_id: str
 
     @classmethod
     def read(cls, due: str, case_id: str) -> Self:
-        """A place that somebody sent, in words that PostgreSQL reads: those are fewer than Python's.
+        """A place that somebody sent, written as PostgreSQL reads it, which takes less than Python does.
 
         Raises ValueError.
         """
@@ -69,70 +73,71 @@ class Place:
 
 
 async def page(
-    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
+    session: Session, store: str, case_filter: CaseFilter, *, after: Place | None, limit: int
 ) -> list[tuple[Case, Place]]:
     """Cases by the clock that runs out first; those without a clock come last."""
-    if wanted.q is not None and wanted.found is None:
-        shown = await _near(session, store, wanted, after=after, limit=limit)
-        if shown is None:
-            shown = await _among_few(session, store, wanted, after=after, limit=limit)
-        wanted = replace(wanted, found=shown)
-    where, given = _conditions_after(wanted, after)
+    if case_filter.q is not None and case_filter.case_ids is None:
+        case_ids = await _along_the_list(session, store, case_filter, after=after, limit=limit)
+        if case_ids is None:
+            case_ids = await _among_rare(session, store, case_filter, after=after, limit=limit)
+        case_filter = replace(case_filter, case_ids=case_ids)
+    where, parameters = _conditions_after(case_filter, after)
     rows = await session.execute(
-        text(f"""SELECT {COLUMNS}, CAST(c.due_at AS text) AS due FROM ({picked(wanted, where)}) c
+        text(f"""SELECT {COLUMNS}, CAST(c.due_at AS text) AS due FROM ({selected(case_filter, where)}) c
                  ORDER BY c.due_at, c.case_id LIMIT :limit"""),
-        given | {"store": store, "limit": limit},
+        parameters | {"store": store, "limit": limit},
     )
     return [(case_of(row), Place(row.due, row.case_id)) for row in rows]
 
 
-async def _near(
-    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
+async def _along_the_list(
+    session: Session, store: str, case_filter: CaseFilter, *, after: Place | None, limit: int
 ) -> tuple[str, ...] | None:
-    """So many cases with the words, when a short walk along the list finds them, or finds its end."""
-    where, given = _conditions_after(replace(wanted, q=None), after)
-    hit = _found(wanted.q or "", given).replace(_QUERY, f"(SELECT {_QUERY})")
+    """The first `limit` cases with the words, when a short way along the list has them, or has its end."""
+    where, parameters = _conditions_after(replace(case_filter, q=None), after)
+    hit = _has_words(case_filter.q or "", parameters).replace(_QUERY, f"(SELECT {_QUERY})")
     rows = await session.execute(
         text(f"""SELECT near.case_id, near.hit, near.place
                  FROM (SELECT c.case_id, c.due_at, {hit} AS hit,
                               row_number() OVER (ORDER BY c.due_at, c.case_id) AS place
-                       FROM ({picked(wanted, where)}) c) near
+                       FROM ({selected(case_filter, where)}) c) near
                  WHERE near.hit OR near.place = :limit
                  ORDER BY near.due_at, near.case_id LIMIT :shown"""),
-        given | {"store": store, "limit": MOST_WALKED, "shown": limit},
+        parameters | {"store": store, "limit": MOST_WALKED, "shown": limit},
     )
-    found = rows.all()
-    hits = tuple(row.case_id for row in found if row.hit)
-    ended = not found or found[-1].place < MOST_WALKED
+    near = rows.all()
+    hits = tuple(row.case_id for row in near if row.hit)
+    ended = not near or near[-1].place < MOST_WALKED
     return hits if len(hits) == limit or ended else None
 
 
-async def _among_few(
-    session: Session, store: str, wanted: Filter, *, after: Place | None, limit: int
+async def _among_rare(
+    session: Session, store: str, case_filter: CaseFilter, *, after: Place | None, limit: int
 ) -> tuple[str, ...] | None:
-    """The first so many cases with the words, when few have them; each is looked at once."""
-    where, given = _conditions_after(replace(wanted, q=None), after)
-    if "statuses" in given:
+    """The first `limit` cases with the words, when few cases have them at all; None when many have."""
+    where, parameters = _conditions_after(replace(case_filter, q=None), after)
+    if "statuses" in parameters:
         where.append("c.status = ANY(CAST(:statuses AS text[]))")
-    async with _by_words(session):
+    async with _planned_for_words(session):
         rows = await session.execute(
             text(f"""WITH few AS MATERIALIZED (
                          SELECT c.case_id, c.due_at, c.status, c.owner, c.priority, c.team, c.tier,
                                 c.wants_contact
-                         FROM notifier.cases c WHERE c.store = :store AND {_found(wanted.q or "", given)}
+                         FROM notifier.cases c
+                         WHERE c.store = :store AND {_has_words(case_filter.q or "", parameters)}
                          LIMIT :most)
                      SELECT (SELECT count(*) FROM few) AS found,
                             ARRAY(SELECT c.case_id FROM few c WHERE {" AND ".join(where) or "true"}
                                   ORDER BY c.due_at, c.case_id LIMIT :limit) AS shown"""),
-            given | {"store": store, "most": MOST_FOUND + 1, "limit": limit},
+            parameters | {"store": store, "most": MOST_RARE + 1, "limit": limit},
         )
         row = rows.one()
-    return tuple(row.shown) if row.found <= MOST_FOUND else None
+    return tuple(row.shown) if row.found <= MOST_RARE else None
 
 
 @asynccontextmanager
-async def _by_words(session: Session) -> AsyncIterator[None]:
-    """Cases are looked up by their words and in no other way, by a plan that is made for these words.
+async def _planned_for_words(session: Session) -> AsyncIterator[None]:
+    """Have PostgreSQL look cases up by their words and in no other way, by a plan for these words.
 
     PostgreSQL takes the beginning of a word for a common one, and would walk the whole list for a rare one.
     """
@@ -147,84 +152,87 @@ async def _by_words(session: Session) -> AsyncIterator[None]:
     )
 
 
-def _conditions_after(wanted: Filter, after: Place | None) -> tuple[list[str], dict[str, Any]]:
-    where, given = conditions(wanted)
+def _conditions_after(case_filter: CaseFilter, after: Place | None) -> tuple[list[str], dict[str, Any]]:
+    where, parameters = conditions(case_filter)
     if after is None:
-        return where, given
+        return where, parameters
     where.append("(c.due_at, c.case_id) > (CAST(CAST(:due AS text) AS timestamptz), :case_id)")
-    return where, given | {"due": after.due, "case_id": after.case_id}
+    return where, parameters | {"due": after.due, "case_id": after.case_id}
 
 
-async def resolved(session: Session, store: str, wanted: Filter) -> Filter:
-    """The filter with the cases of its words looked up, when they are few; read in the same transaction."""
-    if wanted.q is None or wanted.found is not None:
-        return wanted
-    given: dict[str, Any] = {"store": store, "most": MOST_FOUND + 1}
-    async with _by_words(session):
-        found = await session.execute(
+async def with_words_looked_up(session: Session, store: str, case_filter: CaseFilter) -> CaseFilter:
+    """The filter with the cases of its words, when they are few. Read with it in the same transaction."""
+    if case_filter.q is None or case_filter.case_ids is not None:
+        return case_filter
+    parameters: dict[str, Any] = {"store": store, "most": MOST_RARE + 1}
+    async with _planned_for_words(session):
+        rows = await session.execute(
             text(f"""SELECT c.case_id FROM notifier.cases c
-                     WHERE c.store = :store AND {_found(wanted.q, given)} LIMIT :most"""),
-            given,
+                     WHERE c.store = :store AND {_has_words(case_filter.q, parameters)} LIMIT :most"""),
+            parameters,
         )
-        ids = tuple(found.scalars())
-    return wanted if len(ids) > MOST_FOUND else replace(wanted, found=ids)
+        ids = tuple(rows.scalars())
+    return case_filter if len(ids) > MOST_RARE else replace(case_filter, case_ids=ids)
 
 
-def picked(wanted: Filter, conditions: list[str], *, order: str = "ASC", shown: str = "c.*") -> str:
-    """The first `:limit` cases of `:store`, by their clock; an empty `order`: any so many.
+def selected(
+    case_filter: CaseFilter, conditions: list[str], *, order: str = "ASC", shown: str = "c.*"
+) -> str:
+    """SQL that selects the first `:limit` cases of `:store` by their clock; an empty `order`: any so many.
 
-    Of some statuses: the first of each, so that each is read in its own order from its own index.
+    Of some statuses it selects the first of each, so that each is read from its own index in its order.
     """
     where = " AND ".join(["c.store = :store", *conditions])
     first = f"ORDER BY c.due_at {order}, c.case_id {order} LIMIT :limit" if order else "LIMIT :limit"
-    if not wanted.statuses or frozenset(wanted.statuses) == LIVE:
+    if not case_filter.statuses or frozenset(case_filter.statuses) == LIVE:
         return f"SELECT {shown} FROM notifier.cases c WHERE {where} {first}"
     return f"""SELECT one.* FROM unnest(CAST(:statuses AS text[])) AS s(status)
                CROSS JOIN LATERAL (SELECT {shown} FROM notifier.cases c
                                    WHERE {where} AND c.status = s.status {first}) one"""
 
 
-def conditions(wanted: Filter) -> tuple[list[str], dict[str, Any]]:
-    """What a filter asks of `cases c`, and the values in it."""
+def conditions(case_filter: CaseFilter) -> tuple[list[str], dict[str, Any]]:
+    """The conditions of a filter in SQL about `cases c`, and their parameters."""
     where: list[str] = []
-    given: dict[str, Any] = {}
-    statuses = frozenset(wanted.statuses)
+    parameters: dict[str, Any] = {}
+    statuses = frozenset(case_filter.statuses)
     if statuses and statuses <= LIVE:
         where.append(IS_LIVE)  # names the partial indexes
     if statuses and statuses != LIVE:
-        given["statuses"] = [status.value for status in wanted.statuses]
+        parameters["statuses"] = [status.value for status in case_filter.statuses]
     for name in ("owner", "priority", "team", "tier"):
-        value = getattr(wanted, name)
+        value = getattr(case_filter, name)
         if value == "":
             where.append(f"c.{name} IS NULL")
         elif value is not None:
             where.append(f"c.{name} = :{name}")
-            given[name] = str(value)
-    if wanted.overdue is not None:
-        where.append("c.due_at < now()" if wanted.overdue else "c.due_at >= now()")
-    if wanted.due_before is not None:
+            parameters[name] = str(value)
+    if case_filter.overdue is not None:
+        where.append("c.due_at < now()" if case_filter.overdue else "c.due_at >= now()")
+    if case_filter.due_before is not None:
         where.append("c.due_at >= now() AND c.due_at < :due_before")
-        given["due_before"] = wanted.due_before
-    if wanted.wants_contact is not None:
-        where.append("c.wants_contact" if wanted.wants_contact else "NOT c.wants_contact")
-    if wanted.watcher is not None:
+        parameters["due_before"] = case_filter.due_before
+    if case_filter.wants_contact is not None:
+        where.append("c.wants_contact" if case_filter.wants_contact else "NOT c.wants_contact")
+    if case_filter.watcher is not None:
         where.append("c.case_id IN (SELECT w.case_id FROM notifier.case_watchers w WHERE w.who = :watcher)")
-        given["watcher"] = wanted.watcher
-    if wanted.found is not None:
-        where.append("c.case_id = ANY(CAST(:found AS text[]))")
-        given["found"] = list(wanted.found)
-    elif wanted.q is not None:
-        where.append(_found(wanted.q, given))
-    return where, given
+        parameters["watcher"] = case_filter.watcher
+    if case_filter.case_ids is not None:
+        where.append("c.case_id = ANY(CAST(:case_ids AS text[]))")
+        parameters["case_ids"] = list(case_filter.case_ids)
+    elif case_filter.q is not None:
+        where.append(_has_words(case_filter.q, parameters))
+    return where, parameters
 
 
-def _found(q: str, given: dict[str, Any]) -> str:
-    given["words"] = " & ".join(f"'{_quoted(word)}':*" for word in q.split())
-    found = f"c.words @@ {_QUERY}"
+def _has_words(q: str, parameters: dict[str, Any]) -> str:
+    """SQL: a case has all words of `q`, or the number that `q` is. Adds its parameters."""
+    parameters["words"] = " & ".join(f"'{_quoted(word)}':*" for word in q.split())
+    condition = f"c.words @@ {_QUERY}"
     if match := _NUMBER.fullmatch(q.strip()):
-        given["number"] = int(match[1])
-        return f"({found} OR c.number = :number)"
-    return found
+        parameters["number"] = int(match[1])
+        return f"({condition} OR c.number = :number)"
+    return condition
 
 
 def _quoted(word: str) -> str:

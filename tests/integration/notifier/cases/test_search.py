@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from services.notifier.cases.domain.case import Priority, Status
 from services.notifier.cases.store import search
-from services.notifier.cases.store.search import Filter, Place
+from services.notifier.cases.store.search import CaseFilter, Place
 from tests.integration.notifier.desk import Desk
 
 WAYS = {"along the list": (3000, 5000), "among few": (1, 5000), "along the whole list": (1, 0)}
@@ -19,7 +19,7 @@ LIVE = tuple(status for status in Status if status not in (Status.CLOSED, Status
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     walked, found = WAYS[request.param]
     monkeypatch.setattr(search, "MOST_WALKED", walked)
-    monkeypatch.setattr(search, "MOST_FOUND", found)
+    monkeypatch.setattr(search, "MOST_RARE", found)
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ async def cases(desk: Desk) -> None:
         )
 
 
-async def pages(desk: Desk, wanted: Filter, limit: int = 2) -> list[int]:
+async def pages(desk: Desk, wanted: CaseFilter, limit: int = 2) -> list[int]:
     """The numbers of the comments, page by page to the end."""
     found: list[int] = []
     after: Place | None = None
@@ -56,20 +56,20 @@ async def pages(desk: Desk, wanted: Filter, limit: int = 2) -> list[int]:
     [("broken", [5, 4, 2, 0]), ("brok zip", [5, 0]), ("late", [4, 1]), ("nothing", []), ("'", [])],
 )
 async def test_the_clock_that_runs_out_first_is_on_top(desk: Desk, words: str, expected: list[int]) -> None:
-    assert await pages(desk, Filter(q=words)) == expected
+    assert await pages(desk, CaseFilter(q=words)) == expected
 
 
 @pytest.mark.parametrize(
     ("narrowed", "expected"),
     [
-        (Filter(statuses=LIVE), [5, 4, 2, 0]),
-        (Filter(statuses=(Status.OPEN, Status.RESOLVED)), [5, 4, 0]),
-        (Filter(owner="kim@x"), [2]),
-        (Filter(owner=""), [5, 4, 0]),
-        (Filter(overdue=True), [5, 4, 2, 0]),
-        (Filter(priority=Priority.URGENT), []),
-        (Filter(watcher="kim@x"), []),
+        (CaseFilter(statuses=LIVE), [5, 4, 2, 0]),
+        (CaseFilter(statuses=(Status.OPEN, Status.RESOLVED)), [5, 4, 0]),
+        (CaseFilter(owner="kim@x"), [2]),
+        (CaseFilter(owner=""), [5, 4, 0]),
+        (CaseFilter(overdue=True), [5, 4, 2, 0]),
+        (CaseFilter(priority=Priority.URGENT), []),
+        (CaseFilter(watcher="kim@x"), []),
     ],
 )
-async def test_beside_other_conditions(desk: Desk, narrowed: Filter, expected: list[int]) -> None:
+async def test_beside_other_conditions(desk: Desk, narrowed: CaseFilter, expected: list[int]) -> None:
     assert await pages(desk, replace(narrowed, q="broken")) == expected

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
-from services.notifier.inbox.search import Asked, asked_of, place_of
+from services.notifier.inbox.search import ListQuery, place_of, query_of_address
 from shared.db import Database
 from tests.integration.notifier.office import Agent, Branch
 
@@ -238,13 +238,13 @@ class TestBulk:
     async def test_snoozing_asks_until_when_and_can_be_undone(self, branch: Branch, noor: Agent) -> None:
         case_id = await branch.open("Ruth")
 
-        asked = await noor.post("/inbox/bulk", await noor.get("/inbox"), do="snooze", case=f"{case_id}:1")
-        assert asked.status_code == 200
-        assert "Snooze 1 case" in asked.text
-        wrong = await noor.post("/inbox/bulk", asked, do="snooze", case=f"{case_id}:1", until="tomorrow")
+        query = await noor.post("/inbox/bulk", await noor.get("/inbox"), do="snooze", case=f"{case_id}:1")
+        assert query.status_code == 200
+        assert "Snooze 1 case" in query.text
+        wrong = await noor.post("/inbox/bulk", query, do="snooze", case=f"{case_id}:1", until="tomorrow")
         assert wrong.status_code == 422
         until = f"{branch.desk.now + timedelta(days=2):%Y-%m-%dT%H:%M}"
-        done = await noor.post("/inbox/bulk", asked, do="snooze", case=f"{case_id}:1", until=until)
+        done = await noor.post("/inbox/bulk", query, do="snooze", case=f"{case_id}:1", until=until)
         assert done.status_code == 303
         page = await noor.get("/inbox")
         assert "Undo" in page.text
@@ -263,9 +263,9 @@ class TestBulk:
         client.cookies.clear()
         await noor.sign_in(await branch.hire("Ines Moreau", role="manager"))
         page = await noor.get("/inbox")
-        asked = await noor.post("/inbox/bulk", page, do="dismiss", case=f"{case_id}:1")
-        assert "Why should these not be cases?" in asked.text
-        await noor.post("/inbox/bulk", asked, do="dismiss", case=f"{case_id}:1", reason="Spam")
+        query = await noor.post("/inbox/bulk", page, do="dismiss", case=f"{case_id}:1")
+        assert "Why should these not be cases?" in query.text
+        await noor.post("/inbox/bulk", query, do="dismiss", case=f"{case_id}:1", reason="Spam")
         assert (await branch.case(case_id))["dismissed_because"] == "Spam"
 
     async def test_without_its_token_nothing_is_done(
@@ -285,11 +285,14 @@ class TestBulk:
 
 class TestAddresses:
     def test_say_all_that_was_asked(self) -> None:
-        asked = Asked(view="mine", q="a b", priority="high", owner="kim@x", team="care")
-        assert asked_of(dict(httpx.QueryParams(asked.query()))) == asked
+        query = ListQuery(view="mine", q="a b", priority="high", owner="kim@x", team="care")
+        assert query_of_address(dict(httpx.QueryParams(query.query()))) == query
 
     def test_what_means_nothing_is_left_out(self) -> None:
-        assert asked_of({"view": "x", "priority": "x", "after": "x", "first": "-1", "q": "\0"}) == Asked()
+        assert (
+            query_of_address({"view": "x", "priority": "x", "after": "x", "first": "-1", "q": "\0"})
+            == ListQuery()
+        )
 
     @pytest.mark.parametrize(
         "due", ["2026-W01-1T00:00:00+00:00", "2026-01-01T00:00:00+01:00:00.000001", "0001-01-01T00:00+23:59"]
