@@ -1,4 +1,4 @@
-"""Working cases: what the API, the pages and the command all call. One action, one transaction."""
+"""Working cases: what the API and the pages call. One command, one transaction."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from services.notifier.deliveries.store import Delivery
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 
-# What there is to show of cases, read with a fixed number of queries.
+# Cases with what is shown of them, read with a fixed number of queries.
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CaseLine:
     """A case as a list shows it; its answers in their order."""
 
     case: Case
@@ -36,7 +36,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown(Line):
+class CaseDetails(CaseLine):
     """A case with everything about it."""
 
     history: Sequence[HistoryRow] = ()
@@ -53,7 +53,7 @@ class Shown(Line):
     """The store's templates by name, filled in for this case."""
 
 
-async def lines(session: Session, listed: Sequence[Case]) -> list[Line]:
+async def case_lines(session: Session, listed: Sequence[Case]) -> list[CaseLine]:
     """Each case with all of its answers that can be read."""
     if not listed:
         return []
@@ -62,7 +62,7 @@ async def lines(session: Session, listed: Sequence[Case]) -> list[Line]:
     known_answers = await answers.read(session, keys)
     known_customers = await customers.known(session, {(case.store, case.customer_ref) for case in listed})
     return [
-        Line(
+        CaseLine(
             case,
             [
                 (known_answers[case.store, response_id], part)
@@ -75,12 +75,12 @@ async def lines(session: Session, listed: Sequence[Case]) -> list[Line]:
     ]
 
 
-async def shown(session: Session, case: Case, policy: Policy) -> Shown:
+async def case_details(session: Session, case: Case, policy: Policy) -> CaseDetails:
     """A case with everything about it; `policy` is that of its store."""
-    [line] = await lines(session, [case])
+    [line] = await case_lines(session, [case])
     ref = (case.store, case.customer_ref)
     values = _values(line, policy.store_name)
-    return Shown(
+    return CaseDetails(
         case,
         line.answers,
         line.customer,
@@ -94,7 +94,7 @@ async def shown(session: Session, case: Case, policy: Policy) -> Shown:
     )
 
 
-def _values(line: Line, store_name: str) -> dict[str, str]:
+def _values(line: CaseLine, store_name: str) -> dict[str, str]:
     """What the templates of replies may name."""
     last = line.answers[-1][0] if line.answers else None
     named = vouched([answer for answer, _ in line.answers])
@@ -109,14 +109,16 @@ def _values(line: Line, store_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BulkChanged:
+    """A case of a bulk action that was changed, as it is now."""
+
     case_id: str
     case: Case
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A case that was left as it is, and why."""
+class BulkRefused:
+    """A case of a bulk action that was left as it is, and why."""
 
     case_id: str
     why: Refusal
@@ -154,13 +156,13 @@ class Casework:
     def policy(self, store: str) -> Policy:
         return self._policies.get(store, NO_POLICY)
 
-    async def show(self, store: str, case_id: str) -> Shown:
+    async def show(self, store: str, case_id: str) -> CaseDetails:
         """Raises NoSuchCase."""
         async with self._database.snapshot() as session:
             case = await cases.read(session, store, case_id)
             if case is None:
                 raise NoSuchCase
-            return await self._shown(session, case)
+            return await self._details(session, case)
 
     async def act(
         self,
@@ -171,39 +173,39 @@ class Casework:
         *,
         version: int | None = None,
         traceparent: str = "",
-    ) -> Shown:
+    ) -> CaseDetails:
         """The case after the command; raises a Refusal when it is not to be changed so."""
         request = _Request(store, case_id, who, command, version, traceparent)
         async with self._database.transaction() as session:
             case = await self._changed(session, request)
-            shown = await self._shown(session, case)
+            details = await self._details(session, case)
         self._ring()
-        return shown
+        return details
 
     async def bulk(
         self,
         store: str,
-        wanted: Sequence[tuple[str, int | None]],
+        chosen: Sequence[tuple[str, int | None]],
         who: str,
         command: Command,
         *,
         traceparent: str = "",
-    ) -> list[Done | Refused]:
+    ) -> list[BulkChanged | BulkRefused]:
         """The same command for many cases (id and the version that was seen), each on its own."""
-        results: list[Done | Refused] = []
-        for case_id, version in wanted:
+        results: list[BulkChanged | BulkRefused] = []
+        for case_id, version in chosen:
             request = _Request(store, case_id, who, command, version, traceparent)
             try:
                 async with self._database.transaction() as session:
                     case = await self._changed(session, request)
             except Refusal as refusal:
-                results.append(Refused(case_id, refusal))
+                results.append(BulkRefused(case_id, refusal))
             else:
-                results.append(Done(case_id, case))
+                results.append(BulkChanged(case_id, case))
         self._ring()
         return results
 
-    async def watch(self, store: str, case_id: str, who: str, command: Watch) -> Shown:
+    async def watch(self, store: str, case_id: str, who: str, command: Watch) -> CaseDetails:
         """Harmless twice; no new version, since nothing that others decide by changes. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
@@ -211,16 +213,16 @@ class Casework:
             if await change(session, case_id, command.watcher):
                 entry = Entry("watched" if command.watching else "unwatched", {"watcher": command.watcher})
                 await self._note(session, case, who, entry)
-            return await self._shown(session, case)
+            return await self._details(session, case)
 
-    async def customer_informed(self, store: str, case_id: str, who: str) -> Shown:
+    async def customer_informed(self, store: str, case_id: str, who: str) -> CaseDetails:
         """Note that the customer was informed of what was done; the first time counts. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
             if case.told_at is None:
                 case = replace(case, told_at=self._now())
                 await self._note(session, case, who, Entry("told"))
-            return await self._shown(session, case)
+            return await self._details(session, case)
 
     async def _changed(self, session: Session, request: _Request) -> Case:
         case = await self._held(session, request.store, request.case_id)
@@ -273,5 +275,5 @@ class Casework:
         row = HistoryRow(case.case_id, self._now(), who, entry)
         await writing.add(session, Added(history=[row]))
 
-    async def _shown(self, session: Session, case: Case) -> Shown:
-        return await shown(session, case, self.policy(case.store))
+    async def _details(self, session: Session, case: Case) -> CaseDetails:
+        return await case_details(session, case, self.policy(case.store))

@@ -1,4 +1,4 @@
-"""What becomes due without anybody doing anything."""
+"""The clock of cases: snoozes that end, and escalation steps that are due."""
 
 import hashlib
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""Deliveries in somebody's hands: claimed under a lease on the database's clock, sent, written down."""
+"""Sending: deliveries that are due are claimed under a lease on the database's clock, and attempts recorded.
+
+Quiet hours put deliveries off before they are claimed, and what comes too thickly joins a digest.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is told beside cases: a score that fell, silence, a digest, a report, a test, an escalation."""
+"""Notices: alerts that are about no case, but about a score, silence, a digest, a report or a test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where a store's alerts may go, and what the environment says of sending them."""
+"""The channels of a store, and what the environment says of sending alerts."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Deliveries: one row for (case, reason, channel) or (notice, channel), made, called off, replayed, shown."""
+"""Deliveries: one row for (case, reason, channel) or (notice, channel). Made, cancelled, replayed, shown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

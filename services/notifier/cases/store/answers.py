@@ -1,4 +1,4 @@
-"""Everything known of an answer, as the events told it."""
+"""Answers as their events told them: adding events, and reading answers as they are now."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

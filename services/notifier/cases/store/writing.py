@@ -1,4 +1,6 @@
-"""The rows that changes of cases add, in one statement: each statement is a round trip."""
+"""The rows around a case (answers, history, alerts, steps, watchers). Each statement is a round trip,
+so what a batch adds is added in one.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
