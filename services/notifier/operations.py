@@ -10,12 +10,11 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.notifier.cases.deciding import facts
+from services.notifier.cases.deciding import rule_inputs
 from services.notifier.cases.domain.answers import Answer
 from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.domain.rules import Rule, strictest
 from services.notifier.cases.store import answers, customers
-from services.notifier.cases.store import answers as past
 from services.notifier.channels.outlets import template_mistakes
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Hold, Waiting, Why
@@ -52,13 +51,13 @@ async def judged_answers(
     async for batch in answers.since(session, store, since, at_once=_AT_ONCE):
         refs = {(store, ref) for ref, _ in batch}
         known = await customers.known(session, refs)
-        before = await past.of_customers(session, refs, most=_PAST)
+        before = await answers.past_answers(session, refs, most=_PAST)
         for ref, answer in batch:
             key = (store, ref)
             customer = known.get(key, customers.Customer())
             rule = None
             if not answer.retracted:
-                rule = strictest(policy.rules, facts(answer, customer, before.get(key, ())))
+                rule = strictest(policy.rules, rule_inputs(answer, customer, before.get(key, ())))
             at = answer.body.received_at
             opens = rule is not None and at >= open_until.get(ref, at)
             if rule is not None and opens:

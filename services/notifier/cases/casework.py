@@ -1,4 +1,4 @@
-"""Working cases: what the API, the pages and the command all call. One action, one transaction."""
+"""Working cases: what the API and the pages call. One command, one transaction."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from datetime import UTC, datetime
 
 from services.notifier.cases import recording
 from services.notifier.cases.domain.actions import Assign, AssignInTeam, Command, Unfit, Watch, require
-from services.notifier.cases.domain.answers import Answer, Past, vouched
+from services.notifier.cases.domain.answers import Answer, PastAnswer, vouched
 from services.notifier.cases.domain.case import Action, Case, Change, Entry, Part, Refusal
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, Step, planned
 from services.notifier.cases.domain.rules import AssignMode
-from services.notifier.cases.erasing import LEDGER
-from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.erasing import ERASURES
+from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
 from services.notifier.cases.store import answers, cases, customers, writing
-from services.notifier.cases.store import answers as past
-from services.notifier.cases.store import cases as store
-from services.notifier.cases.store import writing as trail
 from services.notifier.cases.store.customers import Customer
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
@@ -26,11 +23,11 @@ from services.notifier.deliveries.store import Delivery
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 
-# What there is to show of cases, read with a fixed number of queries.
+# Cases with what is shown of them, read with a fixed number of queries.
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class CaseLine:
     """A case as a list shows it; its answers in their order."""
 
     case: Case
@@ -39,14 +36,14 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown(Line):
+class CaseDetails(CaseLine):
     """A case with everything about it."""
 
     history: Sequence[HistoryRow] = ()
     """The oldest first."""
     deliveries: Sequence[Delivery] = ()
     watchers: Sequence[str] = ()
-    past: Sequence[Past] = ()
+    past: Sequence[PastAnswer] = ()
     """The customer's known answers, the newest first."""
     earlier: Sequence[Case] = ()
     """The customer's other cases, the newest first."""
@@ -56,48 +53,48 @@ class Shown(Line):
     """The store's templates by name, filled in for this case."""
 
 
-async def lines(session: Session, cases: Sequence[Case]) -> list[Line]:
+async def case_lines(session: Session, listed: Sequence[Case]) -> list[CaseLine]:
     """Each case with all of its answers that can be read."""
-    if not cases:
+    if not listed:
         return []
-    parts = await store.parts(session, [case.case_id for case in cases])
-    keys = {(case.store, response_id) for case in cases for response_id, _ in parts.get(case.case_id, [])}
-    told = await answers.read(session, keys)
-    known = await customers.known(session, {(case.store, case.customer_ref) for case in cases})
+    parts = await cases.parts(session, [case.case_id for case in listed])
+    keys = {(case.store, response_id) for case in listed for response_id, _ in parts.get(case.case_id, [])}
+    known_answers = await answers.read(session, keys)
+    known_customers = await customers.known(session, {(case.store, case.customer_ref) for case in listed})
     return [
-        Line(
+        CaseLine(
             case,
             [
-                (told[case.store, response_id], part)
+                (known_answers[case.store, response_id], part)
                 for response_id, part in parts.get(case.case_id, [])
-                if (case.store, response_id) in told
+                if (case.store, response_id) in known_answers
             ],
-            known.get((case.store, case.customer_ref), Customer()),
+            known_customers.get((case.store, case.customer_ref), Customer()),
         )
-        for case in cases
+        for case in listed
     ]
 
 
-async def shown(session: Session, case: Case, policy: Policy) -> Shown:
+async def case_details(session: Session, case: Case, policy: Policy) -> CaseDetails:
     """A case with everything about it; `policy` is that of its store."""
-    [line] = await lines(session, [case])
+    [line] = await case_lines(session, [case])
     ref = (case.store, case.customer_ref)
     values = _values(line, policy.store_name)
-    return Shown(
+    return CaseDetails(
         case,
         line.answers,
         line.customer,
         history=await writing.history(session, case.case_id),
         deliveries=await deliveries.of_case(session, case.case_id),
         watchers=(await writing.watchers(session, [case.case_id])).get(case.case_id, []),
-        past=(await past.of_customers(session, [ref])).get(ref, []),
-        earlier=await store.of_customer(session, ref, but=case.case_id),
+        past=(await answers.past_answers(session, [ref])).get(ref, []),
+        earlier=await cases.of_customer(session, ref, but=case.case_id),
         ahead=planned(case, policy.steps, policy.clock(case.clock)),
         replies={reply.name: reply.filled(values) for reply in policy.replies},
     )
 
 
-def _values(line: Line, store_name: str) -> dict[str, str]:
+def _values(line: CaseLine, store_name: str) -> dict[str, str]:
     """What the templates of replies may name."""
     last = line.answers[-1][0] if line.answers else None
     named = vouched([answer for answer, _ in line.answers])
@@ -112,14 +109,16 @@ def _values(line: Line, store_name: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class BulkChanged:
+    """A case of a bulk action that was changed, as it is now."""
+
     case_id: str
     case: Case
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """A case that was left as it is, and why."""
+class BulkRefused:
+    """A case of a bulk action that was left as it is, and why."""
 
     case_id: str
     why: Refusal
@@ -150,20 +149,20 @@ class Casework:
     ) -> None:
         self._database = database
         self._policies = policies
-        self._ledger = Ledger(policies)
+        self._recorder = CaseRecorder(policies)
         self._ring = ring
         self._now = now
 
     def policy(self, store: str) -> Policy:
         return self._policies.get(store, NO_POLICY)
 
-    async def show(self, store: str, case_id: str) -> Shown:
+    async def show(self, store: str, case_id: str) -> CaseDetails:
         """Raises NoSuchCase."""
         async with self._database.snapshot() as session:
             case = await cases.read(session, store, case_id)
             if case is None:
                 raise NoSuchCase
-            return await self._shown(session, case)
+            return await self._details(session, case)
 
     async def act(
         self,
@@ -174,70 +173,70 @@ class Casework:
         *,
         version: int | None = None,
         traceparent: str = "",
-    ) -> Shown:
+    ) -> CaseDetails:
         """The case after the command; raises a Refusal when it is not to be changed so."""
         request = _Request(store, case_id, who, command, version, traceparent)
         async with self._database.transaction() as session:
             case = await self._changed(session, request)
-            shown = await self._shown(session, case)
+            details = await self._details(session, case)
         self._ring()
-        return shown
+        return details
 
     async def bulk(
         self,
         store: str,
-        wanted: Sequence[tuple[str, int | None]],
+        chosen: Sequence[tuple[str, int | None]],
         who: str,
         command: Command,
         *,
         traceparent: str = "",
-    ) -> list[Done | Refused]:
+    ) -> list[BulkChanged | BulkRefused]:
         """The same command for many cases (id and the version that was seen), each on its own."""
-        results: list[Done | Refused] = []
-        for case_id, version in wanted:
+        results: list[BulkChanged | BulkRefused] = []
+        for case_id, version in chosen:
             request = _Request(store, case_id, who, command, version, traceparent)
             try:
                 async with self._database.transaction() as session:
                     case = await self._changed(session, request)
             except Refusal as refusal:
-                results.append(Refused(case_id, refusal))
+                results.append(BulkRefused(case_id, refusal))
             else:
-                results.append(Done(case_id, case))
+                results.append(BulkChanged(case_id, case))
         self._ring()
         return results
 
-    async def watch(self, store: str, case_id: str, who: str, command: Watch) -> Shown:
+    async def watch(self, store: str, case_id: str, who: str, command: Watch) -> CaseDetails:
         """Harmless twice; no new version, since nothing that others decide by changes. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
-            change = trail.watch if command.watching else trail.unwatch
+            change = writing.watch if command.watching else writing.unwatch
             if await change(session, case_id, command.watcher):
                 entry = Entry("watched" if command.watching else "unwatched", {"watcher": command.watcher})
                 await self._note(session, case, who, entry)
-            return await self._shown(session, case)
+            return await self._details(session, case)
 
-    async def customer_informed(self, store: str, case_id: str, who: str) -> Shown:
+    async def customer_informed(self, store: str, case_id: str, who: str) -> CaseDetails:
         """Note that the customer was informed of what was done; the first time counts. Raises NoSuchCase."""
         async with self._database.transaction() as session:
             case = await self._held(session, store, case_id)
             if case.told_at is None:
                 case = replace(case, told_at=self._now())
                 await self._note(session, case, who, Entry("told"))
-            return await self._shown(session, case)
+            return await self._details(session, case)
 
     async def _changed(self, session: Session, request: _Request) -> Case:
         case = await self._held(session, request.store, request.case_id)
         if request.version is not None and request.version != case.version:
-            since = await trail.history(session, case.case_id, after_version=request.version)
+            since = await writing.history(session, case.case_id, after_version=request.version)
             raise ChangedMeanwhile(case, since)
         now = self._now()
         if isinstance(request.command, AssignInTeam):
             change = await self._assigned_in_team(session, case, request.command.mode, now)
         else:
-            change = request.command.apply(case, now, self._ledger.clock_of(case))
+            change = request.command.apply(case, now, self._recorder.clock_of(case))
         await self._refuse_second(session, case, change.case)
-        written = Written(change, case.response_id, request.traceparent or new_traceparent(), request.who)
-        return (await self._ledger.write(session, [written], now=now))[case.case_id]
+        record = ChangeRecord(change, case.response_id, request.traceparent or new_traceparent(), request.who)
+        return (await self._recorder.write(session, [record], now=now))[case.case_id]
 
     async def _assigned_in_team(
         self, session: Session, case: Case, mode: AssignMode, now: datetime
@@ -247,14 +246,14 @@ class Casework:
         if team is None:
             raise Unfit("owner", "The case has no team to find one in.")
         require(case, Action.ASSIGN)
-        owner = await recording.pick(session, case.store, team, mode)
+        owner = await recording.pick_owner(session, case.store, team, mode)
         if owner is None:
             raise Unfit("owner", f"The team {team.name} has no members.")
         return Assign(owner, found_by=mode).apply(case, now)
 
     async def _held(self, session: Session, store: str, case_id: str) -> Case:
         """The case, locked after its customer, as everywhere; nobody is erased meanwhile."""
-        await LEDGER.share(session)
+        await ERASURES.share(session)
         ref = await cases.customer_of(session, store, case_id)
         if ref is None:
             raise NoSuchCase
@@ -276,5 +275,5 @@ class Casework:
         row = HistoryRow(case.case_id, self._now(), who, entry)
         await writing.add(session, Added(history=[row]))
 
-    async def _shown(self, session: Session, case: Case) -> Shown:
-        return await shown(session, case, self.policy(case.store))
+    async def _details(self, session: Session, case: Case) -> CaseDetails:
+        return await case_details(session, case, self.policy(case.store))

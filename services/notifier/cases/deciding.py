@@ -1,4 +1,4 @@
-"""What a batch of answers does to cases: no queries here, everything known is given."""
+"""What the answers of a batch do to cases. Nothing is read here: the caller brings all that is known."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from services.notifier.cases.domain.answers import Answer, Past, fall, latest_group, opens
+from services.notifier.cases.domain.answers import Answer, PastAnswer, fall, latest_group, opens
 from services.notifier.cases.domain.case import Case, Change, Status, id_of
 from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.domain.reactions import (
     another_answer,
     another_low_answer,
     known_answer_changed,
+    may_reopen,
     new_case,
 )
-from services.notifier.cases.domain.rules import Facts, Rule, strictest
-from services.notifier.cases.recording import Written
+from services.notifier.cases.domain.rules import Rule, RuleInput, strictest
+from services.notifier.cases.recording import ChangeRecord
 from services.notifier.cases.store import answers
-from services.notifier.cases.store.answers import AnswerKey, KnownAnswer
+from services.notifier.cases.store.answers import AnswerKey, StoredAnswer
 from services.notifier.cases.store.cases import Link
 from services.notifier.cases.store.customers import Customer, Ref
 from shared.events import Event, Received
@@ -28,71 +29,74 @@ from shared.events.topics import RESPONSES
 from shared.feedback import Group, group_of, low
 from shared.feedback.metrics import scale_for
 
-# Which events of a batch matter, what of them is news, and whose cases they may touch.
+# Which events of a batch matter, which of them were not applied before, and whose cases they may touch.
 
-News = Mapping[AnswerKey, Mapping[str, Received]]
-"""Events by their ids, by their answer."""
+Incoming = Mapping[AnswerKey, Mapping[str, Received]]
+"""Events that came in, by their answer and then by their own ids."""
 
 
 def relevant(
-    told: Iterable[Received], stores: Container[str], outcomes: Counter[tuple[str, str]]
+    batch: Iterable[Received], stores: Container[str], outcomes: Counter[tuple[str, str]]
 ) -> dict[AnswerKey, dict[str, Received]]:
-    """Events by answer, without originals that can never open a case; those are not even stored."""
-    news: dict[AnswerKey, dict[str, Received]] = {}
-    for received in told:
+    """The events about answers, without originals that can never open a case; those are not even stored."""
+    incoming: dict[AnswerKey, dict[str, Received]] = {}
+    for received in batch:
         event = received.event
         if event.store not in stores or (isinstance(event, ResponseSubmitted) and not _may_open(event)):
             outcomes[received.topic, "skipped"] += 1
         elif isinstance(event, ResponseSubmitted | ResponseAmended | ResponseRetracted):
-            of_answer = news.setdefault((event.store, event.response_id), {})
+            of_answer = incoming.setdefault((event.store, event.response_id), {})
             outcomes[received.topic, "duplicate"] += received.envelope.id in of_answer
             of_answer[received.envelope.id] = received
-    return news
+    return incoming
 
 
-def unseen(
-    news: News,
-    before: Mapping[AnswerKey, KnownAnswer],
+def not_applied_yet(
+    incoming: Incoming,
+    stored: Mapping[AnswerKey, StoredAnswer],
     outcomes: Counter[tuple[str, str]],
 ) -> dict[AnswerKey, dict[str, Received]]:
-    """What of the news is news."""
+    """The events that no stored answer has yet."""
     fresh: dict[AnswerKey, dict[str, Received]] = {}
-    for key, told in news.items():
-        seen = before[key].events if key in before else frozenset[str]()
-        missing = {i: received for i, received in told.items() if i not in seen}
-        outcomes[RESPONSES.name, "duplicate"] += len(told) - len(missing)
+    for key, events in incoming.items():
+        applied = stored[key].events if key in stored else frozenset[str]()
+        missing = {event_id: received for event_id, received in events.items() if event_id not in applied}
+        outcomes[RESPONSES.name, "duplicate"] += len(events) - len(missing)
         outcomes[RESPONSES.name, "ok"] += len(missing)
         if missing:
             fresh[key] = missing
     return fresh
 
 
-def people(
-    news: News, before: Mapping[AnswerKey, KnownAnswer], beyond: Mapping[str, Container[Group]]
+def customers_to_lock(
+    incoming: Incoming,
+    stored: Mapping[AnswerKey, StoredAnswer],
+    better_groups: Mapping[str, Container[Group]],
 ) -> set[Ref]:
     """The customers whose cases these events may touch: those of low answers and of amended ones.
 
-    `beyond`: by store, the better answers that a rule may take.
+    `better_groups`: by store, the groups beyond the low ones whose answers a rule may take.
     """
-    people: set[Ref] = set()
-    for key, told in news.items():
-        bodies = [r.event for r in told.values() if isinstance(r.event, ResponseSubmitted)]
-        plain = key not in before and len(told) == 1
-        for body in bodies:
-            group = group_of(body.metric, body.scale, body.score)
-            if body.customer and (not plain or group is Group.DETRACTOR or group in beyond[key[0]]):
-                people.add((key[0], body.customer.ref))
-        if key in before and (ref := before[key].customer_ref):
-            people.add((key[0], ref))
-    return people
+    customers: set[Ref] = set()
+    for key, events in incoming.items():
+        originals = [r.event for r in events.values() if isinstance(r.event, ResponseSubmitted)]
+        only_original = key not in stored and len(events) == 1
+        for event in originals:
+            group = group_of(event.metric, event.scale, event.score)
+            may_matter = group is Group.DETRACTOR or group in better_groups[key[0]]
+            if event.customer and (may_matter or not only_original):
+                customers.add((key[0], event.customer.ref))
+        if key in stored and (ref := stored[key].customer_ref):
+            customers.add((key[0], ref))
+    return customers
 
 
-def customers(news: News) -> set[Ref]:
-    """Everybody who answered."""
+def answering_customers(incoming: Incoming) -> set[Ref]:
+    """Everybody whose original answer is among the events."""
     return {
         (key[0], received.event.customer.ref)
-        for key, told in news.items()
-        for received in told.values()
+        for key, events in incoming.items()
+        for received in events.values()
         if isinstance(received.event, ResponseSubmitted) and received.event.customer
     }
 
@@ -110,33 +114,36 @@ def _may_open(event: ResponseSubmitted) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """What is known beside the answers: their news and cases, the cases, and the customers."""
+class Circumstances:
+    """What is known beside the answers that are judged."""
 
-    fresh: News
+    incoming: Incoming
+    """The events that changed them just now."""
     links: Mapping[AnswerKey, Link]
-    held: Iterable[Case]
-    people: Mapping[Ref, Customer]
-    past: Mapping[Ref, Sequence[Past]]
+    """The cases that they belong to already."""
+    cases: Iterable[Case]
+    """All cases of these customers, locked."""
+    customers: Mapping[Ref, Customer]
+    past: Mapping[Ref, Sequence[PastAnswer]]
 
 
 class Judge:
-    """Decides by each store's policy."""
+    """Decides by each store's policy what an answer does to the cases of its customer."""
 
     def __init__(self, policies: Mapping[str, Policy], config_version: str) -> None:
         self._policies = policies
         self._config_version = config_version
 
     def decide(
-        self, judged: Mapping[AnswerKey, Answer], known: Known, now: datetime
-    ) -> tuple[list[Written], set[str]]:
-        """Answer by answer, as they reached us; a later one sees what an earlier one did.
+        self, judged: Mapping[AnswerKey, Answer], known: Circumstances, now: datetime
+    ) -> tuple[list[ChangeRecord], set[str]]:
+        """Answer by answer, in the order in which they reached us; a later one sees what an earlier one did.
 
         Returns the changes, and the ids of the cases that are new.
         """
-        by_id = {case.case_id: case for case in known.held}
+        by_id = {case.case_id: case for case in known.cases}
         stored = set(by_id)
-        written: list[Written] = []
+        records: list[ChangeRecord] = []
         for key, answer in sorted(judged.items(), key=lambda item: (item[1].body.received_at, item[0])):
             change = self._change(key, answer, known, by_id, now)
             if change is None:
@@ -144,45 +151,32 @@ class Judge:
             past = known.past.get((key[0], answer.body.person.ref), ())
             case = replace(change.case, last_group=latest_group(past) or change.case.last_group)
             by_id[case.case_id] = case
-            told = known.fresh[key]
-            traceparent = told[max(told)].envelope.traceparent
-            written.append(Written(replace(change, case=case), answer.response_id, traceparent))
-        return written, by_id.keys() - stored
-
-    def rule(self, store: str, answer: Answer, customer: Customer, past: Sequence[Past]) -> Rule | None:
-        """Who takes the answer; None for a good one that no rule asks for."""
-        return strictest(self._policies[store].rules, facts(answer, customer, past))
+            events = known.incoming[key]
+            traceparent = events[max(events)].envelope.traceparent
+            records.append(ChangeRecord(replace(change, case=case), answer.response_id, traceparent))
+        return records, by_id.keys() - stored
 
     def _change(
         self,
         key: AnswerKey,
         answer: Answer,
-        known: Known,
+        known: Circumstances,
         by_id: Mapping[str, Case],
         now: datetime,
     ) -> Change | None:
+        """What the answer does to a case; None when it does nothing."""
         store, ref = key[0], (key[0], answer.body.person.ref)
-        policy, told, link = self._policies[store], known.fresh[key], known.links.get(key)
-        customer, past = known.people.get(ref, Customer()), known.past.get(ref, ())
-        rule = self.rule(store, answer, customer, past)
+        policy, events, link = self._policies[store], known.incoming[key], known.links.get(key)
+        customer, past = known.customers.get(ref, Customer()), known.past.get(ref, ())
+        rule = strictest(policy.rules, rule_inputs(answer, customer, past))
         if link is not None:
-            return self._known_answer(answer, by_id[link.case_id], link, rule=rule, told=told, now=now)
+            return self._known_answer(answer, by_id[link.case_id], link, rule=rule, events=events, now=now)
         if answer.retracted:
             return None
         case = _latest(by_id.values(), ref)
         if rule is None:
-            is_news = any(_tells_score(received.event) for received in told.values())
-            last = max(past, key=lambda one: (one.answered_at, one.response_id), default=None)
-            newest = last is not None and last.response_id == answer.response_id
-            return another_answer(answer, case) if case is not None and is_news and newest else None
-        if case is not None and (
-            case.live
-            or (
-                case.status is Status.CLOSED
-                and case.closed_at
-                and now - case.closed_at <= policy.reopens_within
-            )
-        ):
+            return _noted(answer, case, events, past)
+        if case is not None and (case.live or may_reopen(case, now, policy.reopens_within)):
             own, rules = policy.clock(case.clock), policy.clock(rule.clock)
             return another_low_answer(answer, case, rule, now, clock=own, rules_clock=rules)
         return new_case(
@@ -203,27 +197,38 @@ class Judge:
         link: Link,
         *,
         rule: Rule | None,
-        told: Mapping[str, Received],
+        events: Mapping[str, Received],
         now: datetime,
     ) -> Change | None:
-        weighs = any(_weighs(received.event) for received in told.values())
-        revisions = [answers.revision_of(i, received.event) for i, received in told.items()]
+        """What became of an answer that has a case already."""
+        weighs = any(_weighs(received.event) for received in events.values())
+        revisions = [answers.revision_of(event_id, received.event) for event_id, received in events.items()]
         return known_answer_changed(
             answer,
             case,
             link.part,
             rule=rule if weighs else None,
-            news=tuple(revision for revision in revisions if revision),
+            incoming=tuple(revision for revision in revisions if revision),
             now=now,
             rules_clock=self._policies[case.store].clock(rule.clock if rule else case.clock),
         )
 
 
-def facts(answer: Answer, customer: Customer, past: Sequence[Past]) -> list[Facts]:
-    """What rules may ask, once for each score by which the answer is judged."""
+def _noted(
+    answer: Answer, case: Case | None, events: Mapping[str, Received], past: Sequence[PastAnswer]
+) -> Change | None:
+    """A better answer that no rule takes: noted on the customer's case when it is the newest."""
+    tells_score = any(_tells_score(received.event) for received in events.values())
+    last = max(past, key=lambda earlier: (earlier.answered_at, earlier.response_id), default=None)
+    newest = last is not None and last.response_id == answer.response_id
+    return another_answer(answer, case) if case is not None and tells_score and newest else None
+
+
+def rule_inputs(answer: Answer, customer: Customer, past: Sequence[PastAnswer]) -> list[RuleInput]:
+    """What rules are asked about, once for each score by which the answer is judged."""
     body, scale = answer.body, scale_for(answer.body.metric, answer.body.scale)
     return [
-        Facts(
+        RuleInput(
             metric=body.metric,
             score=score,
             tier=customer.tier,
@@ -241,11 +246,11 @@ def facts(answer: Answer, customer: Customer, past: Sequence[Past]) -> list[Fact
     ]
 
 
-def found_by(answer: Answer) -> str:
+def searchable_text(answer: Answer) -> str:
     """The text by which the case of an answer can be found."""
     person = answer.body.person
-    said = (person.name, person.id, person.email, answer.body.order_id, *answer.comments)
-    return " ".join(part for part in said if part)
+    words = (person.name, person.id, person.email, answer.body.order_id, *answer.comments)
+    return " ".join(word for word in words if word)
 
 
 def _tells_score(event: Event) -> bool:
@@ -259,11 +264,11 @@ def _weighs(event: Event) -> bool:
     return isinstance(event, ResponseSubmitted)
 
 
-def _latest(held: Iterable[Case], ref: Ref) -> Case | None:
+def _latest(cases: Iterable[Case], ref: Ref) -> Case | None:
     """The customer's live case, else the one that was closed last; dismissed ones do not count."""
     own = [
         case
-        for case in held
+        for case in cases
         if (case.store, case.customer_ref) == ref and case.status is not Status.DISMISSED
     ]
     return max(own, key=lambda case: (case.live, case.closed_at or case.opened_at), default=None)

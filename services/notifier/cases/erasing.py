@@ -1,4 +1,4 @@
-"""People who asked to be forgotten: their cases stay as numbers, and nobody hears of them any more."""
+"""Erasing customers: their cases stay as numbers, without anything that names them."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from services.notifier.cases.domain.case import Case, Change, Entry, Fact, Status
+from services.notifier.cases.domain.case import Case, CaseEvent, Change, Entry, Status
 from services.notifier.cases.domain.policy import NO_POLICY, Policy
-from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.store import cases, erasing
-from services.notifier.cases.store.answers import AnswerKey, KnownAnswer
+from services.notifier.cases.store.answers import AnswerKey, StoredAnswer
 from services.notifier.cases.store.customers import Ref
-from services.notifier.cases.store.erasing import BECAUSE_ERASED, Said
+from services.notifier.cases.store.erasing import BECAUSE_ERASED, AnswerToErase
 from shared.db import Session
 from shared.db.erasures import Erasures
 from shared.events import Event, Received
@@ -22,39 +22,41 @@ from shared.events.envelope import new_traceparent
 from shared.events.responses import ResponseAmended, ResponseSubmitted
 from shared.feedback.identity import is_erased, length_prefixed, surrogate
 
-LEDGER = Erasures("notifier")
+ERASURES = Erasures("notifier")
 
 
-class Forgetting:
-    """A store's own words for root causes stay; `ledger` writes what happens to cases."""
+class CaseEraser:
+    """A store's own words for root causes stay; `recorder` records what happens to cases."""
 
-    def __init__(self, policies: Mapping[str, Policy], ledger: Ledger) -> None:
+    def __init__(self, policies: Mapping[str, Policy], recorder: CaseRecorder) -> None:
         self._policies = policies
-        self._ledger = ledger
+        self._recorder = recorder
 
     async def erase(self, session: Session, erased: Mapping[Ref, datetime], *, now: datetime) -> set[Ref]:
-        """Forget these people as they were until then. Their open cases are dismissed: nobody can be called.
+        """Erase these customers as they were until then. Their open cases are dismissed.
 
-        The lock around erasing is held. Returns for whom it was news.
+        The caller holds the lock around erasing. Returns the customers who were not erased before.
         """
-        news = await LEDGER.enter(session, erased)
+        first_time = await ERASURES.enter(session, erased)
         rows = await erasing.known_customers(session, erased)
-        said = await erasing.answers_until(session, erased)
-        links = await cases.links(session, [one.key for one in said])
+        answers = await erasing.answers_until(session, erased)
+        links = await cases.links(session, [answer.key for answer in answers])
         held = await cases.lock(session, erased, [link.case_id for link in links.values()])
-        opening = {one.key for one in said if (one.key[0], one.customer_ref or "") in erased}
+        opening = {a.key for a in answers if (a.key[0], a.customer_ref or "") in erased}
         theirs = [case for case in held if _belongs(case, erased, opening)]
-        refs = {*rows, *((case.store, case.customer_ref) for case in theirs), *_named(said, erased)}
+        refs = {*rows, *((case.store, case.customer_ref) for case in theirs), *_contributors(answers, erased)}
         surrogates = {ref: surrogate() for ref in sorted(refs)}
-        await erasing.rewrite_answers(session, [one.forgotten(erased, surrogates) for one in said])
-        await self._forget_cases(session, theirs, held, {link.case_id for link in links.values()}, surrogates)
+        await erasing.rewrite_answers(session, [answer.erased_of(erased, surrogates) for answer in answers])
+        await self._erase_from_cases(
+            session, theirs, held, {link.case_id for link in links.values()}, surrogates
+        )
         await self._dismiss(session, theirs, surrogates, now)
         await erasing.hand_over_customers(session, surrogates, erased)
-        keys = [length_prefixed(*one.key).encode() for one in said]
-        await LEDGER.blank_letters(session, erased, keys)
-        return news
+        keys = [length_prefixed(*answer.key).encode() for answer in answers]
+        await ERASURES.blank_letters(session, erased, keys)
+        return first_time
 
-    async def _forget_cases(
+    async def _erase_from_cases(
         self,
         session: Session,
         theirs: Sequence[Case],
@@ -64,7 +66,7 @@ class Forgetting:
     ) -> None:
         own = {case.case_id for case in theirs}
         for store in sorted({case.store for case in held}):
-            await erasing.forget_cases(
+            await erasing.erase_from_cases(
                 session,
                 {c.case_id: surrogates[store, c.customer_ref] for c in theirs if c.store == store},
                 self._policies.get(store, NO_POLICY).root_causes,
@@ -74,7 +76,7 @@ class Forgetting:
     async def _dismiss(
         self, session: Session, theirs: Sequence[Case], surrogates: Mapping[Ref, str], now: datetime
     ) -> None:
-        written = []
+        records = []
         for case in theirs:
             if case.live:
                 ended = replace(
@@ -86,10 +88,10 @@ class Forgetting:
                     version=case.version + 1,
                 )
                 entry = Entry("dismissed", {"reason": BECAUSE_ERASED})
-                change = Change(ended, Fact.CLOSED, (entry,), cancels_alerts=True)
-                written.append(Written(change, case.response_id, new_traceparent()))
-        if written:
-            await self._ledger.write(session, written, now=now)
+                change = Change(ended, CaseEvent.CLOSED, (entry,), cancels_alerts=True)
+                records.append(ChangeRecord(change, case.response_id, new_traceparent()))
+        if records:
+            await self._recorder.write(session, records, now=now)
 
 
 async def without_the_erased(
@@ -120,14 +122,16 @@ async def without_the_erased(
     return [r for r in kept if not _is_ended(r.event, ends)]
 
 
-def unwritten(told: Sequence[Received], before: Mapping[AnswerKey, KnownAnswer]) -> list[Received]:
-    """Without later words for answers of the erased, and without the same answer sent once more."""
+def without_changes_of_the_erased(
+    batch: Sequence[Received], stored: Mapping[AnswerKey, StoredAnswer]
+) -> list[Received]:
+    """The batch without amendments of erased answers, and without an erased answer that is sent once more."""
     return [
         received
-        for received in told
+        for received in batch
         if not (
             isinstance(event := received.event, ResponseAmended | ResponseSubmitted)
-            and (known := before.get((event.store, event.response_id)))
+            and (known := stored.get((event.store, event.response_id)))
             and is_erased(known.customer_ref)
         )
     ]
@@ -147,7 +151,7 @@ def _is_ended(event: Event, ends: Mapping[Ref, int]) -> bool:
 
 
 def customer_of(event: Event) -> Ref | None:
-    """Whom the event names."""
+    """The customer that the event names."""
     if isinstance(event, ResponseSubmitted):
         return (event.store, event.customer.ref) if event.customer else None
     return (event.store, event.customer_ref) if isinstance(event, CustomerChanged) else None
@@ -159,12 +163,12 @@ def _belongs(case: Case, erased: Mapping[Ref, datetime], opening: set[AnswerKey]
     return at is not None and (case.opened_at <= at or (case.store, case.response_id) in opening)
 
 
-def _named(said: Sequence[Said], erased: Mapping[Ref, datetime]) -> set[Ref]:
-    """Everybody of the erased who said something in these answers."""
-    found = {(one.key[0], one.customer_ref or "") for one in said}
-    found |= {
-        (one.key[0], (part["body"].get("customer") or {}).get("ref", ""))
-        for one in said
-        for part in one.revisions.values()
+def _contributors(answers: Sequence[AnswerToErase], erased: Mapping[Ref, datetime]) -> set[Ref]:
+    """Those of the erased who contributed to these answers."""
+    contributors = {(answer.key[0], answer.customer_ref or "") for answer in answers}
+    contributors |= {
+        (answer.key[0], (part["body"].get("customer") or {}).get("ref", ""))
+        for answer in answers
+        for part in answer.revisions.values()
     }
-    return found & erased.keys()
+    return contributors & erased.keys()

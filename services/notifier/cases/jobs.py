@@ -1,4 +1,4 @@
-"""What becomes due without anybody doing anything."""
+"""The clock of cases: snoozes that end, and escalation steps that are due."""
 
 import hashlib
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from services.notifier.cases.domain.actions import Wake
 from services.notifier.cases.domain.case import Case
 from services.notifier.cases.domain.policy import Policy, escalate, with_next_step
-from services.notifier.cases.recording import Ledger, Written
+from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.store import cases
 from services.notifier.deliveries.jobs import give_up_stranded
 from shared.db import Database
@@ -32,7 +32,7 @@ class Clock(RepeatedJob):
         self._database = database
         self._targets = [(store, name) for store, policy in policies.items() for name in policy.channels]
         self._policies = policies
-        self._ledger = Ledger(policies)
+        self._recorder = CaseRecorder(policies)
 
     async def round(self) -> float:
         await self.tick()
@@ -54,12 +54,12 @@ class Clock(RepeatedJob):
         async with self._database.transaction() as session:
             now = datetime.now(UTC)
             woken = [
-                Written(
-                    Wake().apply(case, now, self._ledger.clock_of(case)), "", tracing.new_trace("wake case")
+                ChangeRecord(
+                    Wake().apply(case, now, self._recorder.clock_of(case)), "", tracing.new_trace("wake case")
                 )
                 for case in await cases.snoozed_out(session, _AT_ONCE)
             ]
-            await self._ledger.write(session, woken, now=now)
+            await self._recorder.write(session, woken, now=now)
         return len(woken)
 
     async def _escalate(self) -> int:
@@ -67,21 +67,21 @@ class Clock(RepeatedJob):
         async with self._database.transaction() as session:
             now = datetime.now(UTC)
             held = await cases.steps_due(session, _AT_ONCE)
-            taken: list[Written] = []
+            taken: list[ChangeRecord] = []
             for case in held:
-                policy = self._ledger.policy(case.store)
+                policy = self._recorder.policy(case.store)
                 changes = escalate(
                     case,
                     policy.steps,
                     lead=policy.lead(case.team),
-                    clock=self._ledger.clock_of(case),
+                    clock=self._recorder.clock_of(case),
                     now=now,
                 )
                 taken += [
-                    Written(change, case.response_id, tracing.new_trace("escalate case"))
+                    ChangeRecord(change, case.response_id, tracing.new_trace("escalate case"))
                     for change in changes
                 ]
-            escalated = await self._ledger.write(session, taken, now=now)
+            escalated = await self._recorder.write(session, taken, now=now)
             # A step that is due no more, because the configuration changed: look again when one will be.
             idle = [case for case in held if case.case_id not in escalated]
             await cases.plan(session, [self._looked_at(case) for case in idle])
@@ -96,8 +96,8 @@ class Clock(RepeatedJob):
 
     def _looked_at(self, case: Case) -> tuple[str, datetime | None]:
         """When to look at the case again."""
-        steps = self._ledger.policy(case.store).steps
-        return case.case_id, with_next_step(case, steps, self._ledger.clock_of(case)).next_step_at
+        steps = self._recorder.policy(case.store).steps
+        return case.case_id, with_next_step(case, steps, self._recorder.clock_of(case)).next_step_at
 
 
 def _fingerprint(policy: Policy) -> str:

@@ -1,4 +1,4 @@
-"""What changes of cases leave behind: rows, history, alerts and facts, all in one transaction."""
+"""Recording changes of cases: rows, history, alerts and events, all in one transaction."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from datetime import datetime
 
 import structlog
 
-from services.notifier.cases.domain.actions import handed_out
-from services.notifier.cases.domain.case import Case, Change, Entry, Fact, Part, Status, id_of
+from services.notifier.cases.domain.actions import assigned_at_opening
+from services.notifier.cases.domain.case import Case, CaseEvent, Change, Entry, Part, Status, id_of
 from services.notifier.cases.domain.clocks import Clock
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, with_next_step
 from services.notifier.cases.domain.rules import AssignMode, Team, next_owner
 from services.notifier.cases.store import cases, writing
-from services.notifier.cases.store import writing as trail
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.store import Delivery
 from shared.db import Outbox, Session
@@ -25,13 +24,13 @@ from shared.events.envelope import trace_id
 from shared.ops import metrics
 from shared.ops.logs import log
 
-# What the other services are told of a case.
+# Which event tells the other services of a change.
 
 
-def fact_of(change: Change, response_id: str, at: datetime) -> Event:
+def event_of(change: Change, response_id: str, at: datetime) -> Event:
     """The event of a change; `response_id` is the answer behind it, for a case that opened."""
     case = change.case
-    if change.fact is Fact.CHANGED:
+    if change.event is CaseEvent.CHANGED:
         return CaseChanged(
             store=case.store,
             case_id=case.case_id,
@@ -42,7 +41,7 @@ def fact_of(change: Change, response_id: str, at: datetime) -> Event:
             rule=case.rule,
             change=change.entries[0].what,
         )
-    if change.fact is Fact.CLOSED:
+    if change.event is CaseEvent.CLOSED:
         return CaseClosed(
             store=case.store,
             case_id=case.case_id,
@@ -63,7 +62,7 @@ def fact_of(change: Change, response_id: str, at: datetime) -> Event:
         priority=case.priority,
         rule=case.rule,
         response_id=response_id,
-        reopened=change.fact is Fact.REOPENED,
+        reopened=change.event is CaseEvent.REOPENED,
     )
 
 
@@ -73,8 +72,8 @@ SYSTEM = "system"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A change, the answer behind it, and the traceparent of what caused it."""
+class ChangeRecord:
+    """A change that is to be recorded: the answer behind it, what caused it, and who."""
 
     change: Change
     response_id: str
@@ -82,8 +81,8 @@ class Written:
     who: str = SYSTEM
 
 
-class Ledger:
-    """Writes changes down. `policies`: what each store has decided, for its channels and next steps."""
+class CaseRecorder:
+    """Records changes of cases. `policies`: by store, for channels of alerts and next escalation steps."""
 
     def __init__(self, policies: Mapping[str, Policy]) -> None:
         self._policies = policies
@@ -98,7 +97,7 @@ class Ledger:
     async def write(
         self,
         session: Session,
-        written: Sequence[Written],
+        records: Sequence[ChangeRecord],
         *,
         now: datetime,
         new: Container[str] = (),
@@ -109,31 +108,48 @@ class Ledger:
         The cases are locked by this transaction, but those of `new`, which are inserted. `words`: by
         case, text by which it can be found from now on.
         """
-        last = {w.change.case.case_id: self._planned(w.change.case) for w in written}
+        last = {record.change.case.case_id: self._planned(record.change.case) for record in records}
         words = words or {}
-        await self._add(session, written, [case for key, case in last.items() if key in new], words, now)
+        await self._add(session, records, [case for key, case in last.items() if key in new], words, now)
         await cases.save(session, [last[key] for key in sorted(last) if key not in new])
-        await cases.add_words(session, {key: said for key, said in words.items() if key not in new})
-        await cases.mark_retracted(
-            session, [(w.change.case.store, w.response_id) for w in written if w.change.retracts]
+        await cases.add_words(
+            session, {case_id: text for case_id, text in words.items() if case_id not in new}
         )
-        await trail.add_steps(
-            session, [(w.change.case.case_id, w.change.step, now) for w in written if w.change.step]
+        await cases.mark_retracted(
+            session,
+            [(record.change.case.store, record.response_id) for record in records if record.change.retracts],
+        )
+        await writing.add_steps(
+            session,
+            [
+                (record.change.case.case_id, record.change.step, now)
+                for record in records
+                if record.change.step
+            ],
         )
         await deliveries.release(
-            session, [(w.change.case.case_id, w.response_id) for w in written if w.change.releases_alert]
+            session,
+            [
+                (record.change.case.case_id, record.response_id)
+                for record in records
+                if record.change.releases_alert
+            ],
         )
-        await deliveries.cancel(session, [w.change.case.case_id for w in written if w.change.cancels_alerts])
-        facts = [(fact_of(w.change, w.response_id, now), w.traceparent) for w in written]
-        await self._outbox.put_all(session, facts)
-        for w in written:
-            _tell(w)
+        await deliveries.cancel(
+            session, [record.change.case.case_id for record in records if record.change.cancels_alerts]
+        )
+        events = [
+            (event_of(record.change, record.response_id, now), record.traceparent) for record in records
+        ]
+        await self._outbox.put_all(session, events)
+        for record in records:
+            _log_change(record)
         return last
 
     async def _add(
         self,
         session: Session,
-        written: Sequence[Written],
+        records: Sequence[ChangeRecord],
         opened: Sequence[Case],
         words: Mapping[str, str],
         now: datetime,
@@ -143,34 +159,36 @@ class Ledger:
             words,
             answers=[
                 (
-                    (w.change.case.store, w.response_id),
-                    cases.Link(w.change.case.case_id, w.change.part),
+                    (record.change.case.store, record.response_id),
+                    cases.Link(record.change.case.case_id, record.change.part),
                     now,
                 )
-                for w in written
-                if w.change.part is not None
+                for record in records
+                if record.change.part is not None
             ],
             history=[
-                trail.HistoryRow(w.change.case.case_id, now, w.who, entry, w.change.case.version)
-                for w in written
-                for entry in w.change.entries
+                writing.HistoryRow(
+                    record.change.case.case_id, now, record.who, entry, record.change.case.version
+                )
+                for record in records
+                for entry in record.change.entries
             ],
-            deliveries=[new for w in written for new in self._deliveries(w)],
+            deliveries=[new for record in records for new in self._deliveries(record)],
         )
         await writing.add(session, added)
 
     def _planned(self, case: Case) -> Case:
         return with_next_step(case, self.policy(case.store).steps, self.clock_of(case))
 
-    def _deliveries(self, written: Written) -> list[deliveries.New]:
-        alert, case = written.change.alert, written.change.case
+    def _deliveries(self, record: ChangeRecord) -> list[deliveries.NewDelivery]:
+        alert, case = record.change.alert, record.change.case
         if alert is None:
             return []
-        wanted = self.policy(case.store).channels
+        channels = self.policy(case.store).channels
         if alert.channels is not None:
-            wanted = tuple(name for name in wanted if name in alert.channels)
+            channels = tuple(name for name in channels if name in alert.channels)
         return [
-            deliveries.New(
+            deliveries.NewDelivery(
                 delivery_id=id_of(alert.received_at, case.case_id, alert.reason, channel),
                 store=case.store,
                 case_id=case.case_id,
@@ -179,21 +197,21 @@ class Ledger:
                 response_id=alert.response_id,
                 received_at=alert.received_at,
                 not_before=alert.not_before,
-                traceparent=written.traceparent,
+                traceparent=record.traceparent,
             )
-            for channel in wanted
+            for channel in channels
         ]
 
 
-def _tell(written: Written) -> None:
-    change, case = written.change, written.change.case
-    if change.fact in (Fact.OPENED, Fact.REOPENED):
+def _log_change(record: ChangeRecord) -> None:
+    change, case = record.change, record.change.case
+    if change.event in (CaseEvent.OPENED, CaseEvent.REOPENED):
         metrics.CASES_OPENED.labels(case.priority).inc()
-    with structlog.contextvars.bound_contextvars(correlation_id=trace_id(written.traceparent)):
+    with structlog.contextvars.bound_contextvars(correlation_id=trace_id(record.traceparent)):
         _log.info(
-            f"case.{change.fact}",
+            f"case.{change.event}",
             case_id=case.case_id,
-            response_id=written.response_id,
+            response_id=record.response_id,
             rule=case.rule,
             store=case.store,
             reason=change.entries[0].what,
@@ -203,7 +221,7 @@ def _tell(written: Written) -> None:
 async def record_replays(session: Session, replayed: Iterable[Delivery], who: str, *, at: datetime) -> None:
     """Say in the history of each case who sent its alert again; deliveries of notices have none."""
     rows = [
-        trail.HistoryRow(
+        writing.HistoryRow(
             delivery.case_id,
             at,
             who,
@@ -218,39 +236,41 @@ async def record_replays(session: Session, replayed: Iterable[Delivery], who: st
 # Finding an owner for a case in its team, fairly under any number of handlers at once.
 
 
-async def pick(session: Session, store: str, team: Team, how: AssignMode) -> str | None:
+async def pick_owner(session: Session, store: str, team: Team, how: AssignMode) -> str | None:
     """Whose turn it is in the team; nobody else gets the same turn. None in a team without members."""
     [owner] = await _owners(session, [(store, team, how)])
     return owner
 
 
-async def hand_out(
-    session: Session, written: Sequence[Written], policies: Mapping[str, Policy]
-) -> list[Written]:
+async def with_owners(
+    session: Session, records: Sequence[ChangeRecord], policies: Mapping[str, Policy]
+) -> list[ChangeRecord]:
     """The changes of a batch, with owners for cases that opened for a team that hands its cases out."""
-    last = {w.change.case.case_id: w.change.case for w in written}
+    last = {record.change.case.case_id: record.change.case for record in records}
     waiting: dict[str, tuple[str, Team, AssignMode]] = {}
-    for w in written:
-        case = last[w.change.case.case_id]
+    for record in records:
+        case = last[record.change.case.case_id]
         team = policies[case.store].teams.get(case.team or "")
-        opens = w.change.part in (Part.OPENED, Part.REOPENED) and case.live and case.owner is None
+        opens = record.change.part in (Part.OPENED, Part.REOPENED) and case.live and case.owner is None
         if opens and team is not None and team.assign is not AssignMode.NONE:
             waiting.setdefault(case.case_id, (case.store, team, team.assign))
     if not waiting:
-        return list(written)
+        return list(records)
     owners = dict(zip(waiting, await _owners(session, list(waiting.values())), strict=True))
-    result: list[Written] = []
-    for w in written:
-        case_id = w.change.case.case_id
+    result: list[ChangeRecord] = []
+    for record in records:
+        case_id = record.change.case.case_id
         owner = owners.pop(case_id, None)
         if owner is not None:
             how = waiting[case_id][2]
-            result.append(replace(w, change=handed_out(w.change, owner, how)))
+            result.append(replace(record, change=assigned_at_opening(record.change, owner, how)))
             last[case_id] = replace(last[case_id], owner=owner)
         elif case_id in waiting:
-            result.append(replace(w, change=replace(w.change, case=_owned(w.change.case, last[case_id]))))
+            result.append(
+                replace(record, change=replace(record.change, case=_owned(record.change.case, last[case_id])))
+            )
         else:
-            result.append(w)
+            result.append(record)
     return result
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 from services.notifier.cases.domain.case import Outcome
-from services.notifier.deliveries.settings import Channel, Kind
+from services.notifier.deliveries.settings import Channel, ChannelKind
 from shared.access import Member
 from shared.access.people import initials
 
@@ -35,8 +35,12 @@ CONTACT_LABELS: Final[Mapping[str, str]] = {
 DISMISSAL_REASONS: Final = ("Spam", "Test", "Duplicate", "Not a complaint")
 """The reasons that a form offers; a person may write any other."""
 
-_CHANNEL_KINDS: Final = {Kind.SLACK: "Slack", Kind.EMAIL: "E-mail", Kind.WEBHOOK: "Webhook"}
-_CHANNEL_SIGNS: Final = {Kind.SLACK: "hash", Kind.EMAIL: "mail", Kind.WEBHOOK: "hook"}
+_CHANNEL_KINDS: Final = {
+    ChannelKind.SLACK: "Slack",
+    ChannelKind.EMAIL: "E-mail",
+    ChannelKind.WEBHOOK: "Webhook",
+}
+_CHANNEL_SIGNS: Final = {ChannelKind.SLACK: "hash", ChannelKind.EMAIL: "mail", ChannelKind.WEBHOOK: "hook"}
 
 
 def channel_label(name: str, channel: Channel | None) -> str:

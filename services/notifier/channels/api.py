@@ -23,8 +23,8 @@ from services.notifier.cases.api.access import (
 from services.notifier.cases.recording import record_replays
 from services.notifier.deliveries import notices, store
 from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
-from services.notifier.deliveries.settings import Channel, Kind, StoreChannels
-from services.notifier.deliveries.store import Doing, State
+from services.notifier.deliveries.settings import Channel, ChannelKind, StoreChannels
+from services.notifier.deliveries.store import ChannelHealth, State
 from shared.db import Database
 from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
@@ -119,7 +119,7 @@ class ChannelOut(BaseModel):
     """A channel of the store. Its address is shown without what is secret in it."""
 
     name: str
-    kind: Kind
+    kind: ChannelKind
     goes_to: str = Field(description="The host of a webhook, or how many addresses get the e-mail")
     state: ChannelState = Field(
         description="retrying: deliveries failed and wait for their next try; paused: its receiver failed "
@@ -147,7 +147,7 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
     async def read_channels(key: Reader) -> ChannelsOut:
         known = channels.get(key.store, {})
         async with database.transaction() as session:
-            doing = await store.doing(session, key.store, list(known))
+            doing = await store.channel_health(session, key.store, list(known))
         return ChannelsOut(
             channels=[channel_out(name, channel, doing[name]) for name, channel in known.items()]
         )
@@ -169,7 +169,7 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
     return router
 
 
-def channel_out(name: str, channel: Channel, doing: Doing) -> ChannelOut:
+def channel_out(name: str, channel: Channel, doing: ChannelHealth) -> ChannelOut:
     hours = channel.quiet_hours
     return ChannelOut(
         name=name,
@@ -185,7 +185,7 @@ def channel_out(name: str, channel: Channel, doing: Doing) -> ChannelOut:
     )
 
 
-def _state(channel: Channel, doing: Doing) -> ChannelState:
+def _state(channel: Channel, doing: ChannelHealth) -> ChannelState:
     if not channel.on:
         return ChannelState.OFF
     if doing.paused_until:
@@ -194,7 +194,7 @@ def _state(channel: Channel, doing: Doing) -> ChannelState:
 
 
 def _goes_to(channel: Channel) -> str:
-    if channel.kind is not Kind.EMAIL:
+    if channel.kind is not ChannelKind.EMAIL:
         return urlsplit(channel.url).hostname or ""
     count = len(channel.mailboxes)
     parts = [f"{count} address{'es' if count != 1 else ''}"] if count else []

@@ -70,7 +70,7 @@ async def _notice_messages(
 ) -> dict[str, Message]:
     ids = [delivery.notice_id for delivery in claimed if delivery.notice_id]
     notice_of = await notices.by_ids(session, ids)
-    digests = [notice_id for notice_id in ids if notice_of[notice_id].kind is notices.Kind.DIGEST]
+    digests = [notice_id for notice_id in ids if notice_of[notice_id].kind is notices.NoticeKind.DIGEST]
     lines_of = await _digest_lines(session, digests, shops)
     composed: dict[str, Message] = {}
     for delivery in claimed:

@@ -66,7 +66,7 @@ class Item:
 class NoticeMessage:
     """A message that is not about one case: a digest, a report, a test, a score that fell, a silence.
 
-    `detail`: as `deliveries.notices.New` has it. `items`: the lines that are shown; `more`: how many are not.
+    `detail`: see `NewNotice`. `items`: the lines that are shown; `more`: how many are not.
     """
 
     id: str

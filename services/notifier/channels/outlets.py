@@ -15,7 +15,13 @@ from services.notifier.channels.http import Attempt, HttpLimits, HttpSender, Res
 from services.notifier.channels.mail import MailSender
 from services.notifier.channels.message import Message
 from services.notifier.channels.webhook import BodyTemplate, Build, TemplateMistake, Unbuildable, samples
-from services.notifier.deliveries.settings import Channel, Kind, SendingSettings, StoreChannels, is_mailbox
+from services.notifier.deliveries.settings import (
+    Channel,
+    ChannelKind,
+    SendingSettings,
+    StoreChannels,
+    is_mailbox,
+)
 from services.notifier.deliveries.store import Target
 from shared.config import Config
 from shared.config.loading import Mistake
@@ -98,10 +104,10 @@ class Outlets(Mapping[Target, Outlet]):
         )
         self._outlets: dict[Target, Outlet] = {}
         for target, channel in channels.items():
-            if channel.kind is Kind.EMAIL:
+            if channel.kind is ChannelKind.EMAIL:
                 self._outlets[target] = MailOutlet(channel, settings, tls)
             else:
-                build = slack.build if channel.kind is Kind.SLACK else _webhook(channel, folder)
+                build = slack.build if channel.kind is ChannelKind.SLACK else _webhook(channel, folder)
                 self._outlets[target] = HttpOutlet(build, HttpSender(channel.url, limits), limits.connections)
 
     def __getitem__(self, target: Target) -> Outlet:
@@ -162,6 +168,6 @@ def mail_mistakes(config: Config, channels: StoreChannels, settings: SendingSett
     """E-mail channels that are on while the environment names no mail server."""
     for store, known in channels.items():
         for name, channel in known.items():
-            if channel.on and channel.kind is Kind.EMAIL and not settings.smtp_host:
+            if channel.on and channel.kind is ChannelKind.EMAIL and not settings.smtp_host:
                 what = "sends e-mail, and NOTIFIER_SMTP_HOST is not set"
                 yield config.mistake(what, "stores", store, "alerts", "channels", name)

@@ -1,1 +1,5 @@
-"""The queue of alerts: what is to be sent, claimed, held and tried again. It knows a case by its id only."""
+"""The queue of alerts: what is to be sent, claimed, held back and tried again.
+
+No other feature is imported here. A case is known by its id; only statements that put the most urgent alert
+first read the priority of its case.
+"""

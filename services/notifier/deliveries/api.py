@@ -1,4 +1,4 @@
-"""What clients see of alerts."""
+"""A delivery as clients see it."""
 
 from datetime import datetime
 

@@ -1,4 +1,7 @@
-"""Deliveries in somebody's hands: claimed under a lease on the database's clock, sent, written down."""
+"""Sending: deliveries that are due are claimed under a lease on the database's clock, and attempts recorded.
+
+Quiet hours put deliveries off before they are claimed, and what comes too thickly joins a digest.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -134,7 +137,7 @@ async def _open_digest(session: Session, target: Target, title: str) -> str | No
     )
     until: datetime = moment.scalar_one()
     notice_id = f"digest:{store}:{channel}:{until:%Y-%m-%dT%H:%M}"
-    new = notices.New(notice_id, store, notices.Kind.DIGEST, title, {}, "/inbox")
+    new = notices.NewNotice(notice_id, store, notices.NoticeKind.DIGEST, title, {}, "/inbox")
     await notices.add(session, new, [channel], not_before=until, traceparent=tracing.new_trace("digest"))
     waiting = await session.execute(
         text("""SELECT 1 FROM notifier.deliveries WHERE notice_id = :notice AND channel = :channel

@@ -1,4 +1,4 @@
-"""Alerts that are held back, all of them: after a restore, or because an operator wants it so.
+"""Holds: all alerts are held back after a restore, or because an operator wants it so.
 
 A hold is a row of `channel_pauses` for no store, named by its reason, that never ends by itself.
 """

@@ -1,4 +1,4 @@
-"""What becomes due of deliveries without anybody doing anything, beside sending them."""
+"""Giving up deliveries whose channel is gone."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""What is told beside cases: a score that fell, silence, a digest, a report, a test, an escalation."""
+"""Notices: alerts that are about no case, but about a score, silence, a digest, a report or a test."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from shared.db import Session
 from shared.events import new_id
 
 
-class Kind(StrEnum):
+class NoticeKind(StrEnum):
     SCORE_FELL = "score_fell"
     SILENCE = "silence"
     DIGEST = "digest"
@@ -23,7 +23,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class New:
+class NewNotice:
     """A notice to be made.
 
     `detail` is shown by every channel: `text` (a sentence or several), `facts` (name to value, both short),
@@ -33,7 +33,7 @@ class New:
     notice_id: str
     """Chosen by the caller, so that the same thing is told once: `silence:demo:2026-11-22T10`."""
     store: str
-    kind: Kind
+    kind: NoticeKind
     title: str
     detail: Mapping[str, Any]
     link: str
@@ -46,7 +46,7 @@ class New:
 class Notice:
     notice_id: str
     store: str
-    kind: Kind
+    kind: NoticeKind
     title: str
     detail: Mapping[str, Any]
     link: str
@@ -56,7 +56,7 @@ class Notice:
 
 async def add(
     session: Session,
-    new: New,
+    new: NewNotice,
     channels: Sequence[str],
     *,
     not_before: datetime | None = None,
@@ -106,11 +106,13 @@ async def add(
     return added.rowcount > 0
 
 
-def trial(store: str, channel: str, who: str) -> New:
+def trial(store: str, channel: str, who: str) -> NewNotice:
     """The notice by which somebody sees that a channel works. It passes quiet hours."""
     title = f"Test of the channel {channel}"
     detail = {"text": "Alerts of unhappy customers will arrive here.", "facts": {"Sent by": who}}
-    return New(f"test:{store}:{channel}:{new_id()}", store, Kind.TEST, title, detail, "/inbox", urgent=True)
+    return NewNotice(
+        f"test:{store}:{channel}:{new_id()}", store, NoticeKind.TEST, title, detail, "/inbox", urgent=True
+    )
 
 
 async def by_ids(session: Session, notice_ids: Sequence[str]) -> dict[str, Notice]:
@@ -121,4 +123,4 @@ async def by_ids(session: Session, notice_ids: Sequence[str]) -> dict[str, Notic
                 FROM notifier.notices WHERE notice_id = ANY(CAST(:ids AS text[]))"""),
         {"ids": list(notice_ids)},
     )
-    return {row.notice_id: Notice(**{**row._asdict(), "kind": Kind(row.kind)}) for row in rows}
+    return {row.notice_id: Notice(**{**row._asdict(), "kind": NoticeKind(row.kind)}) for row in rows}

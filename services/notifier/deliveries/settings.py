@@ -1,4 +1,4 @@
-"""Where a store's alerts may go, and what the environment says of sending them."""
+"""The channels of a store, and what the environment says of sending alerts."""
 
 import base64
 import binascii
@@ -71,7 +71,7 @@ class SendingSettings(ListenSettings):
         return frozenset(int(port) for port in self.target_ports.split(","))
 
 
-class Kind(StrEnum):
+class ChannelKind(StrEnum):
     WEBHOOK = "webhook"
     SLACK = "slack"
     EMAIL = "email"
@@ -116,7 +116,7 @@ def _quiet(text: object) -> object:
 class Channel(Strict):
     """Where alerts go. Without an address the channel is off: no deliveries are made for it."""
 
-    kind: Kind = Field(
+    kind: ChannelKind = Field(
         description="webhook: JSON, signed by Standard Webhooks; slack: an incoming webhook of Slack; email"
     )
     url: Annotated[str, AfterValidator(_address)] = Field("", description="Empty: the channel is off")
@@ -146,13 +146,13 @@ class Channel(Strict):
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
-        if self.kind is Kind.EMAIL and self.url:
+        if self.kind is ChannelKind.EMAIL and self.url:
             raise ValueError("an e-mail channel has `to`, not `url`")
-        if self.kind is not Kind.EMAIL and (self.to or self.to_owner):
+        if self.kind is not ChannelKind.EMAIL and (self.to or self.to_owner):
             raise ValueError("`to` and `to_owner` are for e-mail channels")
-        if self.kind is not Kind.WEBHOOK and (self.template or self.values):
+        if self.kind is not ChannelKind.WEBHOOK and (self.template or self.values):
             raise ValueError("`template` and `values` are for webhooks")
-        unsigned = self.kind is Kind.WEBHOOK and not self.secret.get_secret_value()
+        unsigned = self.kind is ChannelKind.WEBHOOK and not self.secret.get_secret_value()
         if unsigned and self.url and not self.template:
             raise ValueError("a webhook needs a secret to be signed with")
         return self
@@ -170,7 +170,7 @@ class Channel(Strict):
         """How many alerts in ten minutes come singly; 0: all of them."""
         if self.digest_after is not None:
             return self.digest_after
-        return 0 if self.kind is Kind.WEBHOOK and self.template is None else DIGEST_AFTER
+        return 0 if self.kind is ChannelKind.WEBHOOK and self.template is None else DIGEST_AFTER
 
 
 StoreChannels = Mapping[str, Mapping[str, Channel]]

@@ -1,4 +1,4 @@
-"""Deliveries: one row for (case, reason, channel) or (notice, channel), made, called off, replayed, shown."""
+"""Deliveries: one row for (case, reason, channel) or (notice, channel). Made, cancelled, replayed, shown."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class State(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class New:
+class NewDelivery:
     """A delivery to be made; `not_before` is the earliest first attempt."""
 
     delivery_id: str
@@ -200,7 +200,7 @@ def _delivery(row: Any) -> Delivery:
 
 
 @dataclass(frozen=True, slots=True)
-class Doing:
+class ChannelHealth:
     """`sent` and `failed` (dead) of the last 24 hours; `retrying`: those that failed and are tried again."""
 
     sent: int = 0
@@ -230,7 +230,7 @@ async def pause(session: Session, pauses: Mapping[Target, float]) -> None:
     )
 
 
-async def doing(session: Session, store: str, channels: Iterable[str]) -> dict[str, Doing]:
+async def channel_health(session: Session, store: str, channels: Iterable[str]) -> dict[str, ChannelHealth]:
     rows = await session.execute(
         text("""SELECT t.channel,
                        coalesce(settled.sent, 0) AS sent, coalesce(settled.failed, 0) AS failed,
@@ -253,5 +253,6 @@ async def doing(session: Session, store: str, channels: Iterable[str]) -> dict[s
         {"store": store, "channels": list(channels)},
     )
     return {
-        row.channel: Doing(row.sent, row.failed, row.waiting, row.retrying, row.paused_until) for row in rows
+        row.channel: ChannelHealth(row.sent, row.failed, row.waiting, row.retrying, row.paused_until)
+        for row in rows
     }

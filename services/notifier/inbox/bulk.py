@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 
 from services.notifier.cases import casework
-from services.notifier.cases.casework import Done, Refused
+from services.notifier.cases.casework import BulkChanged, BulkRefused
 from services.notifier.cases.domain.actions import AssignInTeam, Snooze
 from services.notifier.cases.domain.case import Case
 from services.notifier.cases.refusals import NoSuchCase, explain
@@ -108,8 +108,8 @@ class _BulkActions:
             requested.command,
             traceparent=request.scope.get("closeloop.traceparent", ""),
         )
-        done = [result for result in results if isinstance(result, Done)]
-        refused = [result for result in results if isinstance(result, Refused)]
+        done = [result for result in results if isinstance(result, BulkChanged)]
+        refused = [result for result in results if isinstance(result, BulkRefused)]
         query_string = site.query_string(at, query_of_address(request.query_params))
         done_text = _done_text(action, done, requested, site.names(at.store))
         if not refused:
@@ -127,12 +127,12 @@ class _BulkActions:
             errors={},
         )
 
-    async def _refused(self, at: At, refused: list[Refused], query_string: str) -> list[RefusedCase]:
+    async def _refused(self, at: At, refused: list[BulkRefused], query_string: str) -> list[RefusedCase]:
         names = self._site.names(at.store)
         async with self._site.database.snapshot() as session:
             by_id = await cases.by_ids(session, [refusal.case_id for refusal in refused])
             of_store = [case for case in by_id.values() if case.store == at.store]
-            lines = {line.case.case_id: line for line in await casework.lines(session, of_store)}
+            lines = {line.case.case_id: line for line in await casework.case_lines(session, of_store)}
         return [
             RefusedCase(
                 lines[refusal.case_id].case.number,
@@ -174,7 +174,7 @@ def _requested_action(action: str, form: Form, actor: Actor) -> RequestedAction:
     return RequestedAction(Snooze(until), f"to {until.astimezone(actor.zone):%a %d %b, %H:%M}")
 
 
-def _done_text(action: str, done: list[Done], requested: RequestedAction, names: MemberNames) -> str:
+def _done_text(action: str, done: list[BulkChanged], requested: RequestedAction, names: MemberNames) -> str:
     cases_text = f"{len(done)} {'case' if len(done) == 1 else 'cases'}"
     if action == "assign" and not isinstance(requested.command, AssignInTeam) and done:
         return f"Assigned {cases_text} to {names.of(done[0].case.owner)}."
@@ -188,7 +188,11 @@ def _done_text(action: str, done: list[Done], requested: RequestedAction, names:
 
 
 def _undo(
-    action: str, requested: RequestedAction, done: list[Done], before: dict[str, Case], query_string: str
+    action: str,
+    requested: RequestedAction,
+    done: list[BulkChanged],
+    before: dict[str, Case],
+    query_string: str,
 ) -> Undo | None:
     """The action that undoes all of it, where a single one can: after a snooze, or when all had one owner."""
     tickets = [f"{result.case_id}:{result.case.version}" for result in done]

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
-from services.notifier.cases.casework import Shown
+from services.notifier.cases.casework import CaseDetails
 from services.notifier.cases.domain.actions import Watch
 from services.notifier.cases.domain.case import Refusal
 from services.notifier.cases.recording import record_replays
@@ -109,7 +109,7 @@ class CasePage:
         self,
         request: Request,
         at: At,
-        shown: Shown,
+        shown: CaseDetails,
         *,
         refused_form: RefusedForm | None = None,
         status: int = 200,
@@ -285,8 +285,8 @@ class _CaseActions:
         action: str,
         requested: RequestedAction,
         *,
-        before: Shown,
-        after: Shown,
+        before: CaseDetails,
+        after: CaseDetails,
     ) -> Notice:
         """What was done, with the action that undoes it where a single one does."""
         text, undo = requested.done_text, None

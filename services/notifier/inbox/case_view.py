@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from services.notifier.cases.casework import Shown
+from services.notifier.cases.casework import CaseDetails
 from services.notifier.cases.domain.answers import vouched
 from services.notifier.cases.domain.case import Action, Case, Status, allowed
 from services.notifier.cases.domain.policy import Policy, When
@@ -110,7 +110,9 @@ class Escalation:
 class CaseView:
     """Everything that the page shows of one case; the template reads each part as a property."""
 
-    def __init__(self, site: InboxSite, at: At, shown: Shown, history: CaseHistory, now: datetime) -> None:
+    def __init__(
+        self, site: InboxSite, at: At, shown: CaseDetails, history: CaseHistory, now: datetime
+    ) -> None:
         self.names = site.names(at.store)
         self._site = site
         self._at = at

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.notifier.cases.casework import Shown
+from services.notifier.cases.casework import CaseDetails
 from services.notifier.cases.domain.answers import Answer
 from services.notifier.cases.store.writing import HistoryRow
 from services.notifier.cases.wording import (
@@ -53,7 +53,7 @@ class CaseHistory:
 
     def __init__(
         self,
-        shown: Shown,
+        shown: CaseDetails,
         names: MemberNames,
         channels: Mapping[str, Channel],
         now: datetime,

@@ -144,7 +144,7 @@ class _ListPage:
         case_filter = site.filter(at, query)
         selected = await search.page(session, at.store, case_filter, after=query.after, limit=PAGE + 1)
         shown, more = selected[:PAGE], len(selected) > PAGE
-        lines = await casework.lines(session, [case for case, _ in shown])
+        lines = await casework.case_lines(session, [case for case, _ in shown])
         row_builder = site.row_builder(at.store)
         rows = [
             row_builder.row(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from services.notifier.cases.casework import Line
+from services.notifier.cases.casework import CaseLine
 from services.notifier.cases.domain.answers import Answer, vouched
 from services.notifier.cases.domain.case import Case, Part, Status
 from services.notifier.cases.wording import MemberNames
@@ -81,7 +81,7 @@ class RowBuilder:
         self._now = now
         self._zone = zone
 
-    def row(self, line: Line, href: str) -> Row:
+    def row(self, line: CaseLine, href: str) -> Row:
         case = line.case
         standing = [answer for answer, _ in line.answers if not answer.retracted]
         tier = line.customer.tier or case.tier or ""
@@ -114,14 +114,14 @@ def rank_of(tier: str, tiers: Sequence[str]) -> int:
     return min(tiers.index(tier) + 1, 4) if tier in tiers else 0
 
 
-def name_of(line: Line) -> str:
+def name_of(line: CaseLine) -> str:
     """The name of the customer in the last answer that is vouched for; without one, the reference."""
     named = vouched([answer for answer, _ in line.answers])
     person = named.body.person if named else None
     return (person and (person.name or person.email or person.id)) or line.case.customer_ref
 
 
-def score_of(line: Line) -> ScoreShown:
+def score_of(line: CaseLine) -> ScoreShown:
     """The score of the last answer that was not retracted."""
     standing = [answer for answer, _ in line.answers if not answer.retracted]
     if standing:
@@ -137,7 +137,7 @@ def score_of_answer(answer: Answer) -> ScoreShown:
     return ScoreShown(answer.score, answer.group.name.lower(), scale.high)
 
 
-def badges_of(line: Line) -> list[Badge]:
+def badges_of(line: CaseLine) -> list[Badge]:
     """What stands out in a case, for its row and its page."""
     case = line.case
     badges = []

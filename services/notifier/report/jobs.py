@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from services.notifier.deliveries import notices
-from services.notifier.deliveries.notices import Kind, New
+from services.notifier.deliveries.notices import NewNotice, NoticeKind
 from services.notifier.report.domain import week_before
 from services.notifier.report.figures import build_report
 from services.notifier.report.query import ReportQuery
@@ -69,10 +69,10 @@ class WeeklyReport(LeasedClockJob):
         lines = ten_lines(report, store_config)
         first = period.start.astimezone(store_config.zone)
         title = f"{store_config.name}: closing the loop, week {period.name[-2:]} ({first.day} {first:%B %Y})"
-        notice = New(
+        notice = NewNotice(
             notice_id,
             name,
-            Kind.REPORT,
+            NoticeKind.REPORT,
             title,
             {
                 "text": lines[0][0],

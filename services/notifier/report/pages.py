@@ -97,7 +97,7 @@ def report_routes(
         store_config, store_channels = pages.stores[at.store], channels[at.store]
         policy = policies[at.store]
         async with database.snapshot() as session:
-            doing = await deliveries.doing(session, at.store, list(store_channels))
+            doing = await deliveries.channel_health(session, at.store, list(store_channels))
         chosen_team = {query.team} if query.team and query.team != store.NO_TEAM else set()
         return pages.html(
             request,

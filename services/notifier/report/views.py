@@ -10,7 +10,7 @@ from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.domain.rules import Rule
 from services.notifier.cases.wording import OUTCOME_LABELS, channel_label, channel_sign
 from services.notifier.deliveries.settings import Channel
-from services.notifier.deliveries.store import Doing
+from services.notifier.deliveries.store import ChannelHealth
 from services.notifier.report.domain import FIRST_CONTACT_HOURS
 from services.notifier.report.figures import CauseFigures, Report
 from services.notifier.report.query import PATH, ReportQuery, fixed_fields, query_string
@@ -250,20 +250,24 @@ class ChannelRow:
 def channel_rows(
     deliveries: Sequence[ChannelDeliveries],
     channels: Mapping[str, Channel],
-    doing: Mapping[str, Doing],
+    doing: Mapping[str, ChannelHealth],
     zone: tzinfo,
 ) -> list[ChannelRow]:
     """The channels of the store, and those that the configuration lost but the period used."""
     by_name = {each.channel: each for each in deliveries}
     names = [*channels, *(name for name in by_name if name not in channels)]
     return [
-        _channel_row(name, by_name.get(name), channels.get(name), doing.get(name, Doing()), zone)
+        _channel_row(name, by_name.get(name), channels.get(name), doing.get(name, ChannelHealth()), zone)
         for name in names
     ]
 
 
 def _channel_row(
-    name: str, deliveries: ChannelDeliveries | None, channel: Channel | None, doing: Doing, zone: tzinfo
+    name: str,
+    deliveries: ChannelDeliveries | None,
+    channel: Channel | None,
+    doing: ChannelHealth,
+    zone: tzinfo,
 ) -> ChannelRow:
     look, sign, state = _state(deliveries, channel, doing, zone)
     return ChannelRow(
@@ -285,7 +289,7 @@ def _channel_row(
 
 
 def _state(
-    deliveries: ChannelDeliveries | None, channel: Channel | None, doing: Doing, zone: tzinfo
+    deliveries: ChannelDeliveries | None, channel: Channel | None, doing: ChannelHealth, zone: tzinfo
 ) -> tuple[str, str, str]:
     """The look, the sign and the words of a channel's badge."""
     if channel is None or not channel.on:

@@ -1,1 +1,1 @@
-"""Scores that fall, and stores that fall silent: watched, and told once."""
+"""Watching: scores that fall, and stores that fall silent, each told once."""

@@ -62,7 +62,7 @@ class Compared:
     told: bool = False
 
 
-class Turn(StrEnum):
+class FallChange(StrEnum):
     FELL = "fell"
     OVER = "over"
     """No longer significantly lower: the next fall is told again."""
@@ -80,31 +80,31 @@ def difference_of(compared: Compared, metric: Metric) -> Difference | None:
     return difference(compared.before.counts, compared.now.counts, metric=metric)
 
 
-def turns(rule: ScoreRule, scores: Sequence[Compared]) -> dict[str, Turn]:
-    """What is to be told of these scores, by key.
+def fall_changes(rule: ScoreRule, scores: Sequence[Compared]) -> dict[str, FallChange]:
+    """Which of these scores fell, and of which the fall is over, by key.
 
     A fall is told when the verdict is LOWER (p < 0.01, 30 answers on both sides), it is of so many points,
     and it stands among all that the rule watches (Benjamini & Hochberg). It is over when there are enough
     answers on both sides and p is 0.05 or more, or the score is not lower: between the two nothing
     changes, so that a score on the edge is not told again and again.
     """
-    found = {
-        one.key: (one, difference_of(one, rule.metric))
-        for one in scores
-        if disjoint(one.now, one.before, rule.length)
+    differences = {
+        score.key: (score, difference_of(score, rule.metric))
+        for score in scores
+        if disjoint(score.now, score.before, rule.length)
     }
-    standing = _discoveries({key: d.p for key, (_, d) in found.items() if d and d.p is not None})
-    said: dict[str, Turn] = {}
-    for key, (one, gap) in found.items():
-        word = verdict(gap)
-        if gap is None or word is Verdict.TOO_FEW:
+    standing = _discoveries({key: d.p for key, (_, d) in differences.items() if d and d.p is not None})
+    changes: dict[str, FallChange] = {}
+    for key, (score, gap) in differences.items():
+        judged = verdict(gap)
+        if gap is None or judged is Verdict.TOO_FEW:
             continue
-        if one.told:
+        if score.told:
             if not (gap.significant() and gap.delta < 0):
-                said[key] = Turn.OVER
-        elif word is Verdict.LOWER and gap.delta <= -rule.at_least_points and key in standing:
-            said[key] = Turn.FELL
-    return said
+                changes[key] = FallChange.OVER
+        elif judged is Verdict.LOWER and gap.delta <= -rule.at_least_points and key in standing:
+            changes[key] = FallChange.FELL
+    return changes
 
 
 def _discoveries(p_values: Mapping[str, float]) -> set[str]:

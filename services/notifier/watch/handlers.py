@@ -1,13 +1,12 @@
-"""What is counted beside cases: the hours in which answers came, and each day's score of what is watched."""
+"""Counting the hours in which answers came, and keeping each day's figures of the scores that are watched."""
 
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 from datetime import tzinfo
 
-from services.notifier.watch import store as intake
-from services.notifier.watch import store as watching
+from services.notifier.watch import store
 from services.notifier.watch.domain import WatchPolicy
-from services.notifier.watch.store import Told, key_of
+from services.notifier.watch.store import ScoreSample, key_of
 from shared.db import Session
 from shared.events import Received
 from shared.events.responses import ResponseSubmitted
@@ -31,7 +30,7 @@ async def count_arrivals(session: Session, batch: Sequence[Received], stores: Co
     ]
     if answers:
         shard = min(received.partition for received in batch)
-        await intake.add(session, intake.by_hour(answers), shard)
+        await store.add_arrivals(session, store.by_hour(answers), shard)
 
 
 class ScoreSamples:
@@ -42,20 +41,21 @@ class ScoreSamples:
         self._zones = zones
 
     async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        told = {r.envelope.id: (r, self._sample(r.event)) for r in batch if isinstance(r.event, ScoreChanged)}
-        watched = {i: (r, sample) for i, (r, sample) in told.items() if sample is not None}
-        news = await watching.keep(session, (sample for _, sample in watched.values()))
+        by_id = {
+            r.envelope.id: (r, self._sample(r.event)) for r in batch if isinstance(r.event, ScoreChanged)
+        }
+        scores = by_id.values()
+        stored = await store.keep_samples(session, (sample for _, sample in scores if sample))
         outcomes: Counter[tuple[str, str]] = Counter()
-        for event_id, (received, _) in told.items():
-            if event_id not in watched:
+        for received, sample in scores:
+            if sample is None:
                 outcomes[received.topic, "skipped"] += 1
                 continue
-            sample = watched[event_id][1]
-            fresh = (sample.store, sample.key, sample.day, sample.seq) in news
-            outcomes[received.topic, "ok" if fresh else "duplicate"] += 1
+            is_new = (sample.store, sample.key, sample.day, sample.seq) in stored
+            outcomes[received.topic, "ok" if is_new else "duplicate"] += 1
         return outcomes
 
-    def _sample(self, event: ScoreChanged) -> Told | None:
+    def _sample(self, event: ScoreChanged) -> ScoreSample | None:
         """None for a score that no rule watches."""
         if not any(
             rule.watches(
@@ -71,7 +71,7 @@ class ScoreSamples:
         counts = None
         if figure.promoters is not None and figure.passives is not None and figure.detractors is not None:
             counts = Counts(figure.promoters, figure.passives, figure.detractors)
-        return Told(
+        return ScoreSample(
             event.store,
             key_of(event.metric, event.policy, event.segment, event.touchpoint, event.window),
             local_day(event.as_of, self._zones[event.store]),

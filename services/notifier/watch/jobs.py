@@ -1,21 +1,20 @@
-"""Looks at scores and at silence, and tells what is news."""
+"""The job that looks for scores that fell and for stores that fell silent, and makes notices of them."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from services.notifier.deliveries import notices
-from services.notifier.deliveries.notices import New
-from services.notifier.watch import store as intake
-from services.notifier.watch import store as watching
+from services.notifier.deliveries.notices import NewNotice
+from services.notifier.watch import store as watch_store
 from services.notifier.watch.domain import (
     Compared,
+    FallChange,
     ScoreRule,
     SilenceRule,
-    Turn,
     WatchPolicy,
+    fall_changes,
     silent,
-    turns,
     usual,
     usual_hours,
 )
@@ -50,84 +49,91 @@ class Watch(LeasedClockJob):
         super().__init__(database, "notifier", "watch", every_seconds=every_seconds)
         self._stores = stores
         self._policies = policies
-        self._forgot: datetime | None = None
+        self._dropped_at: datetime | None = None
 
     async def work(self) -> None:
         await self.look(datetime.now(UTC))
 
     async def look(self, now: datetime) -> int:
-        """One look at everything; returns how much was told."""
-        told = 0
+        """Look at everything once; returns how many notices were made."""
+        notices_made = 0
         for store, policy in self._policies.items():
             for rule in policy.score_rules:
                 async with self._database.transaction() as session:
-                    told += await self._look_at_scores(session, store, rule, now)
+                    notices_made += await self._look_at_scores(session, store, rule, now)
         for store, policy in self._policies.items():
             for silence_rule in policy.silence_rules:
                 async with self._database.transaction() as session:
-                    told += await self._look_for_silence(session, store, silence_rule, now)
-        if self._forgot is None or now - self._forgot > timedelta(hours=6):
+                    notices_made += await self._look_for_silence(session, store, silence_rule, now)
+        if self._dropped_at is None or now - self._dropped_at > timedelta(hours=6):
             async with self._database.transaction() as session:
-                await watching.forget(
+                await watch_store.drop_old(
                     session,
                     samples_before=(now - _SAMPLES_KEPT).date(),
                     hours_before=now - _HOURS_KEPT,
                 )
-            self._forgot = now
-        return told
+            self._dropped_at = now
+        return notices_made
 
     async def _look_at_scores(self, session: Session, store: str, rule: ScoreRule, now: datetime) -> int:
-        watched = [key for key in await watching.keys(session, store) if _watches(rule, key)]
+        watched = [key for key in await watch_store.sampled_keys(session, store) if _watches(rule, key)]
         if not watched:
             return 0
-        scores = await watching.compared(session, store, rule.name, watched, rule.length, now=now)
-        by_key = {one.key: one for one in scores}
-        said = turns(rule, scores)
-        await watching.over(
-            session, store, rule.name, sorted(k for k, turn in said.items() if turn is Turn.OVER)
+        scores = await watch_store.compared_scores(session, store, rule.name, watched, rule.length, now=now)
+        by_key = {score.key: score for score in scores}
+        changes = fall_changes(rule, scores)
+        await watch_store.falls_ended(
+            session,
+            store,
+            rule.name,
+            sorted(key for key, change in changes.items() if change is FallChange.OVER),
         )
-        fell = sorted(key for key, turn in said.items() if turn is Turn.FELL)
+        fell = sorted(key for key, change in changes.items() if change is FallChange.FELL)
         for key in fell:
             await self._tell_fall(session, store, rule, by_key[key])
         return len(fell)
 
-    async def _tell_fall(self, session: Session, store: str, rule: ScoreRule, one: Compared) -> None:
-        mark = hashlib.sha256(one.key.encode()).hexdigest()[:12]
-        notice_id = f"fall:{store}:{rule.name}:{mark}:{one.now.as_of:%Y%m%dT%H%M%SZ}"
-        if await watching.fallen(
-            session, store, rule.name, one.key, since=one.now.as_of, notice_id=notice_id
+    async def _tell_fall(self, session: Session, store: str, rule: ScoreRule, score: Compared) -> None:
+        mark = hashlib.sha256(score.key.encode()).hexdigest()[:12]
+        notice_id = f"fall:{store}:{rule.name}:{mark}:{score.now.as_of:%Y%m%dT%H%M%SZ}"
+        if await watch_store.fall_began(
+            session, store, rule.name, score.key, since=score.now.as_of, notice_id=notice_id
         ):
             await self._tell(
-                session, fall_notice(notice_id, store, self._stores[store], rule, one), rule.channels
+                session, fall_notice(notice_id, store, self._stores[store], rule, score), rule.channels
             )
 
     async def _look_for_silence(self, session: Session, store: str, rule: SilenceRule, now: datetime) -> int:
-        held = await intake.silences(session, store)
-        told = 0
+        held = await watch_store.silences(session, store)
+        notices_made = 0
         for touchpoint in rule.touchpoints or ("",):
-            last = await intake.last_answer(session, store, touchpoint)
+            last = await watch_store.last_answer(session, store, touchpoint)
             known = held.get((rule.name, touchpoint))
             if known is not None:
-                if last is not None and last > known.since and await intake.ended(session, store, known):
-                    told += await self._tell(
+                if (
+                    last is not None
+                    and last > known.since
+                    and await watch_store.silence_ended(session, store, known)
+                ):
+                    notices_made += await self._tell(
                         session, answers_back_notice(store, self._stores[store], known, last), rule.channels
                     )
                 continue
             spans = usual_hours(now, rule.hours, self._stores[store].zone)
-            usually = usual(await intake.counts(session, store, touchpoint, spans))
+            usually = usual(await watch_store.answer_counts(session, store, touchpoint, spans))
             if last is None or not silent(rule, last, usually, now):
                 continue
             named = f"{rule.name}:{touchpoint}" if touchpoint else rule.name
             found = Silence(rule.name, touchpoint, last, f"silence:{store}:{named}:{last:%Y%m%dT%H%M%SZ}")
-            if await intake.began(session, store, found):
+            if await watch_store.silence_began(session, store, found):
                 new = silence_notice(store, self._stores[store], rule, found, usually=usually)
-                told += await self._tell(session, new, rule.channels)
-        return told
+                notices_made += await self._tell(session, new, rule.channels)
+        return notices_made
 
-    async def _tell(self, session: Session, new: New, channels: Sequence[str] | None) -> int:
+    async def _tell(self, session: Session, new: NewNotice, channels: Sequence[str] | None) -> int:
         targets = self._policies[new.store].channels
-        wanted = [name for name in targets if channels is None or name in channels]
-        added = await notices.add(session, new, wanted, traceparent=tracing.new_trace("watch"))
+        channels_on = [name for name in targets if channels is None or name in channels]
+        added = await notices.add(session, new, channels_on, traceparent=tracing.new_trace("watch"))
         _log.info("notice.made", kind=new.kind, store=new.store, notice_id=new.notice_id)
         return int(added)
 

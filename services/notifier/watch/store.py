@@ -1,4 +1,4 @@
-"""Samples of watched scores, and which falls were told and are not over."""
+"""The rows of watching: hours of answers, samples of scores, and the silences and falls that are not over."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +23,9 @@ class Hour:
     hour: datetime
 
 
-async def add(session: Session, answers: Mapping[Hour, Sequence[datetime]], shard: int) -> None:
+async def add_arrivals(session: Session, answers: Mapping[Hour, Sequence[datetime]], shard: int) -> None:
     """Count answers by when they reached us. `shard`: owners of disjoint ones never touch the same row."""
-    rows = sorted(answers, key=lambda one: (one.store, one.touchpoint, one.hour))
+    rows = sorted(answers, key=lambda row: (row.store, row.touchpoint, row.hour))
     if not rows:
         return
     await session.execute(
@@ -59,7 +59,7 @@ async def last_answer(session: Session, store: str, touchpoint: str) -> datetime
     return moment
 
 
-async def counts(
+async def answer_counts(
     session: Session, store: str, touchpoint: str, spans: Sequence[tuple[datetime, datetime]]
 ) -> list[int]:
     """How many answers came in each of these spans of whole hours."""
@@ -100,7 +100,7 @@ async def silences(session: Session, store: str) -> dict[tuple[str, str], Silenc
     return {(row.rule, row.touchpoint): Silence(**row._asdict()) for row in rows}
 
 
-async def began(session: Session, store: str, silence: Silence) -> bool:
+async def silence_began(session: Session, store: str, silence: Silence) -> bool:
     """Note that a silence was told; False when it was told already."""
     done = await session.execute(
         text("""INSERT INTO notifier.silences (store, rule, touchpoint, since, notice_id)
@@ -116,7 +116,7 @@ async def began(session: Session, store: str, silence: Silence) -> bool:
     return done.rowcount > 0
 
 
-async def ended(session: Session, store: str, silence: Silence) -> bool:
+async def silence_ended(session: Session, store: str, silence: Silence) -> bool:
     """Note that answers are back; False when somebody else did."""
     done = await session.execute(
         text("""DELETE FROM notifier.silences
@@ -147,8 +147,8 @@ def parts_of(key: str) -> tuple[str, str, str, str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """A figure as an event told it; `counts` of None is hidden."""
+class ScoreSample:
+    """A figure of a score as it was published; `counts` of None: the figure is hidden."""
 
     store: str
     key: str
@@ -158,16 +158,16 @@ class Told:
     counts: Counts | None
 
 
-async def keep(session: Session, told: Iterable[Told]) -> set[tuple[str, str, date, int]]:
-    """Keep the newest figure of each day; returns what was news, as (store, key, day, seq).
+async def keep_samples(session: Session, samples: Iterable[ScoreSample]) -> set[tuple[str, str, date, int]]:
+    """Keep the newest figure of each day; returns the stored ones as (store, key, day, seq).
 
-    Lower `seq`: old news. Rows are locked in sorted order.
+    A figure with a lower `seq` than the stored one changes nothing. Rows are locked in sorted order.
     """
-    newest: dict[tuple[str, str, date], Told] = {}
-    for one in told:
-        place = (one.store, one.key, one.day)
-        if place not in newest or newest[place].seq < one.seq:
-            newest[place] = one
+    newest: dict[tuple[str, str, date], ScoreSample] = {}
+    for sample in samples:
+        place = (sample.store, sample.key, sample.day)
+        if place not in newest or newest[place].seq < sample.seq:
+            newest[place] = sample
     rows = [newest[place] for place in sorted(newest)]
     if not rows:
         return set()
@@ -200,7 +200,7 @@ async def keep(session: Session, told: Iterable[Told]) -> set[tuple[str, str, da
     return {(row.store, row.key, row.day, row.seq) for row in found}
 
 
-async def keys(session: Session, store: str) -> list[str]:
+async def sampled_keys(session: Session, store: str) -> list[str]:
     """The scores of a store that have samples."""
     rows = await session.execute(
         text("SELECT DISTINCT key FROM notifier.score_samples WHERE store = :store ORDER BY key"),
@@ -209,7 +209,7 @@ async def keys(session: Session, store: str) -> list[str]:
     return list(rows.scalars())
 
 
-async def compared(
+async def compared_scores(
     session: Session, store: str, rule: str, watched: Sequence[str], length: timedelta, *, now: datetime
 ) -> list[Compared]:
     """Each score now beside the newest sample whose window shares no answer with it.
@@ -246,7 +246,7 @@ async def compared(
     ]
 
 
-async def fallen(
+async def fall_began(
     session: Session, store: str, rule: str, key: str, *, since: datetime, notice_id: str
 ) -> bool:
     """Note that a fall was told; False when it was told already."""
@@ -258,7 +258,7 @@ async def fallen(
     return done.rowcount > 0
 
 
-async def over(session: Session, store: str, rule: str, keys: Sequence[str]) -> None:
+async def falls_ended(session: Session, store: str, rule: str, keys: Sequence[str]) -> None:
     """The falls are over: the next one is told again."""
     if keys:
         await session.execute(
@@ -268,7 +268,7 @@ async def over(session: Session, store: str, rule: str, keys: Sequence[str]) -> 
         )
 
 
-async def forget(session: Session, *, samples_before: date, hours_before: datetime) -> int:
+async def drop_old(session: Session, *, samples_before: date, hours_before: datetime) -> int:
     """Let old samples and hours go; returns how many rows there were."""
     samples = await session.execute(
         text("DELETE FROM notifier.score_samples WHERE day < :before"), {"before": samples_before}

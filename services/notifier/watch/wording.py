@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.notifier.deliveries.notices import Kind, New
+from services.notifier.deliveries.notices import NewNotice, NoticeKind
 from services.notifier.watch.domain import Compared, ScoreRule, SilenceRule, difference_of
 from services.notifier.watch.store import Silence, parts_of
 from shared.config.stores import Store
@@ -15,28 +15,28 @@ from shared.pages.wording import MINUS, full_moment
 _NAMES = {Metric.NPS: "NPS", Metric.ENPS: "eNPS", Metric.CSAT: "CSAT", Metric.CES: "CES"}
 
 
-def fall_notice(notice_id: str, store: str, shop: Store, rule: ScoreRule, one: Compared) -> New:
+def fall_notice(notice_id: str, store: str, shop: Store, rule: ScoreRule, score: Compared) -> NewNotice:
     """One sentence first, then the numbers and how they were compared."""
-    _, policy, segment, touchpoint, window = parts_of(one.key)
+    _, policy, segment, touchpoint, window = parts_of(score.key)
     where = ", ".join(part for part in (segment, touchpoint) if part) or "all customers"
-    before, now = (summary(rule.metric, sample.counts) for sample in (one.before, one.now))
-    gap = difference_of(one, rule.metric)
+    before, now = (summary(rule.metric, sample.counts) for sample in (score.before, score.now))
+    gap = difference_of(score, rule.metric)
     if gap is None:
         raise ValueError("a score of no answers cannot have fallen")
     name = _NAMES[rule.metric]
-    return New(
+    return NewNotice(
         notice_id,
         store,
-        Kind.SCORE_FELL,
+        NoticeKind.SCORE_FELL,
         f"{name} of {where} fell by {_number(-gap.delta)} points",
         {
             "text": f"{name} of {where} over {window} is {_shown(now)}, and was {_shown(before)} one window "
             f"earlier. This is more than noise: {_p(gap)}.",
             "facts": {
                 "Now": f"{_shown(now)}, 95% interval {_range(now.ci95)}, "
-                f"as of {full_moment(one.now.as_of, shop.zone)}",
+                f"as of {full_moment(score.now.as_of, shop.zone)}",
                 "Before": f"{_shown(before)}, 95% interval {_range(before.ci95)}, "
-                f"as of {full_moment(one.before.as_of, shop.zone)}",
+                f"as of {full_moment(score.before.as_of, shop.zone)}",
                 "Change": f"{_signed(gap.delta)}, 95% interval {_range(gap.ci95)}",
                 "Rule": rule.name,
             },
@@ -45,19 +45,21 @@ def fall_notice(notice_id: str, store: str, shop: Store, rule: ScoreRule, one: C
             "touchpoint": touchpoint,
             "window": window,
             "policy": policy,
-            "n": one.now.counts.n,
-            "n_before": one.before.counts.n,
+            "n": score.now.counts.n,
+            "n_before": score.before.counts.n,
         },
         f"/inbox/report?store={store}",
     )
 
 
-def silence_notice(store: str, shop: Store, rule: SilenceRule, found: Silence, *, usually: float) -> New:
+def silence_notice(
+    store: str, shop: Store, rule: SilenceRule, found: Silence, *, usually: float
+) -> NewNotice:
     at = f" at {found.touchpoint}" if found.touchpoint else ""
-    return New(
+    return NewNotice(
         found.notice_id,
         store,
-        Kind.SILENCE,
+        NoticeKind.SILENCE,
         f"No answers{at} for {rule.hours} hours",
         {
             "text": f"The last answer{at} came on {full_moment(found.since, shop.zone)}. In the same "
@@ -71,12 +73,12 @@ def silence_notice(store: str, shop: Store, rule: SilenceRule, found: Silence, *
     )
 
 
-def answers_back_notice(store: str, shop: Store, known: Silence, last: datetime) -> New:
+def answers_back_notice(store: str, shop: Store, known: Silence, last: datetime) -> NewNotice:
     at = f" at {known.touchpoint}" if known.touchpoint else ""
-    return New(
+    return NewNotice(
         f"{known.notice_id}:back",
         store,
-        Kind.SILENCE,
+        NoticeKind.SILENCE,
         f"Answers{at} are back",
         {
             "text": f"Answers{at} come again: there were none from {full_moment(known.since, shop.zone)}, "

@@ -81,7 +81,7 @@ class TestOnceOnly:
     async def test_a_case_is_told_once_under_a_reason_through_a_channel(self, desk: Desk) -> None:
         case = a_case(desk)
         first, again = (
-            deliveries.New(new_id(), desk.store, case.case_id, "opened", "alerts", "r", NOW, NOW, "")
+            deliveries.NewDelivery(new_id(), desk.store, case.case_id, "opened", "alerts", "r", NOW, NOW, "")
             for _ in range(2)
         )
         await add(desk, cases=[case], deliveries=[first])

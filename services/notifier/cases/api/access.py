@@ -1,4 +1,4 @@
-"""Keys at these doors, and addresses of things that there are."""
+"""Which keys may read and change cases over HTTP, ids in addresses, and lists that are read by the page."""
 
 import base64
 import binascii

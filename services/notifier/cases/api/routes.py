@@ -1,4 +1,4 @@
-"""Read cases."""
+"""The routes under `/v1/cases`: read cases, change one, and change many at once."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
-from services.notifier.cases import casework as reading
 from services.notifier.cases.api import bodies
 from services.notifier.cases.api.access import (
     LARGEST_PAGE,
@@ -33,7 +32,7 @@ from services.notifier.cases.api.shapes import (
     history_out,
     lines_out,
 )
-from services.notifier.cases.casework import Casework, Done, Refused, Shown
+from services.notifier.cases.casework import BulkChanged, BulkRefused, CaseDetails, Casework, case_lines
 from services.notifier.cases.domain.actions import Watch
 from services.notifier.cases.domain.case import LIVE, Priority, Refusal, Status
 from services.notifier.cases.refusals import ChangedMeanwhile, NoSuchCase, explain
@@ -102,20 +101,20 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
         )
         async with database.snapshot() as session:
             found = await search.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
-            shown = lines_out(await reading.lines(session, [case for case, _ in found[:limit]]))
+            lines = lines_out(await case_lines(session, [case for case, _ in found[:limit]]))
         if len(found) > limit:
             last = found[limit - 1][1]
             link_next(request, response, cursor_of(last.due, last.case_id))
-        return CasesOut(cases=shown)
+        return CasesOut(cases=lines)
 
     @router.get("/cases/{case_id}", summary="A case with its customer, history and deliveries")
     async def read_case(response: Response, key: Reader, case_id: CaseId) -> CaseDetailOut:
         try:
-            shown = await casework.show(key.store, case_id)
+            details = await casework.show(key.store, case_id)
         except NoSuchCase:
             raise not_found("case") from None
-        response.headers["ETag"] = f'"{shown.case.version}"'
-        return detail_out(shown)
+        response.headers["ETag"] = f'"{details.case.version}"'
+        return detail_out(details)
 
     return router
 
@@ -165,12 +164,12 @@ def _place(cursor: str | None) -> Place | None:
 # What people do with a case, and with many at once.
 
 ANY_VERSION = -1
-"""What no case has: an If-Match that is no version of ours."""
+"""The version of no case: what an If-Match that is no number counts as."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """Who wants to do something with which case."""
+    """A request to change a case: the key that sends it, and the id of the case."""
 
     request: Request
     response: Response
@@ -183,17 +182,17 @@ class Visit:
 
     @property
     def traceparent(self) -> str:
-        found: str = self.request.scope["closeloop.traceparent"]
-        return found
+        traceparent: str = self.request.scope["closeloop.traceparent"]
+        return traceparent
 
-    async def shown(self, work: Awaitable[Shown]) -> CaseDetailOut:
+    async def answered(self, work: Awaitable[CaseDetails]) -> CaseDetailOut:
         """The case as it is after the work, or the problem that says why it was not done."""
         try:
-            shown = await work
+            details = await work
         except Refusal as refusal:
             raise problem_of(refusal) from None
-        self.response.headers["ETag"] = f'"{shown.case.version}"'
-        return detail_out(shown)
+        self.response.headers["ETag"] = f'"{details.case.version}"'
+        return detail_out(details)
 
 
 def _visit(request: Request, response: Response, key: Worker, case_id: CaseId) -> Visit:
@@ -227,7 +226,7 @@ def acting_routes(casework: Casework) -> APIRouter:
     def watching(*, on: bool) -> Callable[..., Awaitable[CaseDetailOut]]:
         async def watch(visit: AtCase, given: Annotated[WatchIn, _body(WatchIn)]) -> CaseDetailOut:
             command = Watch(given.watcher, watching=on)
-            return await visit.shown(casework.watch(visit.key.store, visit.case_id, visit.who, command))
+            return await visit.answered(casework.watch(visit.key.store, visit.case_id, visit.who, command))
 
         return watch
 
@@ -248,7 +247,7 @@ def acting_routes(casework: Casework) -> APIRouter:
         openapi_extra=request_body(ToldIn, {}),
     )
     async def customer_informed(visit: AtCase, _: Annotated[ToldIn, _body(ToldIn)]) -> CaseDetailOut:
-        return await visit.shown(casework.customer_informed(visit.key.store, visit.case_id, visit.who))
+        return await visit.answered(casework.customer_informed(visit.key.store, visit.case_id, visit.who))
 
     @router.post(
         "/cases:bulk",
@@ -272,7 +271,7 @@ def acting_routes(casework: Casework) -> APIRouter:
 
 def _acting(casework: Casework, model: type[ActIn]) -> Callable[..., Awaitable[CaseDetailOut]]:
     async def act(visit: AtCase, given: Annotated[ActIn, _body(model)]) -> CaseDetailOut:
-        return await visit.shown(
+        return await visit.answered(
             casework.act(
                 visit.key.store,
                 visit.case_id,
@@ -293,8 +292,8 @@ def _body(model: type[BaseModel]) -> Any:
 _bulk_body: Any = Depends(json_body(cast(Any, BulkIn)))
 
 
-def _result(result: Done | Refused) -> BulkResultOut:
-    if isinstance(result, Done):
+def _result(result: BulkChanged | BulkRefused) -> BulkResultOut:
+    if isinstance(result, BulkChanged):
         return BulkResultOut(
             id=result.case_id, ok=True, state=result.case.status, version=result.case.version
         )

@@ -1,4 +1,4 @@
-"""What clients see."""
+"""Cases as clients see them, and how each shape is made from what was read."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from services.notifier.cases.casework import Line, Shown
+from services.notifier.cases.casework import CaseDetails, CaseLine
 from services.notifier.cases.domain.answers import Answer, vouched
 from services.notifier.cases.domain.case import Case, Outcome, Part, Priority, Status, allowed
 from services.notifier.cases.domain.clocks import ClockKind
@@ -169,24 +169,24 @@ class CasesOut(BaseModel):
 # What was read, as clients see it.
 
 
-def line_out(line: Line) -> CaseOut:
+def line_out(line: CaseLine) -> CaseOut:
     out = [answer_out(answer, part) for answer, part in line.answers]
     people = [answer for answer, _ in line.answers]
     return case_out(line.case, out, people, line.customer, datetime.now(UTC))
 
 
-def lines_out(lines: Iterable[Line]) -> list[CaseOut]:
+def lines_out(lines: Iterable[CaseLine]) -> list[CaseOut]:
     return [line_out(line) for line in lines]
 
 
-def detail_out(shown: Shown) -> CaseDetailOut:
+def detail_out(details: CaseDetails) -> CaseDetailOut:
     """A case with everything about it."""
     return CaseDetailOut(
-        **line_out(shown).model_dump(),
-        all_answers=[answer_out(answer, part) for answer, part in shown.answers],
-        history=[history_out(row) for row in shown.history],
-        deliveries=[delivery_out(delivery) for delivery in shown.deliveries],
-        watchers=list(shown.watchers),
+        **line_out(details).model_dump(),
+        all_answers=[answer_out(answer, part) for answer, part in details.answers],
+        history=[history_out(row) for row in details.history],
+        deliveries=[delivery_out(delivery) for delivery in details.deliveries],
+        watchers=list(details.watchers),
         past_answers=[
             PastOut(
                 response_id=past.response_id,
@@ -196,7 +196,7 @@ def detail_out(shown: Shown) -> CaseDetailOut:
                 group=past.group.name.lower(),
                 answered_at=past.answered_at,
             )
-            for past in shown.past
+            for past in details.past
         ],
         earlier_cases=[
             EarlierOut(
@@ -208,13 +208,13 @@ def detail_out(shown: Shown) -> CaseDetailOut:
                 root_cause=case.root_cause,
                 outcome=case.outcome,
             )
-            for case in shown.earlier
+            for case in details.earlier
         ],
         steps_ahead=[
             StepOut(name=step.name, when=step.when, at=at, raise_to=step.raise_to, to_lead=step.to_lead)
-            for at, step in shown.ahead
+            for at, step in details.ahead
         ],
-        replies=dict(shown.replies),
+        replies=dict(details.replies),
     )
 
 

@@ -14,9 +14,9 @@ from services.notifier.cases.domain.case import (
     ALLOWED,
     Action,
     Case,
+    CaseEvent,
     Change,
     Entry,
-    Fact,
     Illegal,
     Outcome,
     Refusal,
@@ -64,7 +64,7 @@ class Assign:
             case = replace(case, before_snooze=Status.ASSIGNED)
         elif case.status not in (Status.SNOOZED, Status.CONTACTED):
             case = replace(case, status=Status.ASSIGNED)
-        return Change(moved(case), Fact.CHANGED, (Entry("assigned", detail),))
+        return Change(moved(case), CaseEvent.CHANGED, (Entry("assigned", detail),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Contact:
             took = clock.worked(case.clock_from or case.opened_at, now).total_seconds()
             case = replace(case, first_contact_at=now, first_contact_seconds=took)
         entry = Entry("contacted", _given(note=self.note, how=self.way))
-        return Change(moved(case), Fact.CHANGED, (entry,))
+        return Change(moved(case), CaseEvent.CHANGED, (entry,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Note:
 
     def apply(self, case: Case, now: datetime, clock: Clock = ELAPSED) -> Change:
         require(case, Action.NOTE)
-        return Change(moved(case), Fact.CHANGED, (Entry("noted", _given(note=self.text)),))
+        return Change(moved(case), CaseEvent.CHANGED, (Entry("noted", _given(note=self.text)),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Snooze:
             snoozed_at=now,
             snoozed_until=self.until,
         )
-        return Change(snoozed, Fact.CHANGED, (entry,))
+        return Change(snoozed, CaseEvent.CHANGED, (entry,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class Wake:
         """Raises Unfit for a case that is not snoozed."""
         if case.status is not Status.SNOOZED:
             raise Unfit("until", "The case is not snoozed.")
-        return Change(moved(awake(case, now, clock)), Fact.CHANGED, (Entry("woken"),))
+        return Change(moved(awake(case, now, clock)), CaseEvent.CHANGED, (Entry("woken"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +153,7 @@ class Resolve:
         case = replace(_ended(case, now, clock), status=Status.RESOLVED, root_cause=self.root_cause)
         case = replace(case, outcome=self.outcome or case.outcome)
         entry = Entry("resolved", _ending(case) | _given(note=self.note))
-        return Change(moved(case), Fact.CHANGED, (entry,))
+        return Change(moved(case), CaseEvent.CHANGED, (entry,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class Close:
         case = replace(_ended(case, now, clock), status=Status.CLOSED, closed_at=now)
         case = replace(case, root_cause=root_cause, outcome=outcome)
         entry = Entry("closed", _ending(case) | _given(note=self.note))
-        return Change(moved(case), Fact.CLOSED, (entry,))
+        return Change(moved(case), CaseEvent.CLOSED, (entry,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ class Reopen:
     def apply(self, case: Case, now: datetime, clock: Clock = ELAPSED) -> Change:
         """Raises Illegal."""
         require(case, Action.REOPEN)
-        return Change(moved(begun_again(case, now, clock)), Fact.REOPENED, (Entry("reopened"),))
+        return Change(moved(begun_again(case, now, clock)), CaseEvent.REOPENED, (Entry("reopened"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +203,7 @@ class Dismiss:
             dismissed_because=self.reason,
         )
         entry = Entry("dismissed", {"reason": self.reason})
-        return Change(moved(case), Fact.CLOSED, (entry,), cancels_alerts=True)
+        return Change(moved(case), CaseEvent.CLOSED, (entry,), cancels_alerts=True)
 
 
 Command = Assign | AssignInTeam | Contact | Note | Snooze | Wake | Resolve | Close | Reopen | Dismiss
@@ -224,7 +224,7 @@ def require(case: Case, action: Action) -> None:
         raise Illegal(action, case.status)
 
 
-def handed_out(change: Change, owner: str, how: str) -> Change:
+def assigned_at_opening(change: Change, owner: str, how: str) -> Change:
     """A case that just opened, or opened again without an owner, finds one in its team."""
     case = change.case
     status = Status.ASSIGNED if case.status is Status.OPEN else case.status

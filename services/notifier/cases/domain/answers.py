@@ -203,7 +203,7 @@ def _last(values: Iterable[T | None], otherwise: T) -> T:
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PastAnswer:
     """One known answer of a customer, as it is now."""
 
     response_id: str
@@ -214,7 +214,7 @@ class Past:
     answered_at: datetime
 
 
-def fall(answer: Answer, score: int, known: Iterable[Past]) -> int | None:
+def fall(answer: Answer, score: int, known: Iterable[PastAnswer]) -> int | None:
     """By how many points of its scale this score is worse than the customer's last answer before it.
 
     Negative: it is better. None: there was no answer of the same metric and scale before.
@@ -234,7 +234,7 @@ def fall(answer: Answer, score: int, known: Iterable[Past]) -> int | None:
     return score - last if worse_is_higher else last - score
 
 
-def latest_group(known: Iterable[Past]) -> str | None:
+def latest_group(known: Iterable[PastAnswer]) -> str | None:
     """promoter, passive or detractor: of the answer that was given last."""
     last = max(known, key=lambda past: (past.answered_at, past.response_id), default=None)
     return last.group.name.lower() if last else None

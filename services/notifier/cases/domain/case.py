@@ -211,7 +211,7 @@ class Part(StrEnum):
     REOPENED = "reopened"
 
 
-class Fact(StrEnum):
+class CaseEvent(StrEnum):
     """Which event tells the other services."""
 
     OPENED = "opened"
@@ -225,7 +225,7 @@ class Change:
     """A case after something happened to it, and all that is to be written with it."""
 
     case: Case
-    fact: Fact
+    event: CaseEvent
     entries: tuple[Entry, ...]
     alert: Alert | None = None
     part: Part | None = None

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from services.notifier.cases.domain.case import Alert, Case, Change, Entry, Fact, Priority, Status, moved
+from services.notifier.cases.domain.case import Alert, Case, CaseEvent, Change, Entry, Priority, Status, moved
 from services.notifier.cases.domain.clocks import ELAPSED, BusinessHours, Clock, ClockKind
 from services.notifier.cases.domain.rules import Rule, Team
 
@@ -97,7 +97,7 @@ def _taken(case: Case, step: Step, lead: str | None, now: datetime) -> Change:
     if step.channels is None or step.channels:
         alert = Alert(f"escalated:{step.name}", case.response_id, now, now, step.channels)
     entry = Entry("escalated", detail)
-    return Change(moved(after), Fact.CHANGED, (entry,), alert, step=step.name)
+    return Change(moved(after), CaseEvent.CHANGED, (entry,), alert, step=step.name)
 
 
 # What a store's people write to customers.

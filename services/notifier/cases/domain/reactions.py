@@ -9,9 +9,9 @@ from services.notifier.cases.domain.answers import Amended, Answer, Revision
 from services.notifier.cases.domain.case import (
     Alert,
     Case,
+    CaseEvent,
     Change,
     Entry,
-    Fact,
     Part,
     Status,
     awake,
@@ -63,7 +63,12 @@ def new_case(
         wants_contact=answer.wants_contact,
     )
     entry = Entry("opened", {**_about(answer), "rule": rule.name, "priority": rule.priority})
-    return Change(case, Fact.OPENED, (entry,), _alert("opened", answer, rule), Part.OPENED)
+    return Change(case, CaseEvent.OPENED, (entry,), _alert("opened", answer, rule), Part.OPENED)
+
+
+def may_reopen(case: Case, now: datetime, within: timedelta) -> bool:
+    """Whether a low answer opens this case again: it was closed, and not longer ago than `within`."""
+    return case.status is Status.CLOSED and case.closed_at is not None and now - case.closed_at <= within
 
 
 def another_low_answer(
@@ -75,17 +80,27 @@ def another_low_answer(
     clock: Clock = ELAPSED,
     rules_clock: Clock = ELAPSED,
 ) -> Change:
-    """The customer of this case is unhappy again: it joins a case in work, and reopens one that was done.
+    """The customer is unhappy again: the answer joins a case in work, and reopens one that was done.
 
     `clock` is the case's, `rules_clock` that of the rule.
     """
     case = _with(answer, case)
     if case.status in (Status.RESOLVED, Status.CLOSED):
-        raised = _raised(case, rule, answer.since, rules_clock)
-        case = begun_again(raised, answer.since, clock if raised.clock is case.clock else rules_clock)
-        entry = Entry("reopened", _about(answer))
-        again = _alert(f"reopened:{answer.response_id}", answer, rule)
-        return Change(moved(case), Fact.REOPENED, (entry,), again, Part.REOPENED)
+        return _reopened(answer, case, rule, clock=clock, rules_clock=rules_clock)
+    return _joined(answer, case, rule, now, clock=clock, rules_clock=rules_clock)
+
+
+def _reopened(answer: Answer, case: Case, rule: Rule, *, clock: Clock, rules_clock: Clock) -> Change:
+    raised = _raised(case, rule, answer.since, rules_clock)
+    case = begun_again(raised, answer.since, clock if raised.clock is case.clock else rules_clock)
+    entry = Entry("reopened", _about(answer))
+    alert = _alert(f"reopened:{answer.response_id}", answer, rule)
+    return Change(moved(case), CaseEvent.REOPENED, (entry,), alert, Part.REOPENED)
+
+
+def _joined(
+    answer: Answer, case: Case, rule: Rule, now: datetime, *, clock: Clock, rules_clock: Clock
+) -> Change:
     entries = [Entry("joined", _about(answer))]
     if case.status is Status.SNOOZED:
         case = awake(case, now, clock)
@@ -95,14 +110,14 @@ def another_low_answer(
         case = _raised(case, rule, answer.since, rules_clock)
         entries.append(Entry("priority_raised", {"priority": rule.priority, "rule": rule.name}))
         alert = _alert(f"raised:{rule.priority}", answer, rule)
-    return Change(moved(case), Fact.CHANGED, tuple(entries), alert, Part.JOINED)
+    return Change(moved(case), CaseEvent.CHANGED, tuple(entries), alert, Part.JOINED)
 
 
 def another_answer(answer: Answer, case: Case) -> Change:
     """The customer of this case answered again, and no rule takes it: noted, and nothing else."""
     group = answer.group.name.lower()
     entry = Entry("answered_again", {**_about(answer), "group": group})
-    return Change(moved(case), Fact.CHANGED, (entry,))
+    return Change(moved(case), CaseEvent.CHANGED, (entry,))
 
 
 def known_answer_changed(
@@ -111,19 +126,20 @@ def known_answer_changed(
     part: Part,
     *,
     rule: Rule | None,
-    news: tuple[Revision, ...],
+    incoming: tuple[Revision, ...],
     now: datetime,
     rules_clock: Clock = ELAPSED,
 ) -> Change | None:
     """An answer of this case was amended or retracted. It is noted; a better score closes nothing.
 
-    A retraction dismisses a case that nobody touched and that has no other answer. `rule` is given when
-    what rules ask for is news: it may raise the priority and tell channels that were not told. Whoever
-    was told under the same reason is not told again, so the order of the amendments does not matter.
+    A retraction dismisses a case that nobody touched and that has no other answer. `incoming`: the revisions
+    that came in just now. `rule` is given when they change what rules ask about: it may raise the priority
+    and alert channels that had no alert. A channel is alerted once under one reason, so the order of the
+    amendments does not matter.
     """
     if answer.retracted:
         return _retracted(answer, case, now)
-    amendments = [revision for revision in news if isinstance(revision, Amended)]
+    amendments = [revision for revision in incoming if isinstance(revision, Amended)]
     entries = [
         Entry("answer_amended", {"response_id": answer.response_id, "fields": _fields(amended)})
         for amended in amendments
@@ -146,7 +162,7 @@ def known_answer_changed(
     case = replace(case, wants_contact=case.wants_contact or answer.wants_contact)
     if case.standing <= {answer.response_id}:
         case = replace(case, score=answer.score, metric=answer.body.metric)
-    return Change(moved(case), Fact.CHANGED, tuple(entries), alert, releases_alert=answer.settled)
+    return Change(moved(case), CaseEvent.CHANGED, tuple(entries), alert, releases_alert=answer.settled)
 
 
 def _retracted(answer: Answer, case: Case, now: datetime) -> Change | None:
@@ -157,8 +173,8 @@ def _retracted(answer: Answer, case: Case, now: datetime) -> Change | None:
     if case.untouched and not case.standing:
         case = replace(case, status=Status.DISMISSED, closed_at=now, dismissed_because=RETRACTED)
         entries.append(Entry("dismissed", {"reason": RETRACTED}))
-        return Change(moved(case), Fact.CLOSED, tuple(entries), cancels_alerts=True, retracts=True)
-    return Change(moved(case), Fact.CHANGED, tuple(entries), retracts=True)
+        return Change(moved(case), CaseEvent.CLOSED, tuple(entries), cancels_alerts=True, retracts=True)
+    return Change(moved(case), CaseEvent.CHANGED, tuple(entries), retracts=True)
 
 
 def _with(answer: Answer, case: Case) -> Case:

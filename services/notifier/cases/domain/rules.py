@@ -18,7 +18,7 @@ LOW_ANSWERS: Final = frozenset({Group.DETRACTOR})
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RuleInput:
     """What is known when a rule is asked. A fact that is not there matches nothing."""
 
     metric: str
@@ -57,7 +57,7 @@ class Conditions:
     words: frozenset[str] = frozenset()
     wants_contact: bool | None = None
 
-    def hold(self, facts: Facts) -> bool:
+    def hold(self, facts: RuleInput) -> bool:
         return (
             facts.group in self.groups
             and (self.metric is None or facts.metric == self.metric)
@@ -117,13 +117,13 @@ DEFAULT_RULE: Final = Rule("default", Conditions(), Priority.NORMAL, first_conta
 """Stands after the store's own rules, so that nobody unhappy is forgotten. It takes low answers only."""
 
 
-def first_match(rules: Iterable[Rule], facts: Facts) -> Rule | None:
+def first_match(rules: Iterable[Rule], facts: RuleInput) -> Rule | None:
     """The first rule whose conditions hold, the default rule the last of them; None for a good answer
     that nobody asked for."""
     return next((rule for rule in (*rules, DEFAULT_RULE) if rule.when.hold(facts)), None)
 
 
-def strictest(rules: Sequence[Rule], possible: Iterable[Facts]) -> Rule | None:
+def strictest(rules: Sequence[Rule], possible: Iterable[RuleInput]) -> Rule | None:
     """The most urgent of what the rules say to each of the facts (an answer that was low twice).
 
     Of equally urgent ones it is the rule that stands first, and all the channels of all of them are

@@ -1,4 +1,4 @@
-"""Everything known of an answer, as the events told it."""
+"""Answers as their events told them: adding events, and reading answers as they are now."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from sqlalchemy import text
 from services.notifier.cases.domain.answers import (
     Amended,
     Answer,
-    Past,
+    PastAnswer,
     Person,
     Retracted,
     Revision,
@@ -40,7 +40,7 @@ _FOLD_ARRAYS = """CAST(:metrics AS text[]), CAST(:scales AS text[]), CAST(:score
 
 
 @dataclass(frozen=True, slots=True)
-class KnownAnswer:
+class StoredAnswer:
     """An answer that has a row: whose it is, and which events it is made of."""
 
     customer_ref: str | None
@@ -97,13 +97,15 @@ def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
     )
 
 
-async def add(session: Session, news: Mapping[AnswerKey, Events]) -> dict[AnswerKey, Answer | None]:
+async def add_events(
+    session: Session, incoming: Mapping[AnswerKey, Events]
+) -> dict[AnswerKey, Answer | None]:
     """Add events to their answers; returns the answers as they are now, None where the original lacks.
 
     The rows stay locked, in sorted order. Adding what is known already changes nothing.
     """
-    keys = sorted(news)
-    alone = {key: _folded(key[1], news[key]) for key in keys}
+    keys = sorted(incoming)
+    alone = {key: _folded(key[1], incoming[key]) for key in keys}
     rows = await session.execute(
         text(f"""INSERT INTO notifier.answers AS a (store, response_id, customer_ref, revisions, {_FOLD})
                 SELECT n.store, n.id, n.ref, CAST(n.revisions AS jsonb), {_FOLD}
@@ -119,8 +121,8 @@ async def add(session: Session, news: Mapping[AnswerKey, Events]) -> dict[Answer
         {
             "stores": [store for store, _ in keys],
             "ids": [response for _, response in keys],
-            "refs": [_customer_ref(news[key]) for key in keys],
-            "revisions": [_stored(news[key]) for key in keys],
+            "refs": [_customer_ref(incoming[key]) for key in keys],
+            "revisions": [_stored(incoming[key]) for key in keys],
             **_columns([alone[key] for key in keys]),
         },
     )
@@ -228,24 +230,26 @@ def _folded(response_id: str, events: Events) -> Answer | None:
 # What customers answered before.
 
 
-async def of_customers(session: Session, refs: Iterable[Ref], *, most: int = 20) -> dict[Ref, list[Past]]:
+async def past_answers(
+    session: Session, refs: Iterable[Ref], *, most: int = 20
+) -> dict[Ref, list[PastAnswer]]:
     """The known answers of these customers that were not retracted, the newest first."""
     wanted = sorted(set(refs))
     if not wanted:
         return {}
     rows = await session.execute(
-        text("""SELECT w.store, w.ref, one.* FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
+        text("""SELECT w.store, w.ref, past.* FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
                      AS w(store, ref)
                 CROSS JOIN LATERAL (
                     SELECT response_id, metric, scale, score, grp, answered_at FROM notifier.answers a
                     WHERE a.store = w.store AND a.customer_ref = w.ref
                           AND a.score IS NOT NULL AND NOT a.retracted
-                    ORDER BY a.answered_at DESC, a.response_id DESC LIMIT :most) one"""),
+                    ORDER BY a.answered_at DESC, a.response_id DESC LIMIT :most) past"""),
         {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "most": most},
     )
-    found: dict[Ref, list[Past]] = {}
+    found: dict[Ref, list[PastAnswer]] = {}
     for row in rows:
-        past = Past(
+        past = PastAnswer(
             row.response_id, row.metric, row.scale, row.score, Group[row.grp.upper()], row.answered_at
         )
         found.setdefault((row.store, row.ref), []).append(past)
@@ -256,21 +260,25 @@ async def of_customers(session: Session, refs: Iterable[Ref], *, most: int = 20)
 
 
 @dataclass(frozen=True, slots=True)
-class Before:
+class KnownBefore:
+    """What the database knows of the customers and answers of a batch before the batch is applied."""
+
     erased: dict[Ref, datetime] = field(default_factory=dict)
     """Who was erased, and until when nothing of theirs counts as theirs."""
-    answers: dict[AnswerKey, KnownAnswer] = field(default_factory=dict)
+    answers: dict[AnswerKey, StoredAnswer] = field(default_factory=dict)
     """The answers that have a row."""
     with_cases: set[Ref] = field(default_factory=set)
     """Who has a case in work, or one that ended within `days`."""
 
 
-async def look(session: Session, people: Iterable[Ref], keys: Iterable[AnswerKey], *, days: int) -> Before:
+async def known_before(
+    session: Session, people: Iterable[Ref], keys: Iterable[AnswerKey], *, days: int
+) -> KnownBefore:
     """What is known of these customers and answers. Nothing is locked by it."""
     refs, wanted = sorted(set(people)), sorted(set(keys))
-    before = Before()
+    known = KnownBefore()
     if not refs and not wanted:
-        return before
+        return known
     rows = await session.execute(
         text("""WITH who AS (
                     SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS w(store, ref))
@@ -300,9 +308,9 @@ async def look(session: Session, people: Iterable[Ref], keys: Iterable[AnswerKey
         key = (row.store, row.id)
         match row.what:
             case "erased":
-                before.erased[key] = row.at
+                known.erased[key] = row.at
             case "case":
-                before.with_cases.add(key)
+                known.with_cases.add(key)
             case _:
-                before.answers[key] = KnownAnswer(row.customer_ref, frozenset(row.events))
-    return before
+                known.answers[key] = StoredAnswer(row.customer_ref, frozenset(row.events))
+    return known

@@ -1,4 +1,4 @@
-"""Cases, and which answers they have."""
+"""The rows of cases: reading, locking and saving them, turns in teams, and escalation plans."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Tier and tags of customers, and the lock that stands before their answers and cases."""
+"""Customers with their tier and tags, and the lock that is taken before their answers and cases."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,7 @@
-"""What is stored of people who are to be forgotten. The lock around erasing is held."""
+"""The statements that erase customers: their answers, their rows and their names on cases.
+
+The caller holds the lock around erasing.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,15 +25,15 @@ _SENDERS = ("comment", "answers", "order", "segments", "locale")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class AnswerToErase:
     """An answer with its events as they are stored."""
 
     key: AnswerKey
     customer_ref: str | None
     revisions: Mapping[str, Any]
 
-    def forgotten(self, erased: Mapping[Ref, datetime], surrogates: Mapping[Ref, str]) -> "Said":
-        """Without anything that these people wrote, and under their surrogates."""
+    def erased_of(self, erased: Mapping[Ref, datetime], surrogates: Mapping[Ref, str]) -> "AnswerToErase":
+        """The answer without anything that these customers wrote, and under their surrogates."""
         store = self.key[0]
         whose = (store, self.customer_ref or "")
         theirs = whose in erased
@@ -44,11 +47,11 @@ class Said:
                 body = {name: value for name, value in body.items() if name not in _SENDERS}
             revisions[event_id] = {**part, "body": body}
         owner = surrogates[whose] if theirs else self.customer_ref
-        return Said(self.key, owner, revisions)
+        return AnswerToErase(self.key, owner, revisions)
 
 
-async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> list[Said]:
-    """All answers in which one of these people said something until then, locked in sorted order."""
+async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> list[AnswerToErase]:
+    """All answers to which one of these customers contributed until then, locked in sorted order."""
     given = {
         "stores": [store for store, _ in sorted(erased)],
         "refs": [ref for _, ref in sorted(erased)],
@@ -73,11 +76,12 @@ async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> lis
                  ORDER BY a.store, a.response_id FOR UPDATE OF a"""),
         given,
     )
-    return [Said((row[0], row[1]), row[2], orjson.loads(row[3])) for row in rows]
+    return [AnswerToErase((row[0], row[1]), row[2], orjson.loads(row[3])) for row in rows]
 
 
-async def rewrite_answers(session: Session, said: Sequence[Said]) -> None:
-    if said:
+async def rewrite_answers(session: Session, answers: Sequence[AnswerToErase]) -> None:
+    """Store these answers without what was erased of them."""
+    if answers:
         await session.execute(
             text("""UPDATE notifier.answers a
                     SET customer_ref = n.ref, revisions = CAST(n.revisions AS jsonb)
@@ -85,10 +89,10 @@ async def rewrite_answers(session: Session, said: Sequence[Said]) -> None:
                                 CAST(:revisions AS text[])) AS n(store, id, ref, revisions)
                     WHERE a.store = n.store AND a.response_id = n.id"""),
             {
-                "stores": [one.key[0] for one in said],
-                "ids": [one.key[1] for one in said],
-                "refs": [one.customer_ref for one in said],
-                "revisions": [orjson.dumps(one.revisions).decode() for one in said],
+                "stores": [answer.key[0] for answer in answers],
+                "ids": [answer.key[1] for answer in answers],
+                "refs": [answer.customer_ref for answer in answers],
+                "revisions": [orjson.dumps(answer.revisions).decode() for answer in answers],
             },
         )
 
@@ -172,7 +176,7 @@ async def end_customers(session: Session, ends: Mapping[Ref, int]) -> None:
         )
 
 
-async def forget_cases(
+async def erase_from_cases(
     session: Session, cases: Mapping[str, str], causes: Collection[str], *, others: Collection[str] = ()
 ) -> None:
     """These cases are nobody's: no word by which they could be found, no note, no reply of a receiver.

@@ -1,4 +1,6 @@
-"""The rows that changes of cases add, in one statement: each statement is a round trip."""
+"""The rows around a case (answers, history, alerts, steps, watchers). Each statement is a round trip,
+so what a batch adds is added in one.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from sqlalchemy import text
 from services.notifier.cases.domain.case import Case, Entry
 from services.notifier.cases.store.answers import AnswerKey
 from services.notifier.cases.store.cases import STORED, Link, row_of
-from services.notifier.deliveries.store import New
+from services.notifier.deliveries.store import NewDelivery
 from shared.db import Session
 
 # What happened to cases and who watches them.
@@ -85,7 +87,7 @@ class Added:
     """By case, the text by which a new one can be found."""
     answers: Sequence[tuple[AnswerKey, Link, datetime]] = ()
     history: Sequence[HistoryRow] = ()
-    deliveries: Sequence[New] = ()
+    deliveries: Sequence[NewDelivery] = ()
 
 
 async def add(session: Session, added: Added) -> None:
@@ -161,7 +163,7 @@ def _history(rows: Sequence[HistoryRow]) -> dict[str, Any]:
     }
 
 
-def _deliveries(rows: Sequence[New]) -> dict[str, Any]:
+def _deliveries(rows: Sequence[NewDelivery]) -> dict[str, Any]:
     return {
         "delivery_ids": [row.delivery_id for row in rows],
         "stores": [row.store for row in rows],

@@ -53,8 +53,8 @@ class TestAReceiver:
             desk.alerts = sections(out={**channel, "url": receiver.url})
             items = [{"text": f"Case {n} <x>", "link": f"/inbox/{n}"} for n in range(60)]
             detail = {"text": "It fell by 12.", "facts": {"NPS": "31 (was 43)"}, "items": items}
-            new = notices.New(
-                f"n-{desk.store}", desk.store, notices.Kind.SCORE_FELL, "NPS fell", detail, "/x"
+            new = notices.NewNotice(
+                f"n-{desk.store}", desk.store, notices.NoticeKind.SCORE_FELL, "NPS fell", detail, "/x"
             )
             async with desk.database.transaction() as session:
                 assert await notices.add(session, new, ["out"], traceparent="00-a-b-01")

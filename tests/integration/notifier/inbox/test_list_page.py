@@ -286,7 +286,7 @@ class TestBulk:
 class TestAddresses:
     def test_say_all_that_was_asked(self) -> None:
         query = ListQuery(view="mine", q="a b", priority="high", owner="kim@x", team="care")
-        assert query_of_address(dict(httpx.QueryParams(query.query()))) == query
+        assert query_of_address(dict(httpx.QueryParams(query.query_string()))) == query
 
     def test_what_means_nothing_is_left_out(self) -> None:
         assert (

@@ -15,12 +15,12 @@ from services.notifier.cases.domain.case import Case, Priority, Status
 from services.notifier.channels import slack, webhook
 from services.notifier.channels.mail import compose
 from services.notifier.channels.message import CaseMessage, Item, NoticeMessage, Shop
-from services.notifier.deliveries.settings import Channel, Kind
+from services.notifier.deliveries.settings import Channel, ChannelKind
 
 NOW = datetime.now(UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 HOOK = webhook.request_builder(
-    Channel(kind=Kind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET))
+    Channel(kind=ChannelKind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET))
 )
 SHOP = Shop("s", "Shop", ZoneInfo("Europe/Amsterdam"), "https://x.example")
 NASTY = [

@@ -7,13 +7,13 @@ import pytest
 
 from services.notifier.watch.domain import (
     Compared,
+    FallChange,
     Sample,
     ScoreRule,
     SilenceRule,
-    Turn,
     disjoint,
+    fall_changes,
     silent,
-    turns,
     usual,
     usual_hours,
 )
@@ -32,14 +32,14 @@ def beside(before: Counts, now: Counts, *, told: bool = False, key: str = "k") -
     return Compared(key, Sample(NOW - MONTH, before), Sample(NOW, now), told)
 
 
-def turn(before: Counts, now: Counts, *, told: bool = False, rule: ScoreRule = RULE) -> Turn | None:
-    return turns(rule, [beside(before, now, told=told)]).get("k")
+def turn(before: Counts, now: Counts, *, told: bool = False, rule: ScoreRule = RULE) -> FallChange | None:
+    return fall_changes(rule, [beside(before, now, told=told)]).get("k")
 
 
 class TestAFall:
     def test_is_told_when_it_is_more_than_noise(self) -> None:
         # T3 of the domain's table, backwards: -10 points, p = 0.0026.
-        assert turn(THIRD_QUARTER, FIRST_QUARTER) is Turn.FELL
+        assert turn(THIRD_QUARTER, FIRST_QUARTER) is FallChange.FELL
 
     def test_of_the_same_points_with_fewer_answers_is_noise(self) -> None:
         # T1 and T2: p = 0.35 and 0.057.
@@ -53,7 +53,7 @@ class TestAFall:
     def test_needs_thirty_answers_on_both_sides(self) -> None:
         assert turn(Counts(29, 0, 0), Counts(0, 0, 100)) is None
         assert turn(Counts(100, 0, 0), Counts(0, 0, 29)) is None
-        assert turn(Counts(100, 0, 0), Counts(0, 0, 30)) is Turn.FELL
+        assert turn(Counts(100, 0, 0), Counts(0, 0, 30)) is FallChange.FELL
 
     def test_is_not_a_rise(self) -> None:
         assert turn(FIRST_QUARTER, THIRD_QUARTER) is None
@@ -61,14 +61,14 @@ class TestAFall:
     def test_of_too_few_points_is_not_told_however_sure_it_is(self) -> None:
         before, now = Counts(52_000, 24_000, 24_000), Counts(50_000, 24_000, 26_000)
         assert turn(before, now) is None
-        assert turn(before, Counts(49_000, 24_000, 27_000)) is Turn.FELL
+        assert turn(before, Counts(49_000, 24_000, 27_000)) is FallChange.FELL
 
     def test_that_was_told_is_not_told_again_and_is_over_only_when_it_is(self) -> None:
         assert turn(THIRD_QUARTER, FIRST_QUARTER, told=True) is None
         # Still p < 0.05, though not told anew at that: between the two nothing changes.
         assert turn(Counts(40, 5, 5), Counts(30, 10, 10), told=True) is None
-        assert turn(Counts(70, 15, 15), Counts(60, 25, 15), told=True) is Turn.OVER
-        assert turn(FIRST_QUARTER, THIRD_QUARTER, told=True) is Turn.OVER
+        assert turn(Counts(70, 15, 15), Counts(60, 25, 15), told=True) is FallChange.OVER
+        assert turn(FIRST_QUARTER, THIRD_QUARTER, told=True) is FallChange.OVER
 
     def test_stays_told_while_there_are_too_few_to_say(self) -> None:
         assert turn(Counts(20, 0, 0), Counts(0, 0, 20), told=True) is None
@@ -77,8 +77,8 @@ class TestAFall:
         # p = 0.0099 alone is told; among 200 that moved by noise it is one of those to be expected.
         one = beside(Counts(62, 20, 18), Counts(44, 20, 36), key="suspect")
         noise = [beside(Counts(50, 25, 25), Counts(51, 24, 25), key=f"n{i}") for i in range(2000)]
-        assert turns(RULE, [one]) == {"suspect": Turn.FELL}
-        assert turns(RULE, [one, *noise]) == {}
+        assert fall_changes(RULE, [one]) == {"suspect": FallChange.FELL}
+        assert fall_changes(RULE, [one, *noise]) == {}
 
 
 class TestWindows:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from services.notifier.cases.domain.answers import Answer, Past, Person, Submitted, fall, fold
+from services.notifier.cases.domain.answers import Answer, PastAnswer, Person, Submitted, fall, fold
 from services.notifier.cases.domain.case import Priority
 from services.notifier.cases.domain.rules import (
     DEFAULT_RULE,
     Conditions,
-    Facts,
     Rule,
+    RuleInput,
     first_match,
     groups_beyond_low,
     strictest,
@@ -30,8 +30,8 @@ def rule(
     return Rule(name, Conditions(**when), priority, 1, 2, channels)
 
 
-ANSWER = Facts("nps", 3, tier="Gold", touchpoint="support", channel="web", order_value=Decimal(100))
-BARE = Facts("nps", 3)
+ANSWER = RuleInput("nps", 3, tier="Gold", touchpoint="support", channel="web", order_value=Decimal(100))
+BARE = RuleInput("nps", 3)
 
 
 class TestConditions:
@@ -126,7 +126,7 @@ class TestMoreFacts:
 
 
 class TestBetterAnswers:
-    PASSIVE = Facts("nps", 8, group=Group.PASSIVE)
+    PASSIVE = RuleInput("nps", 8, group=Group.PASSIVE)
 
     def test_open_nothing_by_themselves(self) -> None:
         assert first_match((rule("a"),), self.PASSIVE) is None
@@ -151,14 +151,14 @@ class TestTheFall:
         assert fall(self._answer(metric, scale, score), score, self.KNOWN) == expected
 
     def test_on_a_scale_where_high_is_bad_is_a_rise(self) -> None:
-        known = [Past("a", "ces", "1-5-effort", 2, Group.PROMOTER, T0)]
+        known = [PastAnswer("a", "ces", "1-5-effort", 2, Group.PROMOTER, T0)]
         assert fall(self._answer("ces", "1-5-effort", 5), 5, known) == 3
 
     KNOWN = (
-        Past("a", "nps", "0-10", 2, Group.DETRACTOR, T0 - timedelta(days=9)),
-        Past("b", "nps", "0-10", 9, Group.PROMOTER, T0 - timedelta(days=1)),
-        Past("later", "nps", "0-10", 7, Group.PASSIVE, T0 + timedelta(days=1)),
-        Past("r", "nps", "0-10", 5, Group.DETRACTOR, T0),
+        PastAnswer("a", "nps", "0-10", 2, Group.DETRACTOR, T0 - timedelta(days=9)),
+        PastAnswer("b", "nps", "0-10", 9, Group.PROMOTER, T0 - timedelta(days=1)),
+        PastAnswer("later", "nps", "0-10", 7, Group.PASSIVE, T0 + timedelta(days=1)),
+        PastAnswer("r", "nps", "0-10", 5, Group.DETRACTOR, T0),
     )
 
     def _answer(self, metric: str, scale: str, score: int) -> Answer:
@@ -201,11 +201,11 @@ class TestRules:
             rule("bad", Priority.URGENT, channels=("phone",), max_score=2),
             rule("meh", channels=("chat",), max_score=6),
         )
-        for order in permutations([Facts("nps", 5), Facts("nps", 1)]):
+        for order in permutations([RuleInput("nps", 5), RuleInput("nps", 1)]):
             found = strictest(rules, order)
             assert (found.name, found.channels) == ("bad", ("phone", "chat"))
 
     def test_of_equally_urgent_ones_the_first_counts(self) -> None:
         rules = (rule("a", max_score=2), rule("b", max_score=4), rule("c"))
-        for order in permutations([Facts("nps", 1), Facts("nps", 3), Facts("nps", 5)]):
+        for order in permutations([RuleInput("nps", 1), RuleInput("nps", 3), RuleInput("nps", 5)]):
             assert strictest(rules, order).name == "a"
