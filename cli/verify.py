@@ -34,7 +34,7 @@ def verify(as_json: bool = typer.Option(False, "--json", help="The whole report 
         )
 
 
-async def _verify(tell: Tell) -> tuple[scorer.Report, list[Any]]:
+async def _verify(tell: Tell) -> tuple[scorer.VerifyReport, list[Any]]:
     config = product.config()
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=tell)
@@ -43,7 +43,7 @@ async def _verify(tell: Tell) -> tuple[scorer.Report, list[Any]]:
     return report, list(wrong)
 
 
-def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict[str, Any]:
+def _as_json(report: scorer.VerifyReport, wrong: list[Any], *, balanced: bool) -> dict[str, Any]:
     return {
         "balanced": balanced,
         "scorer": {
@@ -62,7 +62,7 @@ def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict
     }
 
 
-def _print(report: scorer.Report, wrong: list[Any]) -> None:
+def _print(report: scorer.VerifyReport, wrong: list[Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
 
     def line(good: bool, text: str) -> None:
