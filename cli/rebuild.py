@@ -63,7 +63,7 @@ async def _scorer(store: str | None, tell: Tell) -> int:
 
 
 async def _segmenter(store: str | None, tell: Tell) -> segmenter.Rebuilt:
-    rules = segmenter.loyalty_rules(product.config())
+    rules = segmenter.read_rules(product.config())
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         return await segmenter.rebuild(
             database, rules, store, progress=lambda seen: tell("customers", seen, 0)

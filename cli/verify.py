@@ -39,7 +39,7 @@ async def _verify(tell: Tell) -> tuple[scorer.VerifyReport, list[Any]]:
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=tell)
         tell("customers", 0, 0)
-        wrong = await segmenter.verify(database, segmenter.loyalty_rules(config))
+        wrong = await segmenter.verify(database, segmenter.read_rules(config))
     return report, list(wrong)
 
 
