@@ -121,21 +121,22 @@ def discard(service: Service, letter_id: int = typer.Argument(metavar="ID")) -> 
 
 
 async def _newest(services: list[Service], state: State, limit: int) -> list[tuple[str, Buried]]:
-    found: list[tuple[str, Buried]] = []
-    wanted: Any = None if state is State.ANY else state.value
+    newest: list[tuple[str, Buried]] = []
+    only_state: Any = None if state is State.ANY else state.value
     async with product.database() as database, database.snapshot() as session:
         for service in services:
-            letters = await DeadLetters(service).newest(session, state=wanted, limit=limit)
-            found += [(service.value, letter) for letter in letters]
-    return found
+            letters = await DeadLetters(service).newest(session, state=only_state, limit=limit)
+            newest += [(service.value, letter) for letter in letters]
+    return newest
 
 
 async def _find(service: Service, letter_id: int) -> Buried:
     async with product.database() as database, database.transaction() as session:
-        return await _found(session, service, letter_id)
+        return await _existing(session, service, letter_id)
 
 
-async def _found(session: Session, service: Service, letter_id: int) -> Buried:
+async def _existing(session: Session, service: Service, letter_id: int) -> Buried:
+    """CommandError when the service has no such letter."""
     letter = await DeadLetters(service).find(session, letter_id)
     if letter is None:
         raise CommandError(
@@ -147,7 +148,7 @@ async def _found(session: Session, service: Service, letter_id: int) -> Buried:
 async def _discard(service: Service, letter_id: int) -> Buried:
     """The letter as it was before."""
     async with product.database() as database, database.transaction() as session:
-        letter = await _found(session, service, letter_id)
+        letter = await _existing(session, service, letter_id)
         await DeadLetters(service).settle(session, letter_id, "discarded")
         return letter
 
@@ -163,14 +164,14 @@ async def _replay(
                 ids = await DeadLetters(service).ids_to_settle(session, reason=reason)
         else:
             async with database.transaction() as session:
-                ids = [(await _found(session, service, letter_id)).id]
+                ids = [(await _existing(session, service, letter_id)).id]
         silent = quiet or len(ids) < 2
-        for one in track(ids, f"Replaying into the {service}", disable=silent, transient=True):
+        for dead_id in track(ids, f"Replaying into the {service}", disable=silent, transient=True):
             try:
-                outcome, detail = await replayer.replay(one), ""
+                outcome, detail = await replayer.replay(dead_id), ""
             except Failure as failure:
                 outcome, detail = "failed", str(failure)
-            results.append({"service": service.value, "id": one, "outcome": outcome, "detail": detail})
+            results.append({"service": service.value, "id": dead_id, "outcome": outcome, "detail": detail})
     return results
 
 
