@@ -13,19 +13,19 @@ def new_id() -> str:
 
 class TestAmending:
     async def test_by_token_in_the_header(self, collector: Collector, responses: Topic) -> None:
-        given = collector.post({"score": 2, "complete": False}).json
+        accepted = collector.post({"score": 2, "complete": False}).json
         reply = collector.request(
             "PATCH",
-            f"/v1/responses/{given['response_id']}",
+            f"/v1/responses/{accepted['response_id']}",
             {"comment": "Too late", "complete": True, "revision": 2},
-            authorization=f"Bearer {given['amend_token']}",
+            authorization=f"Bearer {accepted['amend_token']}",
             traceparent=TRACE,
         )
         assert (reply.status, reply.json) == (
             202,
-            {"response_id": given["response_id"], "status": "accepted"},
+            {"response_id": accepted["response_id"], "status": "accepted"},
         )
-        submitted, amended = await responses.about(given["response_id"], count=2)
+        submitted, amended = await responses.about(accepted["response_id"], count=2)
         assert amended.partition == submitted.partition
         assert amended.key == submitted.key
         assert amended.headers["ce_type"] == "response.amended.v1"
@@ -35,9 +35,9 @@ class TestAmending:
         assert "score" not in amended.body
 
     def test_by_token_in_the_body(self, collector: Collector) -> None:
-        given = collector.post({"score": 2}).json
-        path = f"/v1/responses/{given['response_id']}"
-        body = {"score": 3, "amend_token": given["amend_token"]}
+        accepted = collector.post({"score": 2}).json
+        path = f"/v1/responses/{accepted['response_id']}"
+        body = {"score": 3, "amend_token": accepted["amend_token"]}
         assert collector.request("PATCH", path, body, authorization="").status == 202
 
     async def test_by_a_secret_key_before_the_answer_is_there(
@@ -49,8 +49,8 @@ class TestAmending:
         assert amended.body["score"] == 3
 
     def test_of_a_score_is_checked_against_the_answers_scale(self, collector: Collector) -> None:
-        given = collector.post({"score": 5, "metric": "csat"}).json
-        path, bearer = f"/v1/responses/{given['response_id']}", f"Bearer {given['amend_token']}"
+        accepted = collector.post({"score": 5, "metric": "csat"}).json
+        path, bearer = f"/v1/responses/{accepted['response_id']}", f"Bearer {accepted['amend_token']}"
         assert collector.request("PATCH", path, {"score": 6}, authorization=bearer).status == 422
         assert collector.request("PATCH", path, {"score": 4}, authorization=bearer).status == 202
         assert collector.request("PATCH", path, {"score": 6, "metric": "csat"}).status == 422
@@ -64,10 +64,13 @@ class TestAmending:
         assert reply.status == 403
 
     def test_with_a_forged_token_is_401(self, collector: Collector) -> None:
-        given = collector.post({"score": 5}).json
-        token = given["amend_token"]
+        accepted = collector.post({"score": 5}).json
+        token = accepted["amend_token"]
         for forged in (token[:-4] + "AAAA", "amd_", "amd_x", token + "x" * 3000, "amd_é"):
-            path, body = f"/v1/responses/{given['response_id']}", {"score": 6, "amend_token": forged[:2048]}
+            path, body = (
+                f"/v1/responses/{accepted['response_id']}",
+                {"score": 6, "amend_token": forged[:2048]},
+            )
             assert collector.request("PATCH", path, body, authorization="").status == 401
 
     def test_without_anything_is_401(self, collector: Collector) -> None:
@@ -76,8 +79,8 @@ class TestAmending:
             assert collector.request("PATCH", "/v1/responses/x", body, authorization="").status == 401
 
     def test_reaches_its_own_store_only(self, collector: Collector) -> None:
-        made = collector.request("POST", "/v1/responses", {"score": 3}).json
-        path, bearer = f"/v1/responses/{made['response_id']}", f"Bearer {made['amend_token']}"
+        accepted = collector.request("POST", "/v1/responses", {"score": 3}).json
+        path, bearer = f"/v1/responses/{accepted['response_id']}", f"Bearer {accepted['amend_token']}"
         elsewhere = f"{path}?store=another"
         assert collector.request("PATCH", elsewhere, {"score": 6}).status == 404
         assert collector.request("PATCH", elsewhere, {"score": 6}, authorization=bearer).status == 404
@@ -94,9 +97,9 @@ class TestRetracting:
         assert written.body["reason"] == "spam"
 
     def test_does_not_take_an_amend_token(self, collector: Collector) -> None:
-        given = collector.post({"score": 5}).json
-        path = f"/v1/responses/{given['response_id']}"
-        reply = collector.request("DELETE", path, authorization=f"Bearer {given['amend_token']}")
+        accepted = collector.post({"score": 5}).json
+        path = f"/v1/responses/{accepted['response_id']}"
+        reply = collector.request("DELETE", path, authorization=f"Bearer {accepted['amend_token']}")
         assert reply.status == 401
 
     async def test_of_an_id_with_a_slash(self, collector: Collector, responses: Topic) -> None:

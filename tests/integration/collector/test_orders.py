@@ -38,10 +38,10 @@ class TestOrders:
         self, collector: Collector, orders: Topic
     ) -> None:
         body = {"kind": "review", "engaged_at": "2026-01-02T10:00:00Z", "customer": {"id": "c-1"}}
-        made = collector.request("POST", "/v1/engagements", body).json["engagement_id"]
-        assert UUID(made).version == 7
-        chosen = f"e-{uuid4()}"
-        collector.request("POST", "/v1/engagements", body, idempotency_key=chosen)
-        [written] = await orders.about(chosen)
+        new_id = collector.request("POST", "/v1/engagements", body).json["engagement_id"]
+        assert UUID(new_id).version == 7
+        own_id = f"e-{uuid4()}"
+        collector.request("POST", "/v1/engagements", body, idempotency_key=own_id)
+        [written] = await orders.about(own_id)
         assert written.headers["ce_type"] == "engagement.recorded.v1"
         assert written.body["kind"] == "review"
