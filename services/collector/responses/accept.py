@@ -113,7 +113,7 @@ class AnswerAcceptor:
         customer = event.pop("customer", None)
         identity = event.pop("identity", None)
         if customer is not None and identity != "anonymous":
-            # As it was sent, for the fingerprint: what a token says ends with the token.
+            # The fingerprint leaves the token out: a retry after it has expired is still the same answer.
             event["customer"] = {k: v for k, v in customer.items() if v is not None and k != "token"}
             event["identity"] = identity or "identified"
         else:
