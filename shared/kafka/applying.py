@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import structlog
-
 from shared.db import Database, DeadLetter, Inbox, Position, Session, is_race, is_timeout, is_transient
 from shared.events import Event, NotAnEvent, Received, decode
 from shared.ops import metrics
@@ -159,19 +157,6 @@ class Breaker:
             self._bad_recent -= 1
         self._recent.append(bad)
         self._bad_recent += bad
-
-
-def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handler:
-    """A handler of batches made of one for single events, which returns the event's outcome (None: ok)."""
-
-    async def handle_all(session: Session, batch: Sequence[Received]) -> Outcomes:
-        outcomes: Counter[tuple[str, str]] = Counter()
-        for received in batch:
-            with structlog.contextvars.bound_contextvars(correlation_id=received.envelope.correlation_id):
-                outcomes[received.topic, await handle(session, received) or "ok"] += 1
-        return outcomes
-
-    return handle_all
 
 
 class PartitionsLost(Exception):
