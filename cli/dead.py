@@ -13,7 +13,7 @@ from cli import CommandError, product
 from cli.printing import print_table
 from cli.replaying import Failure, Replayer
 from shared.db import Session
-from shared.db.dead_letters import Buried, DeadLetters
+from shared.db.dead_letters import DeadLetters, StoredLetter
 
 app = typer.Typer(help="Records that a service could not apply.", no_args_is_help=True)
 
@@ -120,8 +120,8 @@ def discard(service: Service, letter_id: int = typer.Argument(metavar="ID")) -> 
     typer.echo(f"{service} {letter_id} is discarded.")
 
 
-async def _newest(services: list[Service], state: State, limit: int) -> list[tuple[str, Buried]]:
-    newest: list[tuple[str, Buried]] = []
+async def _newest(services: list[Service], state: State, limit: int) -> list[tuple[str, StoredLetter]]:
+    newest: list[tuple[str, StoredLetter]] = []
     only_state: Any = None if state is State.ANY else state.value
     async with product.database() as database, database.snapshot() as session:
         for service in services:
@@ -130,12 +130,12 @@ async def _newest(services: list[Service], state: State, limit: int) -> list[tup
     return newest
 
 
-async def _find(service: Service, letter_id: int) -> Buried:
+async def _find(service: Service, letter_id: int) -> StoredLetter:
     async with product.database() as database, database.transaction() as session:
         return await _existing(session, service, letter_id)
 
 
-async def _existing(session: Session, service: Service, letter_id: int) -> Buried:
+async def _existing(session: Session, service: Service, letter_id: int) -> StoredLetter:
     """CommandError when the service has no such letter."""
     letter = await DeadLetters(service).find(session, letter_id)
     if letter is None:
@@ -145,7 +145,7 @@ async def _existing(session: Session, service: Service, letter_id: int) -> Burie
     return letter
 
 
-async def _discard(service: Service, letter_id: int) -> Buried:
+async def _discard(service: Service, letter_id: int) -> StoredLetter:
     """The letter as it was before."""
     async with product.database() as database, database.transaction() as session:
         letter = await _existing(session, service, letter_id)
@@ -175,7 +175,7 @@ async def _replay(
     return results
 
 
-def _shown(service: str, letter: Buried) -> dict[str, Any]:
+def _shown(service: str, letter: StoredLetter) -> dict[str, Any]:
     return {
         "service": service,
         "id": letter.id,
@@ -193,11 +193,11 @@ def _shown(service: str, letter: Buried) -> dict[str, Any]:
     }
 
 
-def _type(letter: Buried) -> str:
+def _type(letter: StoredLetter) -> str:
     return dict(letter.headers).get("ce_type", b"?").decode(errors="replace")
 
 
-def _place(letter: Buried) -> str:
+def _place(letter: StoredLetter) -> str:
     return f"{letter.topic}/{letter.partition}@{letter.offset}"
 
 

@@ -14,7 +14,7 @@ from cli import CommandError, product
 from cli.progress import ReportProgress, progress
 from shared.db import Database
 from shared.db.erasures import Erasures
-from shared.db.residue import Found, search
+from shared.db.residue import ColumnMatches, search
 from shared.events import encode, new_id
 from shared.events.erasures import CustomerErased
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
@@ -50,7 +50,7 @@ class ErasureCheck:
     person."""
 
     waits: list[str] = field(default_factory=lambda: list(SERVICES))
-    left: list[Found] = field(default_factory=list)
+    left: list[ColumnMatches] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
