@@ -21,7 +21,7 @@ from shared.kafka.brokers import Brokers, client_options, stopped
 from shared.kafka.gate import Gate, LogMismatch
 from shared.kafka.progress import Progress, count_letters
 from shared.ops import metrics
-from shared.ops.health import NotReady, ended
+from shared.ops.health import NotReady, cancel_and_wait
 from shared.ops.logs import log
 
 _log = log("kafka")
@@ -105,7 +105,7 @@ class BatchReader:
         Raises UnparsableRecord, FetcherDied, or an error of Kafka's when there are none.
         """
         if aiokafka_internals.fetcher_ended(client):
-            raise FetcherDied("the fetcher ended")
+            raise FetcherDied("the fetcher cancel_and_wait")
         items: list[Item] = []
         taken, generation, wait_ms = 0, self._gate.generation, _POLL_MS
         while taken < at_most:
@@ -213,7 +213,7 @@ class Consumer:
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            errors = await ended(*parts)
+            errors = await cancel_and_wait(*parts)
             await self._leave()
         for error in errors:
             raise error
@@ -368,7 +368,7 @@ class Consumer:
         """Finish the batch in hand, commit the offsets to Kafka, leave the group; each with a time limit."""
         if self._applying is not None:
             await asyncio.wait({self._applying}, timeout=_LEAVE_SECONDS)
-            await ended(self._applying)
+            await cancel_and_wait(self._applying)
         if self._client is not None:
             await self._progress.commit_to_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)

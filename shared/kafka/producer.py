@@ -27,7 +27,7 @@ from aiokafka.structs import TopicPartition
 from shared.events.envelope import Headers
 from shared.kafka.brokers import Brokers, client_options, closed
 from shared.ops import metrics
-from shared.ops.health import NotReady, ended
+from shared.ops.health import NotReady, cancel_and_wait
 from shared.ops.logs import log
 
 _log = log("kafka")
@@ -346,7 +346,7 @@ class Producer:
             batch.failed("Stopped")
             if batch.timer is not None:
                 batch.timer.cancel()
-        await ended(*self._tasks, within_seconds=1)
+        await cancel_and_wait(*self._tasks, within_seconds=1)
         if self._connections is not None:
             await self._connections.close(within_seconds=1)
 

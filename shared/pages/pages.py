@@ -25,7 +25,7 @@ from shared.pages.notices import Notice
 from shared.pages.people import At, People, at_store
 
 _log = log("web")
-HERE = Path(__file__).parent
+PAGES_FOLDER = Path(__file__).parent
 
 
 def environment(folders: Sequence[Path], assets: Assets) -> Environment:
@@ -140,9 +140,9 @@ class Pages:
         self.people = people
         self.stores = stores
         self.urls = urls or AreaUrls(PageSettings().closeloop_urls)
-        self.assets = Assets([*(folder / "static" for folder in folders), HERE / "static"])
+        self.assets = Assets([*(folder / "static" for folder in folders), PAGES_FOLDER / "static"])
         self._templates = environment(
-            [*(folder / "templates" for folder in folders), HERE / "templates"], self.assets
+            [*(folder / "templates" for folder in folders), PAGES_FOLDER / "templates"], self.assets
         )
         self._current = current
         self._overdue = overdue
