@@ -54,7 +54,7 @@ _TEXTS = {
 
 
 def open_to_people(app: FastAPI, pages: Pages) -> None:
-    """Add sign-in, account, assets and the `Door` to an application. Call it before the app starts."""
+    """Add sign-in, account, assets and the `Door` to an application, before it starts."""
     app.state.pages = pages
     app.state.people = pages.people
     app.include_router(pages.assets.routes())

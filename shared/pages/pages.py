@@ -116,7 +116,8 @@ class Pages:
     A template extends `base.html` and fills its blocks: `title` (without the product's name), `head`,
     `main`, `scripts` (modules of its own) and `keys` (its lists in the keyboard help). It always finds
 
-    - `person` (Person, None before sign-in), `at` (At or None), `keys_on` (whether shortcuts are on);
+    - `person` (Person, None before sign-in), `at` (At or None);
+    - `keys_on` (whether shortcuts are on);
     - `store` (StoreShown or None) and `stores` (all of the person's);
     - `areas` (AreaShown) and `overdue`;
     - `csrf` (the token; `fields.csrf_field()` makes the hidden field), `notices`, `now` (aware, UTC), `here`
