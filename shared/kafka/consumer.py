@@ -47,7 +47,13 @@ _GATHER_BYTES = 65_536
 _GATHER_SECONDS = 0.04
 
 
-def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_seconds: float) -> AIOKafkaConsumer:
+def group_client(
+    bootstrap: str | Brokers,
+    group: str,
+    *,
+    session_timeout_seconds: float,
+    metadata_max_age_seconds: float = 60.0,
+) -> AIOKafkaConsumer:
     """A client of aiokafka's, not started yet, that commits nothing and picks no offset by itself."""
     session_ms = int(session_timeout_seconds * 1000)
     return AIOKafkaConsumer(
@@ -62,7 +68,7 @@ def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_second
         rebalance_timeout_ms=60_000,
         max_poll_interval_ms=300_000,
         request_timeout_ms=session_ms + 40_000,
-        metadata_max_age_ms=60_000,
+        metadata_max_age_ms=int(metadata_max_age_seconds * 1000),
         retry_backoff_ms=100,
     )
 
@@ -176,7 +182,9 @@ class Consumer:
         on_commit: Callable[[], None] = lambda: None,
         batch_records: int = 1000,
         session_timeout_seconds: float = 12.0,
+        connect: Callable[..., AIOKafkaConsumer] = group_client,
     ) -> None:
+        """`connect`: makes the client, as `group_client` does."""
         self._bootstrap = bootstrap
         self._topics = topics
         self._database = database
@@ -187,6 +195,7 @@ class Consumer:
         self._on_commit = on_commit
         self._batch_records = batch_records
         self._session_seconds = session_timeout_seconds
+        self._connect = connect
         self._client: AIOKafkaConsumer | None = None
         self._stopping = asyncio.Event()
         self._applying: asyncio.Task[None] | None = None
@@ -241,7 +250,7 @@ class Consumer:
     async def _join(self) -> AIOKafkaConsumer:
         while True:
             self._turned = time.monotonic()
-            self._client = client = group_client(
+            self._client = client = self._connect(
                 self._bootstrap, self._group, session_timeout_seconds=self._session_seconds
             )
             try:
