@@ -53,9 +53,9 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     steps = receive().__await__()
     try:
         pending = next(steps)
-    except StopIteration as done:
+    except StopIteration as end:
         # The usual case: the body came with the headers. A timer would cost more than to read it.
-        message: Message = done.value
+        message: Message = end.value
         if message["type"] == "http.request" and not message.get("more_body"):
             body: bytes = message.get("body", b"")
             return body if len(body) <= limits.body_bytes else _too_large()
