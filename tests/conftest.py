@@ -56,12 +56,14 @@ TOGETHER = (
 
 LONGEST_FIRST = (
     "tests/e2e",
+    "tests/daytwo",
     "tests/observability",
     "tests/faults",
-    "tests/daytwo",
-    "tests/integration/local",
-    "tests/integration/kafka",
     "tests/browser",
+    "tests/integration/ops",
+    "tests/integration/kafka",
+    "tests/integration/collector",
+    "tests/integration/local",
     "tests/integration",
     "tests/deploy",
 )
