@@ -6,8 +6,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from services.collector.callers import Callers
-from services.collector.customers import CustomerRefs
-from services.collector.domain import InvalidInput
+from services.collector.domain import CustomerRefs, InvalidInput
 from services.collector.erasures import api as erasures
 from services.collector.erasures.handlers import ErasureHandlers
 from services.collector.front import Front

@@ -4,9 +4,8 @@
 models and makes no objects that the event would only be copied from.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import ConfigDict, Field, StringConstraints, WithJsonSchema
 
@@ -34,8 +33,3 @@ Money = Annotated[
 ]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
 Time = Annotated[str, StringConstraints(max_length=40), Field(json_schema_extra={"format": "date-time"})]
-
-
-def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of the fields that have a value."""
-    return {name: value for name, value in fields.items() if value is not None}

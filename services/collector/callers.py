@@ -1,15 +1,52 @@
 """Who sends a request: the key, its store, and what the key may do, from where and how often."""
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from services.collector.rates import TokenBucket
 from services.collector.settings import CollectorSettings
 from shared.access import Key, Keyring, Scope
 from shared.config import Store
 from shared.http import Problem
 from shared.http.auth import authenticate, check_store, forbidden
+
+BURST_SECONDS = 1.0
+"""A bucket holds as many requests as the rate gives in this time."""
+
+
+class TokenBucket:
+    """The rate limit of a key: `rate` requests a second, and as many at once after a pause; 0 is no limit.
+
+    It is kept as one number, the moment at which the bucket is full again.
+    """
+
+    __slots__ = ("_capacity_seconds", "_cost", "_full_at", "_rate")
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._cost = 1 / rate if rate else 0.0
+        # One request at least, and room for what floating-point sums lose.
+        self._capacity_seconds = max(BURST_SECONDS, self._cost) + 1e-6 if rate else math.inf
+        self._full_at = 0.0
+
+    def take(self, now: float) -> None:
+        """One request at `now` (seconds of any steady clock). Raises Problem 429."""
+        full_at = (self._full_at if self._full_at > now else now) + self._cost
+        if full_at - now > self._capacity_seconds:
+            raise self._too_many(full_at - now - self._capacity_seconds)
+        self._full_at = full_at
+
+    def _too_many(self, wait: float) -> Problem:
+        seconds = str(max(1, math.ceil(wait)))
+        headers: Mapping[str, str] = {
+            "Retry-After": seconds,
+            "RateLimit-Limit": f"{self._rate:g}",
+            "RateLimit-Remaining": "0",
+            "RateLimit-Reset": seconds,
+        }
+        return Problem(429, "rate-limited", "This key sends too many requests. Slow down.", headers=headers)
+
 
 _REMEMBERED_SECONDS = 1.0
 """Together with the keyring's own 2 s below the 5 s within which a revoked key must stop."""

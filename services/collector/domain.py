@@ -1,7 +1,10 @@
 """The rules that several rooms share: ids, times, scores and currencies."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from shared.feedback.identity import customer_ref, customer_refs
 from shared.feedback.metrics import SCALES, Scale, UnknownScale, scale_for
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -85,3 +88,32 @@ def check_currency(currency: str | None, of_store: str, pointer: str) -> None:
     """Raises InvalidInput when an amount is in another currency than the store's."""
     if currency is not None and currency != of_store:
         raise InvalidInput(pointer, f"must be the store's currency, {of_store}")
+
+
+def without_nulls(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+_NOBODY = "needs an id or an e-mail that is not blank"
+
+
+class CustomerRefs:
+    """Knows the secret with which references are made. `customer` may hold `id` and `email`."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+
+    def ref(self, store: str, customer: Mapping[str, Any], pointer: str) -> str:
+        """The reference of the id, or of the e-mail if there is no id. Raises InvalidInput at `pointer`."""
+        ref = customer_ref(self._secret, store, customer_id=customer.get("id"), email=customer.get("email"))
+        if ref is None:
+            raise InvalidInput(pointer, _NOBODY)
+        return ref
+
+    def all_refs(self, store: str, customer: Mapping[str, Any], pointer: str) -> tuple[str, ...]:
+        """The references of the id and of the e-mail. Raises InvalidInput at `pointer` if both are blank."""
+        refs = customer_refs(self._secret, store, customer_id=customer.get("id"), email=customer.get("email"))
+        if not refs:
+            raise InvalidInput(pointer, _NOBODY)
+        return refs

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 
 from fastapi import FastAPI
 
@@ -35,7 +36,7 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES, SCORES
 from shared.http import standard_app
-from shared.jobs.rounds import AgeOutJob
+from shared.jobs.rounds import AgeOutJob, together
 from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
 from shared.pages.door import open_to_people
@@ -111,20 +112,13 @@ def build(
     runtime.job("clock", Clock(runtime.database, policies))
     _leased_jobs(runtime, config, alerts)
 
+    ring = together(deliveries.ring, ring_relay)
     case_handlers = CaseHandlers(policies, config.version)
-
-    def ring() -> None:
-        deliveries.ring()
-        ring_relay()
-
-    def committed() -> None:
-        if case_handlers.wrote():
-            ring()
 
     runtime.consume(
         (RESPONSES, CUSTOMERS, SCORES, ERASURES),
         handlers_by_event(case_handlers, _score_samples(config, alerts)),
-        on_commit=committed,
+        on_commit=partial(case_handlers.committed, ring),
         batch_records=settings.batch_records,
     )
 

@@ -1,6 +1,7 @@
 """CloudEvents 1.0 in Kafka's binary mode: attributes as headers, the fact as the value."""
 
 import random
+import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from shared.events.model import Event
 
 Headers = list[tuple[str, bytes]]
+
+_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class NotAnEvent(ValueError):
@@ -31,6 +34,13 @@ def new_traceparent() -> str:
     """A W3C trace context for work that starts here."""
     text = f"{random.getrandbits(192):048x}"  # no secret, and no system call
     return f"00-{text[:32]}-{text[32:]}-01"
+
+
+def valid_traceparent(sent: bytes | None) -> bytes:
+    """The caller's W3C trace context, or a new one if it sent none or a malformed one."""
+    if sent is not None and _TRACEPARENT.fullmatch(sent):
+        return sent
+    return new_traceparent().encode()
 
 
 def trace_id(traceparent: str) -> str:

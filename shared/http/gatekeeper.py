@@ -1,28 +1,19 @@
 """The outermost middleware: correlation id, limits on number, size and time of requests, metrics."""
 
 import asyncio
-import re
 import time
 from typing import Any
 
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from shared.events.envelope import new_traceparent
+from shared.events.envelope import valid_traceparent
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.http.problems import Problem, crashed, send_problem, unavailable
 from shared.ops import metrics
 
-_TRACEPARENT = re.compile(rb"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 PROBES = frozenset({"/livez", "/readyz", "/metrics"})
 _GONE = 499
-
-
-def valid_traceparent(sent: bytes | None) -> bytes:
-    """The caller's W3C trace context, or a new one if it sent none or a malformed one."""
-    if sent is not None and _TRACEPARENT.fullmatch(sent):
-        return sent
-    return new_traceparent().encode()
 
 
 class Gatekeeper:

@@ -1,7 +1,8 @@
 """Work that the clock starts, round after round.
 
 `RepeatedJob` is any such work, `LeasedJob` and `LeasedClockJob` what one replica does at a time, `AgeOutJob`
-what takes away old rows, `LeasedGaugeJob` what measures the whole installation.
+what takes away old rows, `LeasedGaugeJob` what measures the whole installation. A job's
+`ring` is its bell: it wakes the job before its time.
 """
 
 import asyncio
@@ -19,6 +20,16 @@ from shared.ops.logs import log
 _log = log("ops")
 
 _AGE_OUT_EVERY_SECONDS = 3600.0
+
+
+def together(*bells: Callable[[], None]) -> Callable[[], None]:
+    """One bell that rings all of them."""
+
+    def ring() -> None:
+        for bell in bells:
+            bell()
+
+    return ring
 
 
 class RepeatedJob:

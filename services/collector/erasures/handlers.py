@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from uuid_utils import uuid7
 
 from services.collector.callers import Caller
-from services.collector.customers import CustomerRefs
+from services.collector.domain import CustomerRefs
 from services.collector.erasures.bodies import ErasureIn
 from services.collector.publishing import Publisher
 from shared.events.erasures import CustomerErased

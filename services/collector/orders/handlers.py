@@ -6,10 +6,8 @@ from typing import Any
 
 from uuid_utils import uuid7
 
-from services.collector.bodies import without_nulls
 from services.collector.callers import Caller
-from services.collector.customers import CustomerRefs
-from services.collector.domain import check_currency, chosen_id, event_time
+from services.collector.domain import CustomerRefs, check_currency, chosen_id, event_time, without_nulls
 from services.collector.orders.bodies import BuyerIn, EngagementIn
 from services.collector.publishing import Publisher
 from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded

@@ -15,15 +15,15 @@ from typing import Any, NewType, Protocol, get_args
 import orjson
 from uuid_utils import uuid7
 
-from services.collector.bodies import without_nulls
-from services.collector.customers import CustomerRefs
 from services.collector.domain import (
+    CustomerRefs,
     InvalidInput,
     check_currency,
     check_score,
     checked_scale,
     event_time,
     namespaced,
+    without_nulls,
 )
 from services.collector.responses.bodies import AnswerIn, Channel, CustomerIn
 from services.collector.settings import SOURCE

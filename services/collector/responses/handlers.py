@@ -6,9 +6,8 @@ from typing import NamedTuple
 
 import orjson
 
-from services.collector.bodies import without_nulls
 from services.collector.callers import Caller, Callers, check_may_write, check_origin
-from services.collector.domain import InvalidInput, check_score, checked_scale, namespaced
+from services.collector.domain import InvalidInput, check_score, checked_scale, namespaced, without_nulls
 from services.collector.publishing import Publisher
 from services.collector.responses.bodies import AmendmentIn, VouchIn
 from services.collector.tokens import AmendableAnswer, AmendTokens, CustomerIdentity, CustomerTokens

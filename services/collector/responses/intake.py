@@ -19,10 +19,10 @@ from services.collector.origins import AllowedOrigins, cors_headers
 from services.collector.parsing import parse_body, refused_input
 from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer
 from services.collector.responses.bodies import ANSWER, AnswerIn
+from shared.events.envelope import valid_traceparent
 from shared.http import Problem
 from shared.http.auth import check_store
 from shared.http.bodies import check_json_type
-from shared.http.gatekeeper import valid_traceparent
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.http.problems import crashed, send_problem, unavailable
 from shared.http.whole_reply import WHOLE_REPLY

@@ -53,10 +53,11 @@ class CaseHandlers:
         self._now = now
         self._wrote = False
 
-    def wrote(self) -> bool:
-        """Whether a case changed since the last call: then there are events, and perhaps alerts, to send."""
+    def committed(self, ring: Callable[[], None]) -> None:
+        """Ring if a case changed since the last call: then there are events, and perhaps alerts, to send."""
         wrote, self._wrote = self._wrote, False
-        return wrote
+        if wrote:
+            ring()
 
     async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """All events of a batch, so that the customers of all of them are locked once and in order."""

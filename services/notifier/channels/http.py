@@ -10,7 +10,7 @@ import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,9 +20,25 @@ from typing import Any
 import httpcore
 import httpx
 
-from services.notifier.channels.webhook import Request
+from services.notifier.channels.message import Message
 
 REPLY_SHOWN = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The headers and the body of one HTTP request."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
+Build = Callable[[Message, datetime], Request]
+"""The request of a message at this moment. Raises Unbuildable when there can be none."""
+
+
+class Unbuildable(Exception):
+    """This message cannot be given this channel's form. The text says why, without the customer's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,3 +299,22 @@ def _retry_after(status: int, value: str) -> float | None:
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
     return max(0.0, (at - datetime.now(UTC)).total_seconds())
+
+
+class HttpOutlet:
+    """A channel of Slack or of webhooks."""
+
+    def __init__(self, build: Build, sender: HttpSender, most: int) -> None:
+        self.most = most
+        self._build = build
+        self._sender = sender
+
+    async def send(self, message: Message, now: datetime) -> Attempt:
+        try:
+            request = self._build(message, now)
+        except Unbuildable as error:
+            return Attempt(None, 0.0, error=str(error), final=True)
+        return await self._sender.post(request)
+
+    async def close(self) -> None:
+        await self._sender.close()

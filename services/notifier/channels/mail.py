@@ -17,7 +17,7 @@ from aiosmtplib import SMTPRecipientRefused, SMTPResponseException
 from services.notifier.channels.http import Attempt, printable
 from services.notifier.channels.message import Message
 from services.notifier.channels.wording import MessageWords, cleaned, words_of
-from services.notifier.deliveries.settings import MailSecurity, SendingSettings
+from services.notifier.deliveries.settings import Channel, MailSecurity, SendingSettings, is_mailbox
 
 LONGEST_SUBJECT = 180
 
@@ -154,3 +154,26 @@ def _partly(refused: list[SMTPRecipientRefused], started: float) -> Attempt:
 def _mildest(refused: list[SMTPRecipientRefused]) -> SMTPRecipientRefused:
     """The refusal with the lowest code: one that a later attempt may not meet, if there is such a one."""
     return min(refused, key=lambda refusal: refusal.code)
+
+
+class MailOutlet:
+    """A channel of e-mail."""
+
+    def __init__(self, channel: Channel, settings: SendingSettings, tls: ssl.SSLContext) -> None:
+        self.most = settings.smtp_connections
+        self._to = channel.mailboxes
+        self._to_owner = channel.to_owner
+        self._from = settings.smtp_from
+        self._sender = MailSender(settings, tls)
+
+    async def send(self, message: Message, now: datetime) -> Attempt:
+        to = list(self._to)
+        owner = message.owner if self._to_owner else None
+        if owner and is_mailbox(owner) and owner.casefold() not in (known.casefold() for known in to):
+            to.append(owner)
+        if not to:
+            return Attempt(None, 0.0, error="nobody to write to: it has no owner with an address", final=True)
+        return await self._sender.send(compose(message, self._from, to, now), to)
+
+    async def close(self) -> None:
+        """Nothing to do: it keeps no connection open."""

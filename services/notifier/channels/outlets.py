@@ -10,17 +10,24 @@ from typing import Protocol, Self
 
 import certifi
 
-from services.notifier.channels import mail, slack, webhook
-from services.notifier.channels.http import Attempt, HttpLimits, HttpSender, Resolve, Resolver
-from services.notifier.channels.mail import MailSender
+from services.notifier.channels import slack, webhook
+from services.notifier.channels.http import (
+    Attempt,
+    Build,
+    HttpLimits,
+    HttpOutlet,
+    HttpSender,
+    Resolve,
+    Resolver,
+)
+from services.notifier.channels.mail import MailOutlet
 from services.notifier.channels.message import Message
-from services.notifier.channels.webhook import BodyTemplate, Build, TemplateMistake, Unbuildable, samples
+from services.notifier.channels.webhook import BodyTemplate, TemplateMistake, samples
 from services.notifier.deliveries.settings import (
     Channel,
     ChannelKind,
     SendingSettings,
     StoreChannels,
-    is_mailbox,
 )
 from services.notifier.deliveries.store import Target
 from shared.config import Config
@@ -36,48 +43,6 @@ class Outlet(Protocol):
         """One attempt. Never raises for what a receiver does, nor for a message that cannot be built."""
 
     async def close(self) -> None: ...
-
-
-class HttpOutlet:
-    """A channel of Slack or of webhooks."""
-
-    def __init__(self, build: Build, sender: HttpSender, most: int) -> None:
-        self.most = most
-        self._build = build
-        self._sender = sender
-
-    async def send(self, message: Message, now: datetime) -> Attempt:
-        try:
-            request = self._build(message, now)
-        except Unbuildable as error:
-            return Attempt(None, 0.0, error=str(error), final=True)
-        return await self._sender.post(request)
-
-    async def close(self) -> None:
-        await self._sender.close()
-
-
-class MailOutlet:
-    """A channel of e-mail."""
-
-    def __init__(self, channel: Channel, settings: SendingSettings, tls: ssl.SSLContext) -> None:
-        self.most = settings.smtp_connections
-        self._to = channel.mailboxes
-        self._to_owner = channel.to_owner
-        self._from = settings.smtp_from
-        self._sender = MailSender(settings, tls)
-
-    async def send(self, message: Message, now: datetime) -> Attempt:
-        to = list(self._to)
-        owner = message.owner if self._to_owner else None
-        if owner and is_mailbox(owner) and owner.casefold() not in (known.casefold() for known in to):
-            to.append(owner)
-        if not to:
-            return Attempt(None, 0.0, error="nobody to write to: it has no owner with an address", final=True)
-        return await self._sender.send(mail.compose(message, self._from, to, now), to)
-
-    async def close(self) -> None:
-        """Nothing to do: it keeps no connection open."""
 
 
 class Outlets(Mapping[Target, Outlet]):

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from services.notifier.cases.domain.case import Priority
+from services.notifier.channels.http import Request
 from services.notifier.channels.message import CaseMessage, Item, Message
-from services.notifier.channels.webhook import Request
 from services.notifier.channels.wording import words_of
 
 LONGEST_TEXT = 2500

@@ -5,8 +5,7 @@ Templates are proved with samples before they are used.
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -21,6 +20,7 @@ from standardwebhooks import Webhook
 
 from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
 from services.notifier.cases.domain.case import Case, Priority, Status
+from services.notifier.channels.http import Build, Request, Unbuildable
 from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage, Shop, payload
 from services.notifier.channels.wording import words_of
 from services.notifier.deliveries.settings import Channel
@@ -93,22 +93,6 @@ def _notice(kind: str, detail: dict[str, object], items: int) -> Message:
     return NoticeMessage(
         "d-2", f"{kind}:demo:1", kind, "A notice", detail, "/inbox", _NOW, _SHOP, listed, items, "00-a-b-01"
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The headers and the body of one HTTP request."""
-
-    headers: Mapping[str, str]
-    body: bytes
-
-
-Build = Callable[[Message, datetime], Request]
-"""The request of a message at this moment. Raises Unbuildable when there can be none."""
-
-
-class Unbuildable(Exception):
-    """This message cannot be given this channel's form. The text says why, without the customer's words."""
 
 
 LARGEST_TEMPLATE_BYTES = 64 * 1024

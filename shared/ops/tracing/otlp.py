@@ -25,8 +25,8 @@ from opentelemetry.trace import Span as Recording
 
 from shared.ops.logs import log
 from shared.ops.settings import PlatformSettings
+from shared.ops.tracing import Span, Value
 from shared.ops.tracing.names import ERROR_TYPE, SERVICE_NAME, SERVICE_VERSION, Kind
-from shared.ops.tracing.span import Span, Value
 
 _log = log("tracing")
 

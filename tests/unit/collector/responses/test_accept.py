@@ -14,10 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.callers import Caller
-from services.collector.customers import CustomerRefs
-from services.collector.domain import InvalidInput
-from services.collector.rates import TokenBucket
+from services.collector.callers import Caller, TokenBucket
+from services.collector.domain import CustomerRefs, InvalidInput
 from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer, record_value
 from services.collector.responses.bodies import ANSWER
 from services.collector.tokens import AmendTokens, CustomerIdentity, CustomerTokens

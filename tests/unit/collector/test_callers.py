@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.collector.rates import TokenBucket
+from services.collector.callers import TokenBucket
 from shared.http import Problem
 
 
