@@ -7,7 +7,7 @@ READY := $(VENV)/ready
 LOCKS := runtime local dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo observe check test faults bench lock clean
+.PHONY: help run demo observe check test faults nightly bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ check: $(READY) ## Lint, format, types, architecture, schemas, configuration: wh
 	$(BIN)/closeloop config check closeloop.yaml
 
 test: $(READY) ## Every test, on a real Kafka and PostgreSQL; ARGS="..." goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m deploy.local.class_cache
+	$(BIN)/python -m pytest -n auto --durations=10 $(ARGS)
+
+nightly: test faults ## What a night has time for: every test, the long fault journey, the loss of two of three brokers
 
 faults: $(READY) ## The long fault journey: kills and pauses everything while answers come in
 	$(BIN)/python -m pytest tests/faults --long -s $(ARGS)

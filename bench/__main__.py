@@ -17,12 +17,13 @@ from bench.report import Part, show
 from bench.stage import Failed
 from deploy.local.errors import LocalStackError
 
+_BESIDE = "Beside these: python -m bench.walk (the files that an answer enters), python -m bench.storage."
 PARTS = ("collector", "scorer", "query", "cases", "latency", "memory")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the parts that were asked for; 1 when one could not be run or did not do its work."""
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__, epilog=_BESIDE)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="shorter, and without the 10,000,000 answers")
     parser.add_argument(

@@ -5,14 +5,13 @@ from statistics import median
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from bench import machine
 from bench.peers import tutorial
 from bench.report import Figures, Goal, Part
 from bench.stage import Failed, Running, Stage, run_module, wait_ready
-from shared.events.topics import RESPONSES
-from shared.kafka.topics import PARTITIONS
+from shared.events.topics import RESPONSES, Topic
+from shared.kafka.topics import PARTITIONS, make
 
 CONNECTIONS = (32, 128)
 KARAPACE_PER_BARE = 33.0
@@ -27,7 +26,7 @@ def run(*, quick: bool) -> Part:
         url = stage.database("collector")
         key = stage.key(url)
         collector = stage.service("collector", url, COLLECTOR_RATE_LIMIT_PER_SECOND="0")
-        asyncio.run(_create(stage.bootstrap, tutorial.TOPIC))
+        asyncio.run(make(stage.bootstrap, [Topic(tutorial.TOPIC)]))
         servers = {
             "bare": stage.peer("bare"),
             "collector": collector,
@@ -137,15 +136,6 @@ def _goals(runs: dict[tuple[str, int], list[dict[str, Any]]], resident: float) -
         Goal("resident after the load", 80, resident, "MB"),
     ]
     return goals
-
-
-async def _create(bootstrap: str, topic: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        await admin.create_topics([NewTopic(topic, PARTITIONS, 1)])
-    finally:
-        await admin.close()
 
 
 async def records(bootstrap: str, topic: str) -> int:

@@ -9,9 +9,9 @@ import orjson
 
 from bench.answers import COUNTRIES, LINES, TOUCHPOINTS, made_events
 from bench.stage import CONFIG, STORE
-from services.scorer.counting import StoreRules
-from services.scorer.store import audit
-from services.scorer.store.series import Series, SeriesBook
+from services.scorer.counting.counter import StoreRules
+from services.scorer.counting.store import verification
+from services.scorer.counting.store.series import Series, SeriesBook
 from shared import config as configuration
 
 DAYS = 365
@@ -66,7 +66,7 @@ async def fill(db: Connection, count: int) -> None:
     for _, definition in indexes:
         await db.execute(definition, timeout=1800)
     async with db.transaction():
-        await audit.recount_buckets(db, 0)
+        await verification.recount_buckets(db, 0)
     await db.execute("DROP TABLE made, profiles")
     for table in ("answers", "buckets", "respondents"):
         await db.execute(f"VACUUM ANALYZE scorer.{table}", timeout=1800)

@@ -16,7 +16,7 @@ from bench.answers import COUNTRIES, LINES, TOUCHPOINTS
 from bench.percentiles import percentile
 from bench.report import Figures, Goal, Part
 from bench.stage import STORE, Failed, Stage, wait_ready
-from services.scorer.store import audit
+from services.scorer.counting.store import verification
 from shared.feedback.windows import WINDOWS
 
 _PEER_SECONDS = 40.0
@@ -138,7 +138,7 @@ async def _fill(url: str, size: int) -> int:
     db = await asyncpg.connect(url)
     try:
         await filling.fill(db, size)
-        return len(await audit.bucket_faults(db))
+        return len(await verification.bucket_faults(db))
     finally:
         await db.close()
 

@@ -9,7 +9,7 @@ import asyncpg
 from bench.answers import fill_topic
 from bench.report import Figures, Goal, Part
 from bench.stage import Failed, Running, Stage, run_module, wait_ready
-from services.scorer.store import audit
+from services.scorer.counting.store import verification
 from shared.events.topics import RESPONSES
 
 DAYS = 30
@@ -149,7 +149,7 @@ async def _timed(stage: Stage, url: str, processes: int, count: int) -> CatchUp:
                 """SELECT sum(detractors + passives + promoters)::bigint FROM scorer.buckets
                    JOIN scorer.series ON id = series WHERE segment = '' AND touchpoint = ''"""
             ),
-            bucket_faults=len(await audit.bucket_faults(db)),
+            bucket_faults=len(await verification.bucket_faults(db)),
             deadlocks=await db.fetchval(
                 "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
             ),

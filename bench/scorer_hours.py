@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from services.scorer.store import hours
+from services.scorer.scores.store import hours
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 

@@ -1,9 +1,7 @@
 """`closeloop alerts test`: what the rules of a file would have done with the answers of the last days."""
 
 import json
-from collections import Counter
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,42 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from cli import CommandError, product
-from services.notifier.cases.domain.rules import Rule
-from services.notifier.operations import Judged, judged_answers
-from services.notifier.settings import Alerts, alerts_of
+from services.notifier import operations as notifier
 from shared.config import Config, ConfigError, load
 
 app = typer.Typer(help="Rules of alerts and cases.", no_args_is_help=True)
 
 STATEMENT_TIMEOUT_SECONDS = 120
-NO_RULE = "(no rule)"
 
 
 @app.callback()
 def _root() -> None:
     # Without it Typer would drop the word `test`, as long as there is no second command.
     pass
-
-
-@dataclass
-class Found:
-    """What the rules would have done."""
-
-    answers: int = 0
-    cases: int = 0
-    by_rule: Counter[str] = field(default_factory=Counter)
-    cases_by_rule: Counter[str] = field(default_factory=Counter)
-    rules: dict[str, Rule] = field(default_factory=dict)
-
-    def add(self, judged: Judged) -> None:
-        self.answers += 1
-        name = judged.rule.name if judged.rule else NO_RULE
-        self.by_rule[name] += 1
-        if judged.rule:
-            self.rules.setdefault(name, judged.rule)
-        if judged.opens:
-            self.cases += 1
-            self.cases_by_rule[name] += 1
 
 
 @app.command()
@@ -64,18 +38,19 @@ def test(
     """
     path = config or product.config_path()
     try:
-        known = load(path)
-        sections = alerts_of(known)
+        content = load(path)
+        dry_runs = notifier.dry_runs(content)
     except ConfigError as error:
         raise CommandError(
             f"{path}, {error.mistakes[0]}", remedy="`closeloop config check FILE` prints every mistake."
         ) from None
-    name = _store(known, path, store)
-    found = product.run(_try(name, sections[name], days))
+    name = _store(content, path, store)
+    dry_run = dry_runs[name]
+    product.run(_try(dry_run, name, days))
     if as_json:
-        typer.echo(json.dumps(_as_json(path, name, days, sections[name], found), indent=2))
+        typer.echo(json.dumps(_as_json(path, name, days, dry_run), indent=2))
     else:
-        _print(path, name, days, sections[name], found)
+        _print(path, name, days, dry_run)
 
 
 def _store(config: Config, path: Path, wanted: str) -> str:
@@ -86,59 +61,32 @@ def _store(config: Config, path: Path, wanted: str) -> str:
     return wanted or next(iter(config.stores))
 
 
-async def _try(store: str, alerts: Alerts, days: int) -> Found:
-    found = Found()
+async def _try(dry_run: notifier.DryRun, store: str, days: int) -> None:
     since = datetime.now(UTC) - timedelta(days=days)
     async with (
         product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database,
         database.snapshot() as session,
     ):
-        answers: AsyncIterator[Judged] = judged_answers(session, store, alerts.policy, since)
-        async for judged in answers:
-            found.add(judged)
-    return found
+        await dry_run.run(session, store, since)
 
 
-def _rows(alerts: Alerts, found: Found) -> list[dict[str, Any]]:
-    """A row for each rule in its order, those that took nothing too."""
-    rows = []
-    for rule in (*alerts.policy.rules, *(r for n, r in found.rules.items() if n == "default")):
-        taken = found.by_rule[rule.name]
-        channels = list(alerts.targets) if rule.channels is None else list(rule.channels)
-        rows.append(
-            {
-                "rule": rule.name,
-                "answers": taken,
-                "share": round(taken / found.answers, 4) if found.answers else 0.0,
-                "cases": found.cases_by_rule[rule.name],
-                "priority": rule.priority.value,
-                "first_contact_hours": rule.first_contact_hours,
-                "resolve_hours": rule.resolve_hours,
-                "clock": rule.clock.value,
-                "team": rule.team,
-                "channels": channels,
-            }
-        )
-    return rows
-
-
-def _as_json(path: Path, store: str, days: int, alerts: Alerts, found: Found) -> dict[str, Any]:
+def _as_json(path: Path, store: str, days: int, dry_run: notifier.DryRun) -> dict[str, Any]:
     return {
         "path": str(path),
         "store": store,
         "days": days,
-        "answers": found.answers,
-        "without_rule": found.by_rule[NO_RULE],
-        "cases": found.cases,
-        "rules": _rows(alerts, found),
+        "answers": dry_run.answers,
+        "without_rule": dry_run.without_rule,
+        "cases": dry_run.cases,
+        "rules": [asdict(rule) for rule in dry_run.rules()],
     }
 
 
-def _print(path: Path, store: str, days: int, alerts: Alerts, found: Found) -> None:
+def _print(path: Path, store: str, days: int, dry_run: notifier.DryRun) -> None:
     console = Console(highlight=False)
     console.print(
-        f"{path}, store {store}: {found.answers} answers of the last {days} days would open "
-        f"{found.cases} cases; {found.by_rule[NO_RULE]} answers match no rule. Nothing was changed.",
+        f"{path}, store {store}: {dry_run.answers} answers of the last {days} days would open "
+        f"{dry_run.cases} cases; {dry_run.without_rule} answers match no rule. Nothing was changed.",
         markup=False,
     )
     table = Table("rule", box=None, pad_edge=False)
@@ -146,15 +94,15 @@ def _print(path: Path, store: str, days: int, alerts: Alerts, found: Found) -> N
         table.add_column(column, justify="right")
     for column in ("priority", "first contact", "team", "channels"):
         table.add_column(column)
-    for row in _rows(alerts, found):
+    for rule in dry_run.rules():
         table.add_row(
-            row["rule"],
-            str(row["answers"]),
-            f"{row['share']:.1%}",
-            str(row["cases"]),
-            row["priority"],
-            f"{row['first_contact_hours']:g} h{' of business' if row['clock'] == 'business' else ''}",
-            row["team"] or "",
-            ", ".join(row["channels"]) or "nobody",
+            rule.rule,
+            str(rule.answers),
+            f"{rule.share:.1%}",
+            str(rule.cases),
+            rule.priority,
+            f"{rule.first_contact_hours:g} h{' of business' if rule.clock == 'business' else ''}",
+            rule.team or "",
+            ", ".join(rule.channels) or "nobody",
         )
     console.print(table)

@@ -5,19 +5,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import typer
-from pydantic import BaseModel
 
 from cli import CommandError, product
-from services.notifier.channels.outlets import template_mistakes
-from services.notifier.settings import Alerts, mistakes_across
-from services.segmenter.settings import Loyalty
+from services.notifier import operations as notifier
+from services.segmenter import operations as segmenter
 from shared.config import Config, ConfigError, load
 from shared.config.loading import Mistake
 
 app = typer.Typer(help="The file with the stores and their rules.", no_args_is_help=True)
 
-# Each service checks its own part of a store, by the same model with which it boots.
-SECTIONS: dict[str, type[BaseModel]] = {"loyalty": Loyalty, "alerts": Alerts}
+# The services that have a section of their own in each store: they check it as they do at their start.
+SERVICES = (segmenter, notifier)
 
 
 @app.callback()
@@ -52,18 +50,13 @@ def check(
 
 def mistakes_of_sections(config: Config) -> list[Mistake]:
     """What the services would refuse in their own sections, in the order of the lines."""
-    found: list[Mistake] = []
-    for store in config.stores:
-        for name, model in SECTIONS.items():
-            try:
-                section = config.section(store, name, model)
-            except ConfigError as error:
-                found += error.mistakes
-                continue
-            if isinstance(section, Alerts):
-                found += mistakes_across(config, store, section)
-                found += template_mistakes(config, store, section.channels)
-    return sorted(found, key=lambda mistake: mistake.line)
+    mistakes = [
+        mistake
+        for store in config.stores
+        for service in SERVICES
+        for mistake in service.section_mistakes(config, store)
+    ]
+    return sorted(mistakes, key=lambda mistake: mistake.line)
 
 
 def _as_json(path: Path, config: Config | None, mistakes: list[Mistake]) -> dict[str, object]:
@@ -79,19 +72,11 @@ def _as_json(path: Path, config: Config | None, mistakes: list[Mistake]) -> dict
 def _summary(config: Config) -> None:
     typer.echo(f"{config.path} is ok (version {config.version}).")
     for key, store in config.stores.items():
-        loyalty = config.section(key, "loyalty", Loyalty)
-        alerts = config.section(key, "alerts", Alerts)
         together = [" x ".join(names) for names in store.combinations]
         cuts = [*store.segments, *(["touchpoint"] if store.touchpoints else []), *together]
-        channels = [name if channel.on else f"{name} (off)" for name, channel in alerts.channels.items()]
         typer.echo(f"\n{key}: {store.name}, {store.timezone}, {store.currency}")
-        for what, names in (
-            ("scores by", cuts),
-            ("windows", [*store.windows, f"policy {store.policy}"]),
-            ("tiers", [tier.name for tier in loyalty.tiers]),
-            ("alert rules", [rule.name for rule in alerts.rules]),
-            ("teams", list(alerts.teams)),
-            ("escalation", [step.name for step in alerts.escalation]),
-            ("channels", channels),
-        ):
-            typer.echo(f"  {what:<12} {', '.join(names) or 'none'}")
+        summary = {"scores by": cuts, "windows": [*store.windows, f"policy {store.policy}"]}
+        for service in SERVICES:
+            summary |= service.section_summary(config, key)
+        for label, names in summary.items():
+            typer.echo(f"  {label:<12} {', '.join(names) or 'none'}")

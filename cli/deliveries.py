@@ -9,8 +9,7 @@ from rich.table import Table
 
 from cli import CommandError, product
 from cli.printing import print_table
-from services.notifier.deliveries import holds as holding
-from services.notifier.deliveries.holds import Hold, Waiting, Why
+from services.notifier import operations as notifier
 
 app = typer.Typer(
     help="Hold all alerts back, as the notifier does by itself after a restore, and let them go.",
@@ -18,8 +17,8 @@ app = typer.Typer(
 )
 
 REASONS = {
-    Why.RESTORED: "the database is older than what was sent from it (a restore)",
-    Why.OPERATOR: "an operator holds them",
+    "restored": "the database is older than what was sent from it (a restore)",
+    "operator": "an operator holds them",
 }
 
 _json = typer.Option(False, "--json", help="For machines.")
@@ -28,25 +27,23 @@ _json = typer.Option(False, "--json", help="For machines.")
 @app.command()
 def hold(as_json: bool = _json) -> None:
     """Send nothing from now on, on any channel of any store. Alerts are still made, and wait."""
-    product.run(_hold())
-    typer.echo(json.dumps({"held": [Why.OPERATOR]}) if as_json else "Held: nothing is sent until `release`.")
+    reason = product.run(_hold())
+    typer.echo(json.dumps({"held": [reason]}) if as_json else "Held: nothing is sent until `release`.")
 
 
 @app.command()
 def status(as_json: bool = _json) -> None:
     """Whether alerts are held, and what waits on each channel."""
-    holds, waiting = product.run(_status())
+    held_back = product.run(_status())
     if as_json:
-        held = {"held": [one.why for one in holds], "since": [one.since.isoformat() for one in holds]}
-        typer.echo(json.dumps(held | {"waiting": [_as_json(one) for one in waiting]}, indent=2))
+        typer.echo(json.dumps(_as_json(held_back), indent=2))
         return
-    told = [f"Held since {one.since:%F %T %Z}: {REASONS[one.why]}" for one in holds]
-    typer.echo("; ".join(told) or "Not held.")
+    reasons = [f"Held since {hold.since:%F %T %Z}: {REASONS[hold.why]}" for hold in held_back.holds]
+    typer.echo("; ".join(reasons) or "Not held.")
     table = Table("store", "channel", "waiting", "of answers from", "to", box=None)
-    for one in waiting:
-        table.add_row(
-            one.store, one.channel, str(one.deliveries), f"{one.oldest:%F %T %Z}", f"{one.newest:%F %T %Z}"
-        )
+    for queue in held_back.waiting:
+        oldest, newest = f"{queue.oldest:%F %T %Z}", f"{queue.newest:%F %T %Z}"
+        table.add_row(queue.store, queue.channel, str(queue.deliveries), oldest, newest)
     print_table(table)
 
 
@@ -82,28 +79,33 @@ def _moment(text: str) -> datetime | None:
     return moment
 
 
-async def _hold() -> None:
+async def _hold() -> str:
     async with product.database() as database, database.transaction() as session:
-        await holding.hold(session, Why.OPERATOR)
+        return await notifier.hold(session)
 
 
-async def _status() -> tuple[list[Hold], list[Waiting]]:
+async def _status() -> notifier.HeldBack:
     async with product.database() as database, database.transaction() as session:
-        return await holding.holds(session), await holding.waiting(session)
+        return await notifier.held_back(session)
 
 
 async def _release(sent_before: datetime | None) -> tuple[int, int]:
     async with product.database() as database, database.transaction() as session:
-        called_off = await holding.call_off(session, sent_before) if sent_before else 0
-        await holding.release(session)
-        return called_off, sum(one.deliveries for one in await holding.waiting(session))
+        return await notifier.release(session, sent_before)
 
 
-def _as_json(one: Waiting) -> dict[str, Any]:
+def _as_json(held_back: notifier.HeldBack) -> dict[str, Any]:
     return {
-        "store": one.store,
-        "channel": one.channel,
-        "deliveries": one.deliveries,
-        "oldest": one.oldest.isoformat(),
-        "newest": one.newest.isoformat(),
+        "held": [hold.why for hold in held_back.holds],
+        "since": [hold.since.isoformat() for hold in held_back.holds],
+        "waiting": [
+            {
+                "store": queue.store,
+                "channel": queue.channel,
+                "deliveries": queue.deliveries,
+                "oldest": queue.oldest.isoformat(),
+                "newest": queue.newest.isoformat(),
+            }
+            for queue in held_back.waiting
+        ],
     }

@@ -7,9 +7,8 @@ import typer
 
 from cli import product
 from cli.progress import Tell, progress
-from services.scorer import audit as scorer
-from services.segmenter import jobs as segmenter
-from services.segmenter.settings import rulebook
+from services.scorer import operations as scorer
+from services.segmenter import operations as segmenter
 
 app = typer.Typer(
     help="Derive anew what a service keeps, from its own stored facts; the service may go on meanwhile.",
@@ -64,8 +63,8 @@ async def _scorer(store: str | None, tell: Tell) -> int:
 
 
 async def _segmenter(store: str | None, tell: Tell) -> segmenter.Rebuilt:
-    book = rulebook(product.config())
+    rules = segmenter.loyalty_rules(product.config())
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         return await segmenter.rebuild(
-            database, book, store, progress=lambda seen: tell("customers", seen, 0)
+            database, rules, store, progress=lambda seen: tell("customers", seen, 0)
         )

@@ -24,7 +24,7 @@ class Replayer:
     """Replays letters of one service through its own handlers, never through the topic."""
 
     def __init__(self, database: Database, service: str, config: Config, secrets: Secrets) -> None:
-        build: BuildHandlers = import_module(f"services.{service}.app").build_handlers
+        build: BuildHandlers = import_module(f"services.{service}.operations").replay_handlers
         try:
             handlers = build(config, secrets)
         except ConfigError as error:

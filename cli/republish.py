@@ -10,8 +10,8 @@ import typer
 
 from cli import CommandError, product
 from cli.progress import Tell, progress
-from services.scorer import republishing as scorer
-from services.segmenter import republishing as segmenter
+from services.scorer import operations as scorer
+from services.segmenter import operations as segmenter
 from shared.db import Database
 
 app = typer.Typer(
@@ -31,11 +31,11 @@ class Service:
 
     name: str
     mark: Work
-    waiting: Work
+    count_unpublished: Work
 
 
-SCORER = Service("scorer", scorer.republish, scorer.waiting)
-SEGMENTER = Service("segmenter", segmenter.republish, segmenter.waiting)
+SCORER = Service("scorer", scorer.republish, scorer.count_unpublished)
+SEGMENTER = Service("segmenter", segmenter.republish, segmenter.count_unpublished)
 
 _store = typer.Option("", "--store", help="Only this store.")
 _wait = typer.Option(False, "--wait", help="Until the service has sent them all.")
@@ -83,10 +83,10 @@ async def _work(
     """How many were marked, and how many of the store's states were not sent at the end."""
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         marked = await service.mark(database, store)
-        left = await service.waiting(database, store)
+        left = await service.count_unpublished(database, store)
         deadline = time.monotonic() + (wait_seconds or 0)
         while left and time.monotonic() < deadline:
             tell(service.name, max(0, marked - left), marked)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
-            left = await service.waiting(database, store)
+            left = await service.count_unpublished(database, store)
         return marked, left

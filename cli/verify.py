@@ -8,9 +8,8 @@ from rich.console import Console
 
 from cli import CommandError, product
 from cli.progress import Tell, progress
-from services.scorer import audit as scorer
-from services.segmenter import jobs as segmenter
-from services.segmenter.settings import rulebook
+from services.scorer import operations as scorer
+from services.segmenter import operations as segmenter
 
 STATEMENT_TIMEOUT_SECONDS = 600
 SHOWN = 10
@@ -40,7 +39,7 @@ async def _verify(tell: Tell) -> tuple[scorer.Report, list[Any]]:
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=tell)
         tell("customers", 0, 0)
-        wrong = await segmenter.verify(database, rulebook(config))
+        wrong = await segmenter.verify(database, segmenter.loyalty_rules(config))
     return report, list(wrong)
 
 

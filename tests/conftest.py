@@ -1,28 +1,156 @@
-"""One real Kafka and one real PostgreSQL for the whole run."""
+"""One real Kafka and one real PostgreSQL for each worker; how the tests are shared out to two of them."""
 
 import asyncio
-from collections.abc import Iterator
+import os
+import sys
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from pathlib import PurePosixPath
 
 import pytest
 import structlog
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from deploy.local.stack import LocalStack
 from shared.db import migrations
 from shared.kafka import topics
+from shared.ops import logs
+from tests import system_tools
+from tests.e2e.ports import ENGINES, share
 
-# structlog's default draws every local variable of every frame of a traceback: seconds for each.
-structlog.configure(processors=[structlog.stdlib.add_log_level, structlog.processors.KeyValueRenderer()])
+# A field that is not declared raises. And no renderer that draws every local variable of every frame of a
+# traceback, as structlog's default does: it takes seconds for each.
+structlog.configure(
+    processors=[
+        structlog.stdlib.add_log_level,
+        logs.refuse_undeclared_fields,
+        structlog.processors.KeyValueRenderer(),
+    ]
+)
+
+
+# Every test that starts a process would have it compile all of our code again where this is set.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
+# Kafka lives for seconds here: what the better of Java's compilers makes of it is never used. Half the CPU.
+os.environ.setdefault("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# Two workers start engines at any moment: in ranges of their own they cannot choose the same port.
+os.environ["CLOSELOOP_ENGINE_PORTS"] = "{}-{}".format(*share(*ENGINES))
+
+WORKERS = 2
+
+TOGETHER = (
+    ("tests/browser/",),
+    ("tests/daytwo/test_republish", "tests/daytwo/test_root_secret", "tests/daytwo/test_runbook_commands"),
+    ("tests/e2e/test_one_trace",),  # a product of its own
+    ("tests/e2e/",),
+    ("tests/integration/collector/",),
+    ("tests/observability/",),
+)
+"""Files that share a product or a browser: one worker has all of them. The first that fits counts."""
+
+LONGEST_FIRST = (
+    "tests/e2e",
+    "tests/observability",
+    "tests/faults",
+    "tests/daytwo",
+    "tests/integration/local",
+    "tests/integration/kafka",
+    "tests/browser",
+    "tests/integration",
+    "tests/deploy",
+)
+"""So that both workers end at nearly the same time; what is not named comes last."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--long", action="store_true", help="the long version of the fault journey")
+    parser.addoption("--long", action="store_true", help="the long versions of the tests that have one")
+
+
+# -- two workers (pytest-xdist), each with engines of its own
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of `-n auto`: two for folders; named files are done sooner without a second start."""
+    files = [argument for argument in config.args if ".py" in argument]
+    return 0 if files else WORKERS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False  # not by the number of tests, but as collected
+    return FilesAndFolders(config, log)
+
+
+class FilesAndFolders(LoadScopeScheduling):
+    """A worker is given a file, or the files that stand in `TOGETHER`, at a time."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next(
+            (" ".join(group) for group in TOGETHER if nodeid.startswith(group)), nodeid.partition("::")[0]
+        )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: _place(item.nodeid))
+
+
+def _place(nodeid: str) -> int:
+    file = PurePosixPath(nodeid.partition("::")[0])
+    for place, prefix in enumerate(LONGEST_FIRST):
+        if file.is_relative_to(prefix):
+            return place
+    return len(LONGEST_FIRST)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What tests recorded as their summary, and which tests were left out for want of a program."""
+    _print_summaries(terminalreporter)
+    _print_left_out(terminalreporter)
+
+
+def _print_summaries(reporter: pytest.TerminalReporter) -> None:
+    """The properties of a test come here from the workers too."""
+    for outcome in ("passed", "failed"):
+        for report in reporter.getreports(outcome):
+            for name, line in getattr(report, "user_properties", ()):
+                if name == "summary" and report.when == "call":
+                    reporter.write_line(str(line))
+
+
+def _print_left_out(reporter: pytest.TerminalReporter) -> None:
+    """What a newcomer lacks, and the one line that brings it; a skipped test alone is easily overlooked."""
+    skipped = reporter.stats.get("skipped", [])
+    lines = list(system_tools.left_out((report.nodeid, report.longrepr[2]) for report in skipped))
+    if lines:
+        reporter.section("left out")
+        for line in lines:
+            reporter.line(line)
+
+
+# -- the engines
+
+
+@pytest.fixture(scope="session")
+def need() -> Callable[..., None]:
+    """`need("podman")` leaves the test out where that program is not installed."""
+
+    def need(*tools: str) -> None:
+        if lacking := system_tools.missing(tools):
+            pytest.skip(system_tools.reason(lacking))
+
+    return need
 
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
     """Both engines. A test that kills or pauses one starts or resumes it again."""
-    with LocalStack(tmp_path_factory.mktemp("stack")) as stack:
+    with LocalStack(tmp_path_factory.mktemp("stack"), fsync=False) as stack:
         yield stack
 
 

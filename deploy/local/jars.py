@@ -62,7 +62,7 @@ def are_present(folder: Path, jars: Sequence[Jar]) -> bool:
     marker = folder / "complete"
     return (
         marker.exists()
-        and marker.read_text(encoding="ascii") == _fingerprint(jars)
+        and marker.read_text(encoding="ascii") == fingerprint(jars)
         and all((folder / jar.file_name).is_file() for jar in jars)
     )
 
@@ -82,7 +82,7 @@ def ensure(folder: Path | None = None, *, lock: Path = LOCK, fetch: Fetch | None
     with tempfile.TemporaryDirectory(dir=target, prefix=".fetch-") as scratch:
         _fetch_all(missing, target, Path(scratch), fetch or _fetch_with_jgo)
     partial = target / f".complete.{os.getpid()}"
-    partial.write_text(_fingerprint(jars), encoding="ascii")
+    partial.write_text(fingerprint(jars), encoding="ascii")
     partial.replace(target / "complete")
     return target
 
@@ -159,5 +159,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _fingerprint(jars: Sequence[Jar]) -> str:
+def fingerprint(jars: Sequence[Jar]) -> str:
     return hashlib.sha256("\n".join(f"{jar} {jar.sha256}" for jar in jars).encode()).hexdigest()

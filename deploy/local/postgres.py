@@ -31,7 +31,6 @@ SERVER_SETTINGS = {
     "shared_buffers": "256MB",
     "max_connections": "200",
     "max_wal_size": "4GB",
-    "fsync": "on",
     "log_checkpoints": "off",
     # The details of an error quote rows, which hold what customers wrote.
     "log_error_verbosity": "terse",
@@ -41,12 +40,19 @@ SERVER_SETTINGS = {
 
 
 class PostgresServer(ChildPart):
-    """One server with the database `closeloop`. Blocking verbs; call them from one thread at a time."""
+    """One server with the database `closeloop`. Blocking verbs; call them from one thread at a time.
+
+    Without `fsync` nothing waits for the disk: what was committed survives a crash of the server, not of the
+    machine. For tests, whose data nobody wants back.
+    """
 
     name = "postgres"
 
-    def __init__(self, data: Path, *, log: Path | None = None, pid_file: Path | None = None) -> None:
+    def __init__(
+        self, data: Path, *, log: Path | None = None, pid_file: Path | None = None, fsync: bool = True
+    ) -> None:
         self.data = data.resolve()
+        self._fsync = fsync
         self.port = ports.kept(self._port_file)
         self.cluster = self.data / "cluster"
         self._account = ACCOUNT_FOR_ROOT if os.geteuid() == 0 else None
@@ -72,7 +78,8 @@ class PostgresServer(ChildPart):
         ports.require_free(self.port, "PostgreSQL", remedy=f"Remove {self._port_file} to choose another.")
         if not (self.cluster / "PG_VERSION").exists():
             self._create_cluster()
-        settings = SERVER_SETTINGS | {"port": str(self.port), "cluster_name": self._title}
+        fsync = "on" if self._fsync else "off"
+        settings = SERVER_SETTINGS | {"port": str(self.port), "cluster_name": self._title, "fsync": fsync}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         self._process.spawn([_binary("postgres"), "-D", str(self.cluster), *options], cwd=self.data)
 
@@ -159,6 +166,7 @@ class PostgresServer(ChildPart):
             os.chown(password_file, account.pw_uid, account.pw_gid)
         target = building / "cluster"
         options = ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "-U", USER]
+        options += [] if self._fsync else ["--no-sync"]
         self._run("initdb", "-D", str(target), *options, "--pwfile", str(password_file))
         target.rename(self.cluster)
         shutil.rmtree(building)

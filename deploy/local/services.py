@@ -49,7 +49,8 @@ class ServiceProcess(ChildPart):
 
     def is_ready(self) -> bool:
         """Whether `/readyz` is 200 now."""
-        return probe(f"{self.url}/readyz")[0]
+        # While it imports its code nobody listens: to find that out by HTTP takes the CPU that it needs.
+        return ports.answers(ports.LOOPBACK, self._port) and probe(f"{self.url}/readyz")[0]
 
     def stop(self) -> None:
         """SIGTERM, wait for a graceful stop, then SIGKILL."""

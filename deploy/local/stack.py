@@ -9,13 +9,16 @@ from deploy.local.postgres import PostgresServer
 
 
 class LocalStack:
-    """Both engines below one folder. The verbs block; a restart keeps addresses and data."""
+    """Both engines below one folder. The verbs block; a restart keeps addresses and data.
 
-    def __init__(self, home: Path) -> None:
+    `fsync` is PostgreSQL's: see there. Kafka leaves it to the operating system in any case.
+    """
+
+    def __init__(self, home: Path, *, fsync: bool = True) -> None:
         self.home = home.resolve()
         logs = self.home / "logs"
         self.kafka = KafkaNode(self.home / "kafka", log=logs / "kafka.log")
-        self.postgres = PostgresServer(self.home / "postgres", log=logs / "postgres.log")
+        self.postgres = PostgresServer(self.home / "postgres", log=logs / "postgres.log", fsync=fsync)
 
     def start(self, *, timeout_seconds: float = 90) -> None:
         """Start both at once and wait until both are ready."""

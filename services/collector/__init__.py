@@ -1,7 +1,7 @@
-"""The collector: the door through which answers, orders and engagements come in.
+"""Collector: answers, orders, engagements and erasures come in by HTTP, and go to Kafka.
 
-Takes   HTTP from storefronts (`sec_` keys) and browsers (`pub_` keys)
-Owns    nothing yet (schema `collector` is for invitations); nothing on the hot path ever
-Emits   `feedback.responses.v1`, `commerce.orders.v1`; erasures: not yet
-Promises  202 only when all in-sync replicas have the record; any doubt is a 503 with the id to retry with
+Takes     HTTP from the servers of stores (`sec_` keys) and from their pages (`pub_` keys).
+Owns      schema collector: only the tables that every service has, all unused. Answers are not stored here.
+Emits     feedback.responses.v1, commerce.orders.v1, feedback.erasures.v1.
+Promises  202 only when all in-sync replicas have the record; any doubt is a 503 with the id to retry with.
 """

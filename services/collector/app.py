@@ -1,18 +1,25 @@
-"""Composition root: builds the collector's parts and says what lives how long."""
+"""Builds the collector from its parts: the one place that knows them all."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.collector import api
 from services.collector.callers import Callers
-from services.collector.domain import Fault
-from services.collector.facts import Facts
+from services.collector.customers import CustomerRefs
+from services.collector.domain import InvalidInput
+from services.collector.erasures import api as erasures
+from services.collector.erasures.handlers import ErasureHandlers
 from services.collector.front import Front
-from services.collector.handlers import Handlers
-from services.collector.intake import ROUTE, Intake
-from services.collector.origins import Origins
+from services.collector.orders import api as orders
+from services.collector.orders.handlers import OrderHandlers
+from services.collector.origins import AllowedOrigins
+from services.collector.publishing import Publisher
+from services.collector.responses import api as responses
+from services.collector.responses.accept import AnswerAcceptor
+from services.collector.responses.handlers import ResponseHandlers
+from services.collector.responses.intake import ROUTE, Intake
+from services.collector.routes import on_invalid_input
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
@@ -38,7 +45,7 @@ def build(
         raise SystemExit("collector: it consumes nothing; run it as `serve` or `serve --only api`")
     config = load(platform.closeloop_config)
     runtime = Runtime("collector", platform, settings, config, loops=loops, only=only)
-    # Intake never waits for PostgreSQL: keys are in memory, and answers go to Kafka.
+    # Ready without PostgreSQL too: keys are in memory, and everything else goes to Kafka.
     runtime.health.tolerate("postgres")
 
     @asynccontextmanager
@@ -50,24 +57,24 @@ def build(
     app = standard_app("collector", _DESCRIPTION, lifespan=lifespan, listen=settings, health=runtime.health)
     amend_tokens = AmendTokens(platform.secrets.amend_tokens)
     customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
-    facts = Facts(customers=platform.secrets.customers, vouchers=customer_tokens)
+    customer_refs = CustomerRefs(platform.secrets.customers)
+    publisher = Publisher(runtime.producer)
     callers = Callers(runtime.keyring, config.stores, settings)
-    origins = Origins(config.stores)
-    app.state.handlers = Handlers(
-        callers=callers,
-        facts=facts,
-        producer=runtime.producer,
-        amend_tokens=amend_tokens,
+    origins = AllowedOrigins(config.stores)
+    app.state.callers = callers
+    app.state.responses = ResponseHandlers(
+        callers=callers, publisher=publisher, amend_tokens=amend_tokens, customer_tokens=customer_tokens
+    )
+    app.state.orders = OrderHandlers(customer_refs=customer_refs, publisher=publisher)
+    app.state.erasures = ErasureHandlers(customer_refs=customer_refs, publisher=publisher)
+    app.add_exception_handler(InvalidInput, on_invalid_input)  # type: ignore[arg-type]  # it gets no other
+    for room in (responses, orders, erasures):
+        app.include_router(room.router)
+    answers = AnswerAcceptor(
+        customer_refs=customer_refs,
         customer_tokens=customer_tokens,
-    )
-    app.add_exception_handler(Fault, api.on_fault)  # type: ignore[arg-type]  # it gets faults only
-    app.include_router(api.router)
-    intake = Intake(
-        callers=callers,
-        origins=origins,
-        facts=facts,
-        tokens=amend_tokens,
+        amend_tokens=amend_tokens,
         producer=runtime.producer,
-        limits=app.state.limits,
     )
+    intake = Intake(callers=callers, origins=origins, answers=answers, limits=app.state.limits)
     return Front(app, intake=traced(intake, route=ROUTE), origins=origins)

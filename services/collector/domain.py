@@ -1,4 +1,4 @@
-"""The rules of the door: ids, clocks and scores."""
+"""The rules that several rooms share: ids, times, scores and currencies."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -9,8 +9,11 @@ EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_ID_CHARACTERS = 128
 
 
-class Fault(ValueError):
-    """What was sent cannot be. `pointer` says where in the body (RFC 6901); `detail` quotes nothing of it."""
+class InvalidInput(ValueError):
+    """A rule refuses the body of a request.
+
+    `pointer` is the place in the body (RFC 6901); `detail` says what is wrong and quotes nothing of it.
+    """
 
     def __init__(self, pointer: str, detail: str) -> None:
         super().__init__(f"{pointer}: {detail}")
@@ -19,55 +22,66 @@ class Fault(ValueError):
 
 
 def checked_scale(metric: str, scale_id: str | None) -> Scale:
-    """The metric's scale, or its default. Raises Fault."""
+    """The scale of this id, or the metric's default scale for None. Raises InvalidInput."""
     try:
         return scale_for(metric, scale_id)
     except UnknownScale:
         known = ", ".join(scale.id for scale in SCALES if scale.metric == metric)
-        raise Fault("/scale", f"is not a scale of {metric}: use one of {known}") from None
+        raise InvalidInput("/scale", f"is not a scale of {metric}: use one of {known}") from None
 
 
 def check_score(scale: Scale, score: int) -> None:
-    """Raises Fault unless the score is an integer of the scale."""
+    """Raises InvalidInput unless the score is an integer of the scale."""
     if not scale.is_valid(score):
-        raise Fault("/score", f"must be an integer of {scale.low}..{scale.high} (scale {scale.id})")
+        raise InvalidInput("/score", f"must be an integer of {scale.low}..{scale.high} (scale {scale.id})")
 
 
 def chosen_id(in_body: str | None, in_header: bytes | None, pointer: str = "/response_id") -> str | None:
-    """The client's id: from the body, else from the `Idempotency-Key`. Raises Fault if the two differ."""
+    """The client's id, from the body or the header `Idempotency-Key`; None if it has none.
+
+    Raises InvalidInput at `pointer` if the two differ, or if the header is no id.
+    """
     if in_header is None:
         return in_body
     key = in_header.decode("latin-1").strip('"')
     if not (key.isascii() and key.isprintable() and 0 < len(key) <= MOST_ID_CHARACTERS):
-        raise Fault(pointer, "the Idempotency-Key must be 1 to 128 printable ASCII characters")
+        raise InvalidInput(pointer, "the Idempotency-Key must be 1 to 128 printable ASCII characters")
     if in_body is not None and in_body != key:
-        raise Fault(pointer, "differs from the Idempotency-Key")
+        raise InvalidInput(pointer, "differs from the Idempotency-Key")
     return key
 
 
 def namespaced(key_id: str, response_id: str) -> str:
-    """The id of an answer that came with a public key: no browser can name another's answer.
+    """The id of an answer that came with a public key: `<key id>:<id>`.
 
-    Harmless twice, so that a client may retry with the id it sent and with the one it was given.
+    So no page can name the answer of another key. An id that has the prefix stays as it is: a client may
+    retry with the id that it sent or with the one that it got.
     """
     prefix = f"{key_id}:"
     return response_id if response_id.startswith(prefix) else prefix + response_id
 
 
 def event_time(sent: str, now: datetime, pointer: str) -> datetime:
-    """When it happened, in UTC; a clock a little ahead is taken for now. Raises Fault.
+    """The time that a body names, in UTC. Raises InvalidInput at `pointer`.
 
-    `sent` is RFC 3339 with an offset; not before the year 2000, at most 5 minutes after `now`.
+    `sent` is RFC 3339 with an offset, not before the year 2000 and at most 5 minutes after `now`: clocks of
+    clients may be a little ahead, and the caller then takes `now` for it.
     """
     try:
         local = datetime.fromisoformat(sent)
         moment = local.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise Fault(pointer, "is not a time such as 2026-11-22T10:00:00+01:00") from None
+        raise InvalidInput(pointer, "is not a time such as 2026-11-22T10:00:00+01:00") from None
     if local.tzinfo is None:
-        raise Fault(pointer, "needs a zone: end it with Z or an offset such as +01:00")
+        raise InvalidInput(pointer, "needs a zone: end it with Z or an offset such as +01:00")
     if moment < EARLIEST:
-        raise Fault(pointer, "is before the year 2000")
+        raise InvalidInput(pointer, "is before the year 2000")
     if moment > now + CLOCK_TOLERANCE:
-        raise Fault(pointer, "is more than 5 minutes in the future")
+        raise InvalidInput(pointer, "is more than 5 minutes in the future")
     return moment
+
+
+def check_currency(currency: str | None, of_store: str, pointer: str) -> None:
+    """Raises InvalidInput when an amount is in another currency than the store's."""
+    if currency is not None and currency != of_store:
+        raise InvalidInput(pointer, f"must be the store's currency, {of_store}")

@@ -1,18 +1,21 @@
-"""What uvicorn calls: the hot route and preflights here, everything else to FastAPI."""
+"""The ASGI application that uvicorn calls: it sends the hot route past FastAPI, and speaks CORS."""
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.collector.intake import ROUTE
-from services.collector.origins import STORE, Origins
+from services.collector.origins import STORE_IN_SCOPE, AllowedOrigins
+from services.collector.responses.intake import ROUTE
 
-_ONE_ANSWER = f"{ROUTE}/"
+_AN_ANSWER = f"{ROUTE}/"
 
 
 class Front:
-    """Pages may submit and amend; only those two addresses speak CORS."""
+    """Passes `POST /v1/responses` to the intake and everything else to FastAPI.
 
-    def __init__(self, app: FastAPI, *, intake: ASGIApp, origins: Origins) -> None:
+    Pages may submit and amend answers, and nothing else: only those two routes send CORS headers.
+    """
+
+    def __init__(self, app: FastAPI, *, intake: ASGIApp, origins: AllowedOrigins) -> None:
         self.app = app
         self._intake = intake
         self._origins = origins
@@ -29,7 +32,7 @@ class Front:
             if method == "OPTIONS":
                 await self._origins.preflight(scope, send, method=b"POST")
                 return
-        elif path.startswith(_ONE_ANSWER):
+        elif path.startswith(_AN_ANSWER):
             if method == "OPTIONS":
                 await self._origins.preflight(scope, send, method=b"PATCH")
                 return
@@ -41,7 +44,7 @@ class Front:
         async def send_with_cors(message: Message) -> None:
             if message["type"] == "http.response.start":
                 origin = dict(scope["headers"]).get(b"origin")
-                cors = self._origins.headers(origin, scope.get(STORE))
+                cors = self._origins.headers_for(origin, scope.get(STORE_IN_SCOPE))
                 message["headers"] = [*message.get("headers", ()), *cors]
             await send(message)
 

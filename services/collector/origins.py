@@ -1,4 +1,4 @@
-"""Which pages may read our answers: CORS by exact match of the origin, never `*`, never credentials."""
+"""CORS: which pages may read our responses. By exact match of the origin; never `*`, never credentials."""
 
 from collections.abc import Mapping
 
@@ -9,8 +9,8 @@ from shared.http.problems import Problem, send_problem
 
 RawHeaders = list[tuple[bytes, bytes]]
 
-STORE = "closeloop.store"
-"""Where a handler notes in the scope whose pages may read its response."""
+STORE_IN_SCOPE = "closeloop.store"
+"""Where a route notes in the ASGI scope the store whose pages may read the response."""
 
 VARY = (b"vary", b"Origin")
 _EXPOSED = (
@@ -20,35 +20,35 @@ _EXPOSED = (
 _MAX_AGE_SECONDS = b"7200"
 
 
-def allowing(origin: bytes) -> RawHeaders:
-    """The headers that let a page of this origin read the response."""
+def cors_headers(origin: bytes) -> RawHeaders:
+    """The headers that let a page of this origin, which was checked, read a response."""
     return [(b"access-control-allow-origin", origin), VARY, _EXPOSED]
 
 
-class Origins:
-    """The allowed origins of all stores."""
+class AllowedOrigins:
+    """The origins of the pages of every store."""
 
     def __init__(self, stores: Mapping[str, Store]) -> None:
-        self._of = {
+        self._by_store = {
             name: frozenset(origin.encode() for origin in store.allowed_origins)
             for name, store in stores.items()
         }
-        self._any = frozenset[bytes]().union(*self._of.values())
+        self._of_any_store = frozenset[bytes]().union(*self._by_store.values())
 
-    def headers(self, origin: bytes | None, store: str | None) -> RawHeaders:
-        """For a response to a page. While the store is not known, one of any store may read it."""
-        allowed = self._any if store is None else self._of.get(store, frozenset())
-        return allowing(origin) if origin is not None and origin in allowed else [VARY]
+    def headers_for(self, origin: bytes | None, store: str | None) -> RawHeaders:
+        """The headers of a response to a page. While `store` is not known, pages of any store may read it."""
+        allowed = self._of_any_store if store is None else self._by_store.get(store, frozenset())
+        return cors_headers(origin) if origin is not None and origin in allowed else [VARY]
 
     async def preflight(self, scope: Scope, send: Send, *, method: bytes) -> None:
-        """Answer `OPTIONS`, which names no key: the origin may be that of any store."""
+        """Answer a browser's `OPTIONS`, which has no key: pages of any store may send `method`."""
         origin = dict(scope["headers"]).get(b"origin")
-        if origin not in self._any or origin is None:
+        if origin not in self._of_any_store or origin is None:
             problem = Problem(403, "origin-not-allowed", "Pages of this origin may not send answers.")
             await send_problem(problem, send, headers=[VARY])
             return
         headers = [
-            *allowing(origin),
+            *cors_headers(origin),
             (b"access-control-allow-methods", method),
             (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, traceparent"),
             (b"access-control-max-age", _MAX_AGE_SECONDS),

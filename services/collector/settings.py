@@ -1,9 +1,12 @@
-"""What the collector is told by its environment."""
+"""The settings of the collector, from its environment."""
 
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from shared.ops.settings import ListenSettings
+
+SOURCE = "/collector"
+"""The CloudEvents source of everything that the collector emits."""
 
 
 class CollectorSettings(ListenSettings):

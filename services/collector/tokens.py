@@ -1,8 +1,8 @@
-"""Signed tokens: `<kind>_<text>`, URL-safe.
+"""The signed tokens that the collector hands out: amend tokens and customer tokens.
 
-`text` is base64url without padding of a signature and the claims, a JSON array. The signature is the first
-128 bits of HMAC-SHA256 over `<kind>_` and the claims, each kind under a key of its own: no token passes for
-one of another kind.
+A token is `<kind>_<text>`, safe in a URL. `text` is base64url without padding of a signature and the claims,
+a JSON array. The signature is the first 128 bits of HMAC-SHA256 over `<kind>_` and the claims. Each kind has
+a key of its own, so that no token passes for another kind.
 """
 
 import binascii
@@ -20,6 +20,8 @@ _LONGEST = 2048
 
 
 class _Signer:
+    """Signs and reads the tokens of one kind under one key."""
+
     def __init__(self, kind: str, key: bytes) -> None:
         self._prefix = f"{kind}_".encode()
         # The key and the prefix are hashed in once; a copy for each token takes over from there.
@@ -50,8 +52,8 @@ class _Signer:
 
 
 @dataclass(frozen=True, slots=True)
-class Amendable:
-    """An answer that the bearer may amend. The scale travels along, so that a score can be checked."""
+class AmendableAnswer:
+    """The answer that an amend token lets its bearer amend, with the scale to check a new score against."""
 
     store: str
     response_id: str
@@ -62,49 +64,50 @@ class Amendable:
 
 
 class AmendTokens:
-    """Given with a 202; whoever sent the answer may complete it for 24 hours."""
+    """Whoever sent an answer may amend it for 24 hours, by the token that came with the 202."""
 
     def __init__(self, key: bytes) -> None:
         self._signer = _Signer("amd", key)
 
     def issue(self, store: str, response_id: str, *, now: int, metric: str, scale: str, key_id: str) -> str:
-        """`now` in seconds since 1970."""
+        """A token for one answer. `now` is in seconds since 1970."""
         return self._signer.sign([store, response_id, now + AMEND_SECONDS, metric, scale, key_id])
 
-    def read(self, token: str, *, now: float) -> Amendable | None:
-        """None when it is not ours or has expired."""
+    def read(self, token: str, *, now: float) -> AmendableAnswer | None:
+        """The answer of a token; None for a token that we did not sign or that has expired."""
         claims = self._signer.read(token)
         if claims is None or len(claims) != 6 or claims[2] < now:
             return None
-        return Amendable(*claims)
+        return AmendableAnswer(*claims)
 
 
 @dataclass(frozen=True, slots=True)
-class Vouched:
-    """The customer whom a store's server vouches for."""
+class CustomerIdentity:
+    """Who a customer is, as the store's server says."""
 
     id: str | None
     email: str | None
 
 
 class CustomerTokens:
-    """A store's server hands one to the page of a signed-in customer: `POST /v1/customer-tokens`."""
+    """A store's server gets one for the page of a signed-in customer: `POST /v1/customer-tokens`."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._signers: dict[str, _Signer] = {}
 
-    def _of(self, store: str) -> _Signer:
+    def _signer_of(self, store: str) -> _Signer:
         if store not in self._signers:
             self._signers[store] = _Signer("cst", hmac.digest(self._key, store.encode(), hashlib.sha256))
         return self._signers[store]
 
-    def issue(self, store: str, who: Vouched, *, expires_at: int) -> str:
-        return self._of(store).sign([store, who.id, who.email, expires_at])
+    def issue(self, store: str, identity: CustomerIdentity, *, expires_at: int) -> str:
+        """A token for one customer of one store. `expires_at` is in seconds since 1970."""
+        return self._signer_of(store).sign([store, identity.id, identity.email, expires_at])
 
-    def read(self, store: str, token: str, *, now: float) -> Vouched | None:
-        """None when it was not signed for this store or has expired."""
-        claims = self._of(store).read(token)
+    def read(self, store: str, token: str, *, now: float) -> CustomerIdentity | None:
+        """The customer of a token; None for one that was not signed for this store or that has expired."""
+        claims = self._signer_of(store).read(token)
         if claims is None or len(claims) != 4 or claims[0] != store or claims[3] < now:
             return None
-        return Vouched(claims[1], claims[2])
+        return CustomerIdentity(claims[1], claims[2])

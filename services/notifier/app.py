@@ -35,7 +35,7 @@ from shared.config.secrets import Secrets
 from shared.events import Event
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES, SCORES
 from shared.http import standard_app
-from shared.jobs.rounds import Aging
+from shared.jobs.rounds import AgeOutJob
 from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
 from shared.pages.door import open_to_people
@@ -69,7 +69,7 @@ def _leased_jobs(runtime: Runtime, config: Config, alerts: Mapping[str, Alerts])
     weekly = {store: section.weekly_channels for store, section in alerts.items()}
     runtime.job("figures", CaseGauges(runtime.database, teams))
     runtime.job("watch", Watch(runtime.database, _watch_policies(alerts), config.stores))
-    runtime.job("orphans", Aging(runtime.database, drop_orphans, "orphans"))
+    runtime.job("orphans", AgeOutJob(runtime.database, drop_orphans, "orphans"))
     runtime.job("weekly", WeeklyReport(runtime.database, weekly, config.stores))
 
 
@@ -104,8 +104,8 @@ def build(
     lanes = lanes_of(targets, outlets, shops, retry_scale=settings.retry_scale)
     deliveries = DeliveryLoop(runtime.database, lanes, shops, settings)
     # Before the consumer tells Kafka where it is now: that is what it would be compared with.
-    restored = RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier")
-    runtime.look_first("the look for a restore", restored.look)
+    restore_check = RestoreCheck(runtime.database, runtime.brokers, "closeloop-notifier")
+    runtime.look_first("the look for a restore", restore_check.check)
     ring_relay = runtime.relay("relay")
     runtime.job("deliveries", deliveries)
     runtime.job("clock", Clock(runtime.database, policies))

@@ -1,5 +1,7 @@
-"""Takes: responses, customers for their tier, and erasures.
-Owns: schema `scorer` (answers, day buckets, counted hours, published scores, ledger of the erased).
-Emits: feedback.scores.v1; the scores API.
-Promises: each answer is counted exactly once, and any order of the same events ends in the same numbers.
+"""Scorer: the rolling score of every declared segment, exact to the second.
+
+Takes     feedback.responses.v1, loyalty.customers.v1 (a customer's tier is a segment), feedback.erasures.v1.
+Owns      schema scorer: answers, day buckets, counted hours, published scores, ledger of the erased.
+Emits     feedback.scores.v1; the scores API.
+Promises  each answer is counted exactly once, and any order of the same events ends in the same numbers.
 """

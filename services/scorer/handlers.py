@@ -1,204 +1,50 @@
-"""One function per kind of event. Start at the table at the bottom."""
+"""Which event goes to which function of which feature: the table in `handlers`."""
 
-import time
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from services.scorer.counting import Counting
-from services.scorer.domain import Answer, Body, Outcome
-from services.scorer.forgetting import Forgetting
-from services.scorer.store import answers as store
-from services.scorer.store import erasing, respondents, tiers
-from services.scorer.store.answers import Key
-from shared.db import Session, driver
-from shared.db.erasures import outcomes as ended
-from shared.db.erasures import until
+from services.scorer.counting.counter import Counting
+from services.scorer.counting.erasing import Forgetting
+from services.scorer.counting.handlers import AnswerHandlers
+from shared.db import Session
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
-from shared.events.topics import CUSTOMERS, RESPONSES
+from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES
 from shared.kafka import Handler, Outcomes
-from shared.ops import metrics
 
-CUSTOMERS_SHARD = 1000
-"""Added to a partition of the customers topic, so that its writer never meets one of the responses topic."""
-
-ERASURES_SHARD = 2000
-"""The same for the erasures topic."""
+TOPICS = (RESPONSES, CUSTOMERS, ERASURES)
+"""What the scorer consumes: the topics of the events in the table."""
 
 
-class Handlers:
-    """The scorer's handlers with what they need; `counting` knows the stores' rules."""
+def handlers(counting: Counting) -> Mapping[type[Event], Handler]:
+    """One handler for every event, so that a batch of several kinds is applied as one.
 
-    def __init__(self, counting: Counting) -> None:
-        self._counting = counting
-        self._forgetting = Forgetting(counting)
-
-    async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """All events of a batch: erasures first, so that they take their lock before any row is locked."""
-        parts: dict[type[Event], list[Received]] = {}
-        for kind in {_KINDS[type(received.event)] for received in batch}:
-            parts[kind] = [received for received in batch if _KINDS[type(received.event)] is kind]
-        outcomes: Counter[tuple[str, str]] = Counter()
-        if CustomerErased in parts:
-            outcomes.update(await self.erase(session, parts[CustomerErased]))
-        else:
-            await self._forgetting.ledger.share(session)
-        if ResponseSubmitted in parts:
-            outcomes.update(await self.count_answers(session, parts[ResponseSubmitted]))
-        if CustomerChanged in parts:
-            outcomes.update(await self.move_tiers(session, parts[CustomerChanged]))
-        return outcomes
-
-    async def erase(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """Forget people, and count what they said as before."""
-        await self._forgetting.ledger.hold(session)
-        shard = ERASURES_SHARD + min(received.partition for received in batch)
-        erased = until(received.event for received in batch)
-        return ended(batch, await self._forgetting.erase(session, erased, shard=shard))
-
-    async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """Merge submissions, amendments and retractions, and move the buckets by the difference."""
-        db = await driver(session)
-        keys = [_key(received.event) for received in batch]
-        known = await store.read_answers(db, keys)
-        people = _customers(batch)
-        told = await self._forgetting.late(session, batch, known, people)
-        if told is not batch:
-            batch, people = told, _customers(told)
-        people.update(one for answer in known.values() if (one := _respondent(answer)))
-        spells, new_people = await respondents.lock_respondents(db, people)
-        if known:
-            known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
-        before = {key: _respondent(answer) for key, answer in known.items()}
-        outcomes: Counter[tuple[str, str]] = Counter()
-        changed: dict[Key, Answer] = {}
-        for key, received in zip(keys, batch, strict=True):
-            answer = changed.get(key) or known.get(key)
-            if answer is None and (body := _body(received)):  # nothing to merge with
-                changed[key] = Answer(*key, body, changed=True)
-                continue
-            answer = answer or Answer(*key)
-            outcomes[received.topic, _merge(answer, received).value] += 1
-            if answer.erased:
-                answer.forget_texts()
-            if answer.changed or answer.new_rivals:
-                changed[key] = answer
-        if new := len(batch) - outcomes.total():
-            outcomes[RESPONSES.name, Outcome.OK.value] += new
-        await self._counting.recount(
-            db,
-            list(changed.values()),
-            spells=spells,
-            new_respondents=new_people,
-            former_respondents={one for key in changed if (one := before.get(key))},
-            shard=min(received.partition for received in batch),
-        )
-        _measure(changed.values(), outcomes[RESPONSES.name, Outcome.CONFLICT.value])
-        return outcomes
-
-    async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """Count answers under the tier that was in force when they were given."""
-        db = await driver(session)
-        # The answers in the same transaction have locked respondents of their own, so two members could wait
-        # for each other. Let go well before PostgreSQL calls it a deadlock (1 s), and try all again.
-        await db.execute("SET LOCAL lock_timeout = '50ms'")
-        newest: dict[Key, CustomerChanged] = {}
-        for received in batch:
-            event = received.event
-            assert isinstance(event, CustomerChanged)  # noqa: S101
-            key = (event.store, event.customer_ref)
-            if key not in newest or newest[key].seq < event.seq:
-                newest[key] = event
-        erased = await self._forgetting.ledger.of(session, newest.keys())
-        # Who is erased elsewhere already will be here: until then the tiers are needed for what is counted.
-        await tiers.end(db, {k: e.seq for k, e in newest.items() if e.erased and k not in erased})
-        newest = {key: event for key, event in newest.items() if _is_news(event, erased.get(key))}
-        await respondents.lock_respondents(db, newest)
-        moved = await tiers.keep_newer(db, newest)
-        answers = await store.answers_of(db, moved)
-        await self._counting.recount(
-            db,
-            answers,
-            spells=moved,
-            whole_respondents=True,
-            shard=CUSTOMERS_SHARD + min(received.partition for received in batch),
-        )
-        if gone := [key for key, event in newest.items() if event.erased]:
-            await erasing.drop_unused(db, gone)
-        old = len(batch) - len(moved)
-        return {(CUSTOMERS.name, "ok"): len(moved), (CUSTOMERS.name, "duplicate"): old}
-
-    def table(self) -> Mapping[type[Event], Handler]:
-        """Which event goes where."""
-        return dict.fromkeys(_KINDS, self.apply)
-
-
-_KINDS: Mapping[type[Event], type[Event]] = {
-    ResponseSubmitted: ResponseSubmitted,
-    ResponseAmended: ResponseSubmitted,
-    ResponseRetracted: ResponseSubmitted,
-    CustomerChanged: CustomerChanged,
-    CustomerErased: CustomerErased,
-}
-"""By what is handled together with which: all about answers is."""
-
-
-def _is_news(event: CustomerChanged, erased_at: datetime | None) -> bool:
-    """Whether a state may be stored beside an erasure. `seq` is the segmenter's clock in milliseconds."""
-    if erased_at is None:
-        return not event.erased
-    return event.seq > erased_at.timestamp() * 1000
-
-
-def _merge(answer: Answer, received: Received) -> Outcome:
-    if body := _body(received):
-        return answer.submit(body)
-    event, ce_id = received.event, received.envelope.id
-    match event:
-        case ResponseAmended():
-            changes = event.model_dump(
-                mode="json", include={"score", "comment", "answers", "complete"}, exclude_none=True
-            )
-            return answer.amend(event.revision, ce_id, changes)
-        case ResponseRetracted():
-            return answer.retract()
-        case _:
-            raise TypeError(type(event).__name__)
-
-
-def _body(received: Received) -> Body | None:
-    event = received.event
-    if type(event) is not ResponseSubmitted:
-        return None
-    return store.body_of(event, received.envelope.id, received.raw)
-
-
-def _key(event: Event) -> Key:
-    return (event.store, event.response_id)  # type: ignore[attr-defined]
-
-
-def _customers(batch: Iterable[Received]) -> set[Key]:
-    return {
-        (event.store, event.customer.ref)
-        for received in batch
-        if type(event := received.event) is ResponseSubmitted and event.customer
+    It hands each kind to its feature in the order of the table: erasures come first, so that they take their
+    lock before any row is locked.
+    """
+    forgetting = Forgetting(counting)
+    answers = AnswerHandlers(counting, forgetting)
+    erase, count, move = answers.erase, answers.count_answers, answers.move_tiers
+    table: dict[type[Event], Callable[[Session, Sequence[Received]], Awaitable[Outcomes]]] = {
+        CustomerErased: erase,
+        ResponseSubmitted: count,
+        ResponseAmended: count,
+        ResponseRetracted: count,
+        CustomerChanged: move,
     }
 
+    async def apply(session: Session, batch: Sequence[Received]) -> Outcomes:
+        kinds = {type(received.event) for received in batch}
+        outcomes: Counter[tuple[str, str]] = Counter()
+        if CustomerErased not in kinds:
+            await forgetting.ledger.share(session)
+        for handler in (erase, count, move):
+            mine = {kind for kind in kinds if table[kind] is handler}
+            if mine:
+                part = [received for received in batch if type(received.event) in mine]
+                outcomes.update(await handler(session, part))
+        return outcomes
 
-def _respondent(answer: Answer) -> Key | None:
-    return (answer.store, answer.body.respondent) if answer.body and answer.body.respondent else None
-
-
-def _measure(answers: Collection[Answer], conflicts: int) -> None:
-    """The slowest new answer stands for its batch: exact where it matters, and cheap."""
-    metrics.ANSWER_CONFLICTS.inc(conflicts)
-    fresh = [(a.counted.group, a.body.channel) for a in answers if a.body and a.counted and not a.stored]
-    if not fresh:
-        return
-    oldest = min([a.body.received_at for a in answers if a.body and not a.stored])
-    metrics.PIPELINE_LATENCY.labels("scored").observe(max(0.0, time.time() - oldest.timestamp()))
-    for (group, channel), count in Counter(fresh).items():
-        metrics.SCORES.labels(group.name.lower(), str(channel)).inc(count)
+    return dict.fromkeys(table, apply)

@@ -1,30 +1,23 @@
 """The composition root of the segmenter: everything is born and ended here."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.segmenter.api import routes
-from services.segmenter.handlers import bound, utc_now
-from services.segmenter.jobs import CustomerSource, TierClock, TierGauges
-from services.segmenter.settings import SegmenterSettings, rulebook
+from services.segmenter.customers.api.routes import routes
+from services.segmenter.customers.jobs import CustomerSource
+from services.segmenter.handlers import TOPICS, handlers
+from services.segmenter.settings import SegmenterSettings
+from services.segmenter.tiers.folding import utc_now
+from services.segmenter.tiers.jobs import TierClock, TierGauges
+from services.segmenter.tiers.settings import rulebook
 from shared import config as configuration
-from shared.config import Config
-from shared.config.secrets import Secrets
-from shared.events import Event
-from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
 from shared.http import standard_app
-from shared.jobs.rounds import LeasedGauges
-from shared.kafka import Handler
+from shared.jobs.rounds import LeasedGaugeJob
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
 from shared.service.serving import Loops, Only
-
-
-def build_handlers(config: Config, secrets: Secrets) -> Mapping[type[Event], Handler]:
-    """The handlers alone, as `closeloop dead replay` uses them. Raises ConfigError."""
-    return bound(rulebook(config), utc_now, secrets.customers)
 
 
 def build(
@@ -44,15 +37,15 @@ def build(
     )
     runtime.job("tier-clock", clock)
     gauges = TierGauges(runtime.database, book)
-    runtime.job("gauges", LeasedGauges(runtime.database, "segmenter", gauges))
+    runtime.job("gauges", LeasedGaugeJob(runtime.database, "segmenter", gauges))
 
     def committed() -> None:
         publish()
         clock.ring()
 
     runtime.consume(
-        (RESPONSES, ORDERS, CASES, ERASURES),
-        bound(book, utc_now, runtime.secrets.customers),
+        TOPICS,
+        handlers(book, utc_now, runtime.secrets.customers),
         on_commit=committed,
         batch_records=settings.batch_records,
     )

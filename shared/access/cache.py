@@ -1,4 +1,4 @@
-"""What the caches of keys and of people have in common."""
+"""The base of the two caches: of keys, and of people with their sessions."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -13,20 +13,20 @@ from shared.ops.logs import log
 _log = log("access")
 
 REFRESH_SECONDS = 2.0
-"""Below the 5 s within which what was revoked must stop, with room for a slow read."""
+"""Less than the 5 s within which a revoked key must stop working, with room for a slow read."""
 
 _REREAD_SECONDS = 0.05
 
 Id = TypeVar("Id", str, bytes)
-"""What a use is noted by."""
+"""The id under which a use is noted."""
 
 
 class AccessUnavailable(Exception):
-    """Who asks is not known, and PostgreSQL cannot say whether they exist: 503, never 401."""
+    """The key or session is not in memory, and PostgreSQL does not answer: 503, never 401."""
 
 
 class Cache(ABC, Generic[Id]):
-    """Everything in memory, read again every 2 s; keeps what it has while PostgreSQL is away."""
+    """Holds everything in memory and reads it again every 2 s; keeps it while PostgreSQL is away."""
 
     def __init__(self, database: Database, name: str) -> None:
         self._database = database
@@ -37,16 +37,16 @@ class Cache(ABC, Generic[Id]):
 
     @abstractmethod
     async def _read(self, session: Session) -> None:
-        """Replace what is in memory, all of it or nothing."""
+        """Read everything and replace what is in memory; after an error nothing is replaced."""
 
     @abstractmethod
     async def _write_uses(self, session: Session, used: Sequence[tuple[Id, datetime]]) -> None:
-        """Write down when what is known was last used."""
+        """Store when each key or session was last used."""
 
     async def refresh(self) -> None:
-        """Read everything, and write down what was used; only the first must succeed.
+        """Read everything that was committed before the call, then store the uses.
 
-        What was committed before the call is seen.
+        Raises the error of the read; a failure to store the uses is only logged.
         """
         await self._read_since(asyncio.get_running_loop().time())
         used, self._used = self._used, {}
@@ -55,12 +55,12 @@ class Cache(ABC, Generic[Id]):
         try:
             async with self._database.transaction() as session:
                 await self._write_uses(session, list(used.items()))
-        except Exception as error:  # a disk that is full must not keep alive what was revoked
+        except Exception as error:  # a full disk must not keep revoked keys alive
             self._used = used | self._used
             _log.warning(f"{self._name}.use_not_noted", exc_info=error)
 
     async def keep_fresh(self) -> None:
-        """Refresh for ever; a failure leaves what is known."""
+        """Refresh for ever. After a failure the memory stays as it is."""
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
@@ -69,31 +69,31 @@ class Cache(ABC, Generic[Id]):
                 _log.warning(f"{self._name}.not_refreshed", exc_info=error)
 
     async def check(self) -> None:
-        """Readiness: everything was read once."""
+        """Readiness. Raises NotReady until everything was read once."""
         if self._fresh_at == float("-inf"):
             raise NotReady(f"{self._name} were never read")
 
     async def _ask(self) -> None:
-        """Read again for what may be seconds old. Raises AccessUnavailable without an answer."""
+        """Read again, for a key or session that may be newer than the last read. Raises AccessUnavailable."""
         clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout(2):
-                # Whoever makes up names makes us read 20 times a second at most.
+                # A client that invents ids makes us read 20 times a second at most.
                 await self._read_since(clock(), after_seconds=_REREAD_SECONDS)
-        except TimeoutError as error:  # of our read, or of another's that we waited for
+        except TimeoutError as error:  # of our read, or of one that another request had begun
             self._failed_at = clock()
             raise AccessUnavailable from error
         except Exception as error:
             raise AccessUnavailable from error
 
     async def _read_since(self, asked: float, *, after_seconds: float = 0.0) -> None:
-        """Know all that was committed before `asked`: one read serves everybody who waits for it.
+        """Read all that was committed before `asked`; one read serves all requests that wait for it.
 
-        `after_seconds`: so long after the read before.
+        `after_seconds`: the least time since the read before.
         """
         clock = asyncio.get_running_loop().time
         async with self._reading:
-            self._check_answers_since(asked)  # somebody else may have found out while we waited
+            self._check_answers_since(asked)  # the read of another request may have failed while we waited
             if self._fresh_at >= asked:
                 return
             await asyncio.sleep(max(0.0, self._fresh_at + after_seconds - clock()))
@@ -107,6 +107,6 @@ class Cache(ABC, Generic[Id]):
             self._fresh_at = started
 
     def _check_answers_since(self, moment: float) -> None:
-        """Raises AccessUnavailable when the last read failed since: more of them would only hold slots."""
+        """Raises AccessUnavailable when a read has failed since: another would only make requests wait."""
         if self._failed_at > max(moment, self._fresh_at):
             raise AccessUnavailable

@@ -1,4 +1,4 @@
-"""The cache of keys that every service checks requests against."""
+"""The cache of API keys, with which every service checks requests."""
 
 import asyncio
 import hmac
@@ -16,7 +16,7 @@ _AWAY_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key that was checked: it belongs to one store and reaches nothing of another."""
+    """A key that was checked. It belongs to one store and gives no access to another."""
 
     key_id: str
     store: str
@@ -24,6 +24,7 @@ class Key:
     scopes: frozenset[str]
 
     def may(self, scope: str) -> bool:
+        """Whether the key has the scope; a public key has none."""
         return self.kind == "secret" and (scope in self.scopes or "admin" in self.scopes)
 
 
@@ -43,7 +44,7 @@ class Keyring(Cache[str]):
         await keys.note_use(session, used)
 
     def known(self, token: str) -> Key | None:
-        """The key of a token, from memory alone; None when unknown, revoked or expired."""
+        """The key of a token, from memory alone. None when it is unknown, revoked or expired."""
         parsed = keys.parse(token)
         stored = self._keys.get(parsed[1]) if parsed else None
         given = keys.digest(parsed[2], self._pepper) if parsed else self._nobody
@@ -58,9 +59,9 @@ class Keyring(Cache[str]):
         return Key(stored.key_id, stored.store, stored.kind, stored.scopes)
 
     async def find(self, token: str) -> Key | None:
-        """As `known`, but asks PostgreSQL about a key that may be seconds old.
+        """As `known`, but asks PostgreSQL for a key that may have been made seconds ago.
 
-        Raises AccessUnavailable when PostgreSQL does not answer, or did not within the last second.
+        Raises AccessUnavailable when PostgreSQL does not answer, or did not answer within the last second.
         """
         key = self.known(token)
         parsed = keys.parse(token)

@@ -1,4 +1,4 @@
-"""API keys in the database: made once, shown once, stored as a hash."""
+"""API keys in the database. A key is shown once, when it is made, and stored as a hash."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"(sec|pub)_([a-z0-9]{12})_([A-Za-z0-9_-]{43})")
 
 @dataclass(frozen=True, slots=True)
 class StoredKey:
-    """A key as the database knows it; `digest` is the HMAC-SHA256 of its secret part."""
+    """A key as it is stored; `digest` is the HMAC-SHA256 of its secret part."""
 
     key_id: str
     store: str
@@ -56,12 +56,12 @@ async def create(
     pepper: bytes,
     expires_at: datetime | None = None,
 ) -> str:
-    """Make a key and return the token, which nothing can show again.
+    """Make a key and return its token, which cannot be shown again.
 
     Raises ValueError for an unknown scope, or scopes on a public key.
     """
-    wanted = sorted({Scope(scope).value for scope in scopes})
-    if kind == "public" and wanted:
+    scope_names = sorted({Scope(scope).value for scope in scopes})
+    if kind == "public" and scope_names:
         raise ValueError("a public key has no scopes: it may only submit answers")
     prefix = next(prefix for prefix, its_kind in _PREFIX.items() if its_kind == kind)
     key_id = "".join(secrets.choice("abcdefghijklmnopqrstuvwxyz0123456789") for _ in range(12))
@@ -73,7 +73,7 @@ async def create(
             "key_id": key_id,
             "store": store,
             "kind": kind,
-            "scopes": wanted,
+            "scopes": scope_names,
             "digest": digest(secret, pepper),
             "name": name,
             "expires_at": expires_at,
@@ -83,12 +83,15 @@ async def create(
 
 
 async def revoke(session: Session, key_id: str) -> bool:
-    """Stop a key for good; False when there is none that lives. Every service knows within 5 s."""
-    done = await session.execute(
+    """Revoke a key for good; False when there is no such key or it was revoked before.
+
+    Every service refuses it within 5 s.
+    """
+    revoked = await session.execute(
         text("UPDATE access.keys SET revoked_at = now() WHERE key_id = :id AND revoked_at IS NULL"),
         {"id": key_id},
     )
-    return done.rowcount == 1
+    return revoked.rowcount == 1
 
 
 async def all_keys(session: Session, store: str | None = None) -> list[StoredKey]:
@@ -118,7 +121,7 @@ async def all_keys(session: Session, store: str | None = None) -> list[StoredKey
 
 
 async def note_use(session: Session, used: Sequence[tuple[str, datetime]]) -> None:
-    """Record when keys were last used; several services do so at once, so the latest time wins."""
+    """Store when keys were last used. Several services do so at once, so the latest time wins."""
     await session.execute(
         text("""UPDATE access.keys k SET last_used_at = u.at
                 FROM (SELECT * FROM unnest(CAST(:ids AS text[]), CAST(:ats AS timestamptz[])) AS x(id, at)

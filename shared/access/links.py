@@ -16,13 +16,16 @@ LIFE: dict[Purpose, timedelta] = {"invite": timedelta(days=7), "reset": timedelt
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a link says that was signed by us and is not too old."""
+    """The content of a link that we signed and that is not too old."""
 
     user_id: int
     password_version: int
 
     def opens(self, account: Account) -> bool:
-        """Not any more once any password was set, by this link or otherwise, or the account closed."""
+        """Whether the link may still set the account's password.
+
+        False once a password was set after the link was made, in whatever way, or the account was closed.
+        """
         return (
             account.active
             and account.user_id == self.user_id
@@ -31,18 +34,21 @@ class Claim:
 
 
 class Links:
-    """A link names an account and the version of its password. So each works once, and nothing about it
-    needs to be remembered."""
+    """Makes and reads links. A link holds an account's id and the version of its password.
+
+    So each link works once, and none is stored.
+    """
 
     def __init__(self, secrets: Secrets) -> None:
         key = secrets.derive("people-links")
         self._signers = {purpose: URLSafeTimedSerializer(key, salt=purpose) for purpose in LIFE}
 
     def token(self, purpose: Purpose, account: Account) -> str:
+        """The part of a link that `claim` reads."""
         return str(self._signers[purpose].dumps([account.user_id, account.password_version]))
 
     def claim(self, purpose: Purpose, token: str) -> Claim | None:
-        """None for a token that is forged, cut short or too old."""
+        """Read a token; None for one that is forged, cut short or too old."""
         try:
             content = self._signers[purpose].loads(token, max_age=int(LIFE[purpose].total_seconds()))
         except BadSignature:

@@ -1,4 +1,4 @@
-"""Passwords as argon2id hashes, made beside the event loop and few at a time."""
+"""Passwords as argon2id hashes, computed in threads and few at a time."""
 
 import asyncio
 from functools import lru_cache
@@ -14,15 +14,18 @@ _WAIT_SECONDS = 5
 
 
 class Crowded(Exception):
-    """More people sign in right now than passwords can be checked: try again."""
+    """More people sign in at this moment than passwords can be checked; try again."""
 
 
 class PasswordUnfit(ValueError):
-    """The password that somebody chose cannot be taken; the message says why, to them."""
+    """A password that somebody chose cannot be taken. The message tells them why."""
 
 
 def check_fit(password: str, *, email: str = "") -> None:
-    """Raises PasswordUnfit. Length is what counts; rules about signs make passwords worse (NIST 800-63B)."""
+    """Raises PasswordUnfit for a password that is too short, too long or easy to guess.
+
+    Length is what counts; rules about kinds of characters make passwords worse (NIST 800-63B).
+    """
     if len(password) < SHORTEST:
         raise PasswordUnfit(f"At least {SHORTEST} characters. A few words that you remember are good.")
     if len(password) > LONGEST:
@@ -34,34 +37,37 @@ def check_fit(password: str, *, email: str = "") -> None:
 
 
 def hashed(password: str) -> str:
-    """The hash, with the parameters that the library recommends today. Takes a moment: see `Passwords`."""
+    """The hash of a password. It takes a moment: inside the event loop use `Passwords.hash`."""
     return PasswordHasher().hash(password)
 
 
 class Passwords:
-    """Hashes and checks; one for each process."""
+    """Hashes and checks passwords in threads, two at a time; one object for each process."""
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def hash(self, password: str) -> str:
-        """Raises Crowded."""
+        """The hash of a password. Raises Crowded."""
         async with _Turn(self._turns):
             return await asyncio.to_thread(hashed, password)
 
     async def right(self, stored: str | None, password: str) -> bool:
-        """Whether it is the one. No hash at all costs the same time and is never right. Raises Crowded."""
+        """Whether this is the password of the stored hash. Raises Crowded.
+
+        Without a hash it takes the same time and returns False, so that nobody learns which accounts exist.
+        """
         async with _Turn(self._turns):
             return await asyncio.to_thread(_verified, stored, password)
 
 
 def is_dated(stored: str) -> bool:
-    """Whether the parameters of a hash are not those of today."""
+    """Whether a hash was made with other parameters than the library recommends today."""
     return PasswordHasher().check_needs_rehash(stored)
 
 
 class _Turn:
-    """A turn at the semaphore, not waited for without end."""
+    """Holds a place of the semaphore. Raises Crowded when none is free within 5 s."""
 
     def __init__(self, turns: asyncio.Semaphore) -> None:
         self._turns = turns

@@ -1,4 +1,4 @@
-"""Who somebody is, as every service and every page sees it."""
+"""A person who is signed in, and a member of a store, as services and pages see them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ from shared.access.roles import Role
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who signed in. `stores` are those that they work for, with their role in each.
+    """Somebody who is signed in. `stores` are those that they work for, with their role in each.
 
-    `session_id` is the hash of the session's secret: a name for it, and no way in.
+    `session_id` is the hash of the session's secret: it names the session, and nobody can sign in with it.
     """
 
     user_id: int
@@ -23,13 +23,13 @@ class Person:
 
     @property
     def who(self) -> str:
-        """How histories name this person."""
+        """The name of this person in the history of a case."""
         return f"user:{self.email}"
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Somebody who works for a store and can sign in or was invited to."""
+    """Somebody who works for a store, signed in or not, or who was invited to."""
 
     email: str
     name: str

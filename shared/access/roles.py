@@ -1,4 +1,4 @@
-"""What a person may do in a store, each role all that the one before may."""
+"""The roles of a person in a store. Each may do everything that the role before it may."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ ROLES: tuple[Role, ...] = ("agent", "manager", "admin")
 
 
 def role_of(word: str) -> Role:
-    """Raises ValueError for a word that is no role."""
+    """The role of this name. Raises ValueError for another word."""
     for role in ROLES:
         if role == word:
             return role
@@ -15,5 +15,5 @@ def role_of(word: str) -> Role:
 
 
 def reaches(role: Role, least: Role) -> bool:
-    """Whether a role is the least one that is wanted, or above it."""
+    """Whether a role is `least` or above it."""
     return ROLES.index(role) >= ROLES.index(least)

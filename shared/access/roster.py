@@ -1,4 +1,4 @@
-"""The cache of people that every service with pages checks sessions against."""
+"""The cache of people and sessions, with which every service that has pages checks who is signed in."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -20,15 +20,15 @@ class Roster(Cache[bytes]):
 
     async def _read(self, session: Session) -> None:
         people = await sessions.everybody(session)
-        living = await sessions.all_living(session)
+        open_sessions = await sessions.all_living(session)
         self._people = {person.user_id: person for person in people}
-        self._sessions = {each.digest: each for each in living}
+        self._sessions = {stored.digest: stored for stored in open_sessions}
 
     async def _write_uses(self, session: Session, used: Sequence[tuple[bytes, datetime]]) -> None:
         await sessions.note_use(session, used)
 
     def known(self, secret: str) -> Person | None:
-        """Who has the session of this secret, from memory alone; None when it is unknown or over."""
+        """The person of the session with this secret, from memory alone. None when it is unknown or over."""
         digest = sessions.digest(secret)
         now = datetime.now(UTC)
         stored = self._sessions.get(digest)
@@ -48,9 +48,9 @@ class Roster(Cache[bytes]):
         )
 
     async def find(self, secret: str) -> Person | None:
-        """As `known`, but asks PostgreSQL about a session that may be seconds old.
+        """As `known`, but asks PostgreSQL for a session that may have begun seconds ago.
 
-        Only for secrets whose cookie bore our signature: whoever makes them up must not make us read.
+        Call it only for a secret from a cookie with our signature: invented ones must not make us read.
         Raises AccessUnavailable when PostgreSQL does not answer.
         """
         person = self.known(secret)
@@ -60,7 +60,7 @@ class Roster(Cache[bytes]):
         return self.known(secret)
 
     def members(self, store: str) -> list[Member]:
-        """Who works for a store, in the order of their names."""
+        """The people who work for a store, in the order of their names."""
         return sorted(self._members(store), key=lambda member: (member.name.casefold(), member.email))
 
     def _members(self, store: str) -> Iterator[Member]:

@@ -1,10 +1,10 @@
-"""What a secret key may be allowed."""
+"""The scopes of secret keys."""
 
 from enum import StrEnum
 
 
 class Scope(StrEnum):
-    """A public key has none of these: it may only submit, from its store's origins."""
+    """What a secret key may do. A public key has no scope: it may only submit, from its store's origins."""
 
     RESPONSES_WRITE = "responses:write"
     SCORES_READ = "scores:read"

@@ -12,12 +12,12 @@ from shared.access.roles import Role
 from shared.db import Session
 
 DAYS = 14
-"""How long one lasts after it was last used."""
+"""How long a session lasts after it was last used."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session that lives, with who it is of."""
+    """A session that is not over, and the person to whom it belongs."""
 
     digest: bytes
     user_id: int
@@ -26,7 +26,7 @@ class StoredSession:
 
 @dataclass(frozen=True, slots=True)
 class StoredPerson:
-    """An account that is open, and its stores."""
+    """The person of an open account, with their stores."""
 
     user_id: int
     email: str
@@ -41,7 +41,7 @@ def digest(secret: str) -> bytes:
 
 
 async def begin(session: Session, user_id: int) -> str:
-    """A new session's secret, for the cookie; old ones are cleared away."""
+    """Begin a session and return its secret, for the cookie. Sessions that are over are deleted."""
     secret = secrets.token_urlsafe(32)
     await session.execute(text("DELETE FROM access.sessions WHERE expires_at <= now()"))
     await session.execute(
@@ -64,7 +64,7 @@ async def end_all(session: Session, user_id: int) -> None:
 
 
 async def note_use(session: Session, used: Sequence[tuple[bytes, datetime]]) -> None:
-    """Record when sessions were last used, to the minute, which lengthens them. All services do so."""
+    """Store when sessions were last used, to the minute, which lengthens them. All services do so."""
     await session.execute(
         text("""UPDATE access.sessions s
                 SET last_seen_at = u.at, expires_at = u.at + make_interval(days => :days)
@@ -90,6 +90,7 @@ async def everybody(session: Session) -> list[StoredPerson]:
 
 
 async def all_living(session: Session) -> list[StoredSession]:
+    """Every session that is not over."""
     rows = await session.execute(
         text("SELECT digest, user_id, expires_at FROM access.sessions WHERE expires_at > now()")
     )

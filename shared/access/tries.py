@@ -1,4 +1,4 @@
-"""Wrong tries to sign in, counted for each e-mail at each address."""
+"""Wrong tries to sign in, counted for each pair of e-mail and network address."""
 
 import hashlib
 import hmac
@@ -15,37 +15,38 @@ WAIT = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class Tries:
-    """How many there were without a right one between, and when the last was."""
+    """How many wrong tries followed one another, and when the last was."""
 
     count: int
     last_at: datetime
 
     def after_one(self, now: datetime) -> "Tries":
-        """With one more at `now`; what is older than the wait is forgotten."""
+        """The tries with one more at `now`; those before a full wait are forgotten."""
         return Tries(1 if self.over(now) else self.count + 1, now)
 
     def wait(self, now: datetime) -> timedelta:
-        """How long this pair must not try; zero when it may."""
+        """How long this pair must wait; zero when it may try now."""
         return timedelta() if self.over(now) or self.count < MOST else self.last_at + WAIT - now
 
     def over(self, now: datetime) -> bool:
+        """Whether a full wait has passed since the last try."""
         return now >= self.last_at + WAIT
 
 
 def pair(key: bytes, email: str, address: str) -> bytes:
-    """The name of a pair, from which neither can be read."""
+    """The name of a pair in the table: an HMAC, from which neither e-mail nor address can be read."""
     return hmac.digest(key, f"{len(email)}:{email}{address}".encode(), hashlib.sha256)
 
 
 async def enter(session: Session, name: bytes, now: datetime) -> timedelta:
-    """Count a try before its password is looked at; or how long to wait, when there were too many.
+    """Count a try and return zero; or count nothing and return how long to wait, after too many.
 
-    Counted first, so that a hundred at once are not a hundred tries.
+    Called before the password is checked, so that of a hundred requests at once only five are tries.
     """
     await session.execute(
         text("DELETE FROM access.sign_in_tries WHERE last_at < :day"), {"day": now - timedelta(days=1)}
     )
-    # One statement: between two of them a right try of the same pair could take the row away.
+    # One statement: between two, a right try of the same pair could delete the row.
     row = (
         await session.execute(
             text("""INSERT INTO access.sign_in_tries AS t (pair, tries, last_at) VALUES (:pair, 0, :now)
@@ -65,5 +66,5 @@ async def enter(session: Session, name: bytes, now: datetime) -> timedelta:
 
 
 async def forget(session: Session, name: bytes) -> None:
-    """The password was right."""
+    """Delete the wrong tries of a pair, after a right one."""
     await session.execute(text("DELETE FROM access.sign_in_tries WHERE pair = :pair"), {"pair": name})

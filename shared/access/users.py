@@ -18,7 +18,7 @@ _EMAIL = re.compile(r"[^\s@\"<>,;:\\()\[\]\x00-\x1f\x7f]{1,64}@[^\s@\"<>,;:\\()\
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A person as the database knows them."""
+    """The account of a person as it is stored."""
 
     user_id: int
     email: str
@@ -36,7 +36,7 @@ class Account:
 
 
 def normal_email(given: str) -> str:
-    """As it is stored and compared. Raises ValueError for what is no e-mail address."""
+    """The address as it is stored and compared. Raises ValueError when it is no e-mail address."""
     email = given.strip().casefold()
     if len(email) > LONGEST_EMAIL or not _EMAIL.fullmatch(email):
         raise ValueError("is not an e-mail address, as ines@shop.example is")
@@ -46,11 +46,11 @@ def normal_email(given: str) -> str:
 async def ensure(
     session: Session, *, email: str, password: str, store: str, role: str, name: str = ""
 ) -> None:
-    """Make the account, or set password and role of the one that is there; a name that is there stays.
+    """Make an account with this password and role, or set both of an existing one, which keeps its name.
 
     Raises ValueError for an unknown role.
     """
-    wanted = role_of(role)
+    checked_role = role_of(role)
     user = await session.execute(
         text("""INSERT INTO access.users (email, name, password_hash) VALUES (:email, :name, :hash)
                 ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, active = true,
@@ -58,26 +58,26 @@ async def ensure(
                 RETURNING user_id"""),
         {"email": email.strip().casefold(), "name": name, "hash": hashed(password)},
     )
-    await set_role(session, user.scalar_one(), store, wanted)
+    await set_role(session, user.scalar_one(), store, checked_role)
 
 
 async def add(session: Session, *, email: str, name: str = "") -> int:
-    """The account of an address, made without a password if it is not there, opened again if it was closed.
+    """The id of the account of an address; a new one has no password, a closed one is opened again.
 
-    Raises ValueError for what is no e-mail address.
+    Raises ValueError when it is no e-mail address.
     """
-    made = await session.execute(
+    account = await session.execute(
         text("""INSERT INTO access.users (email, name) VALUES (:email, :name)
                 ON CONFLICT (email) DO UPDATE SET active = true,
                     name = CASE WHEN excluded.name = '' THEN users.name ELSE excluded.name END
                 RETURNING user_id"""),
         {"email": normal_email(email), "name": name},
     )
-    return int(made.scalar_one())
+    return int(account.scalar_one())
 
 
 async def set_role(session: Session, user_id: int, store: str, role: Role) -> None:
-    """Give somebody this role in a store, whether or not they had one."""
+    """Give somebody this role in a store, in the place of the one that they had there."""
     await session.execute(
         text("""INSERT INTO access.members (user_id, store, role) VALUES (:user, :store, :role)
                 ON CONFLICT (user_id, store) DO UPDATE SET role = excluded.role"""),
@@ -86,16 +86,16 @@ async def set_role(session: Session, user_id: int, store: str, role: Role) -> No
 
 
 async def leave(session: Session, user_id: int, store: str) -> bool:
-    """Take somebody out of a store; False when they were not in it."""
-    gone = await session.execute(
+    """Take somebody out of a store; False when they were no member of it."""
+    removed = await session.execute(
         text("DELETE FROM access.members WHERE user_id = :user AND store = :store"),
         {"user": user_id, "store": store},
     )
-    return gone.rowcount == 1
+    return removed.rowcount == 1
 
 
 async def deactivate(session: Session, user_id: int) -> None:
-    """Close an account: no store, no session, no password, no link works. What they did keeps their name."""
+    """Close an account: its memberships, sessions, password and links end. Histories keep the name."""
     await session.execute(
         text("""UPDATE access.users SET active = false, password_hash = NULL,
                     password_version = password_version + 1 WHERE user_id = :user"""),
@@ -106,23 +106,23 @@ async def deactivate(session: Session, user_id: int) -> None:
 
 
 async def set_password(session: Session, user_id: int, *, version: int, password_hash: str) -> bool:
-    """Replace the password that had this version, and end every session; False when it was replaced before.
+    """Replace the password of this version and end every session; False when it was replaced before.
 
-    So a link that was used, and two uses at the same moment, set no second one.
+    So a link that was used, or two uses of it at the same moment, do not set a second password.
     """
-    done = await session.execute(
+    replaced = await session.execute(
         text("""UPDATE access.users SET password_hash = :hash, password_version = password_version + 1
                 WHERE user_id = :user AND active AND password_version = :version"""),
         {"user": user_id, "hash": password_hash, "version": version},
     )
-    if done.rowcount != 1:
+    if replaced.rowcount != 1:
         return False
     await session.execute(text("DELETE FROM access.sessions WHERE user_id = :user"), {"user": user_id})
     return True
 
 
 async def renew_hash(session: Session, user_id: int, *, before: str, after: str) -> None:
-    """The same password with the parameters of today: nobody is signed out."""
+    """Replace the hash by a newer one of the same password; nobody is signed out."""
     await session.execute(
         text(
             "UPDATE access.users SET password_hash = :after WHERE user_id = :user AND password_hash = :before"
@@ -138,7 +138,7 @@ async def set_name(session: Session, user_id: int, name: str) -> None:
 
 
 async def set_shortcuts(session: Session, user_id: int, on: bool) -> None:
-    """Whether keys of one letter do something in the pages."""
+    """Turn the keyboard shortcuts of the pages on or off for somebody."""
     await session.execute(
         text("UPDATE access.users SET shortcuts = :is_on WHERE user_id = :user"),
         {"user": user_id, "is_on": on},
@@ -155,7 +155,7 @@ async def by_id(session: Session, user_id: int) -> Account | None:
 
 
 async def all_accounts(session: Session, store: str | None = None) -> list[Account]:
-    """Everybody, or everybody of one store, by e-mail."""
+    """All accounts, or those of one store, in the order of their e-mail addresses."""
     return await _accounts(session, store=store)
 
 

@@ -1,4 +1,4 @@
-"""PostgreSQL: the one owner of transactions, and the tables that every service has beside its own."""
+"""PostgreSQL: transactions, and the tables that every service has beside its own."""
 
 from shared.db.database import Database, Raced, Session, driver, is_race, is_timeout, is_transient, sqlstate
 from shared.db.inbox import DeadLetter, Inbox, Position

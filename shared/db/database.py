@@ -19,14 +19,14 @@ Session = AsyncConnection
 # PostgreSQL error classes that say "not now" rather than "never": connection, transaction rollback,
 # insufficient resources, operator intervention, system error; and lock_not_available.
 _TRANSIENT_CLASSES = ("08", "40", "53", "57", "58")
-# We looked, then wrote, and somebody was faster; looking again shows theirs.
+# We read, then wrote, and somebody else wrote the same in between; reading again shows their row.
 _UNIQUE_VIOLATION = "23505"
 _QUERY_CANCELED = "57014"
 _TRANSIENT_CODES = ("55P03", "25006", "25P03", "25P04", _UNIQUE_VIOLATION)
 
 
 class Raced(Exception):
-    """Somebody else wrote what this transaction was about to; the same work will find it there."""
+    """Somebody else wrote what this transaction was about to write; the work, done again, will see it."""
 
 
 class Database:
@@ -54,7 +54,7 @@ class Database:
                 "server_settings": {
                     "application_name": application,
                     "statement_timeout": str(milliseconds),
-                    # Shorter, so that who waits for another can be told from who takes too long.
+                    # Shorter, so that a wait for a lock has another error than a statement that is too slow.
                     "lock_timeout": str(milliseconds * 4 // 5),
                     "idle_in_transaction_session_timeout": "15000",
                     "timezone": "UTC",
@@ -97,7 +97,7 @@ class Database:
         return int(self._engine.pool.checkedin())  # type: ignore[attr-defined]
 
     async def close(self) -> None:
-        """For good. Bounded: a frozen server must not hold up a shutdown."""
+        """Close all connections, for good, within about 1 s: a frozen server must not hold up a shutdown."""
         self._closed = True
         try:
             async with asyncio.timeout(1):
@@ -108,22 +108,23 @@ class Database:
             connection.terminate()
 
     def _connected(self, connection: Any, _: object) -> None:
-        if self._closed:  # it was being opened meanwhile; the pool ends it when we raise
+        if self._closed:  # `close` came while it was being opened; the pool ends it when we raise
             raise asyncpg.InterfaceError("the pool is closed")
         self._connections.add(connection.driver_connection)
 
 
 def _not_closed(connection: Any, _: object, __: object) -> None:
-    """The pool takes a fresh connection instead of one that the server ended; no round trip is needed.
+    """Raise when the server has ended the connection: the pool then takes a fresh one.
 
-    A ping before each transaction (`pool_pre_ping`) is three, and a fifth of a small transaction's time.
+    This needs no round trip. A ping before each transaction (`pool_pre_ping`) needs three, which is a fifth
+    of a small transaction's time.
     """
     if connection.driver_connection.is_closed():
         raise DisconnectionError("the server ended it")
 
 
 def async_url(url: str) -> str:
-    """`postgresql://…` as SQLAlchemy's asyncpg dialect wants it."""
+    """The URL `postgresql://…` with the driver that SQLAlchemy shall use."""
     for prefix in ("postgresql://", "postgres://"):
         if url.startswith(prefix):
             return "postgresql+asyncpg://" + url.removeprefix(prefix)
@@ -131,10 +132,10 @@ def async_url(url: str) -> str:
 
 
 async def driver(session: Session) -> "asyncpg.Connection[Any]":
-    """asyncpg's own connection inside the session's transaction, for statements that must be fast."""
+    """asyncpg's own connection, inside the session's transaction, for statements that must be fast."""
     connection: asyncpg.Connection[Any] = (await session.get_raw_connection()).driver_connection  # type: ignore[assignment]
     if not connection.is_in_transaction():
-        # SQLAlchemy opens the transaction with its first statement; ours must not run before it.
+        # SQLAlchemy opens the transaction with its first statement. Ours must not run outside of it.
         await session.exec_driver_sql("SELECT 1")
     return connection
 
@@ -160,12 +161,12 @@ def is_race(error: BaseException) -> bool:
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Whether a statement took longer than this process allows; waiting for a lock is not meant."""
+    """Whether a statement took longer than this process allows. A wait for a lock does not count."""
     return sqlstate(error) == _QUERY_CANCELED or isinstance(_cause(error), TimeoutError)
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """PostgreSQL's five-character code for what went wrong; None when the error is not the server's."""
+    """PostgreSQL's five-character code of the error; None when the error does not come from the server."""
     cause = _cause(error)
     return str(cause.sqlstate or "") if isinstance(cause, asyncpg.PostgresError) else None
 

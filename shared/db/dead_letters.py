@@ -1,4 +1,4 @@
-"""What an operator does with the records that a service could not apply."""
+"""The records that a service could not apply, as an operator lists, replays and discards them."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class DeadLetters:
         return [_buried(row) for row in rows]
 
     async def ids_to_settle(self, session: Session, *, reason: str | None = None) -> list[int]:
-        """Every letter that nobody has settled, in the order in which they died."""
+        """The ids of all letters that are neither replayed nor discarded, the oldest first."""
         rows = await session.execute(
             text(f"""SELECT id FROM {self._table}
                      WHERE state = 'dead' AND (CAST(:reason AS text) IS NULL OR reason = :reason)
@@ -67,7 +67,7 @@ class DeadLetters:
         return [int(row[0]) for row in rows]
 
     async def find(self, session: Session, letter_id: int) -> Buried | None:
-        """One letter; it stays locked until the transaction ends, so that two replays never meet."""
+        """One letter, locked until the transaction ends, so that it is not replayed twice at once."""
         rows = await session.execute(
             text(f"SELECT {_COLUMNS} FROM {self._table} WHERE id = :id FOR UPDATE"), {"id": letter_id}
         )
@@ -75,16 +75,16 @@ class DeadLetters:
         return _buried(row) if row else None
 
     async def age_out(self, session: Session) -> int:
-        """Empty letters as old as the log keeps what it holds, and drop those whose record is long gone.
+        """Empty letters after 21 days, as the log drops the record itself then, and delete them after 30.
 
-        The place of an emptied one stays a while, so that `closeloop verify` still knows what became of the
+        An emptied letter stays for that time, so that `closeloop verify` still knows what became of the
         record. Returns how many were emptied.
         """
         await session.execute(
             text(f"DELETE FROM {self._table} WHERE dead_at < now() - make_interval(days => :days)"),
             {"days": _PLACE_DAYS},
         )
-        done = await session.execute(
+        emptied = await session.execute(
             text(f"""UPDATE {self._table} SET key = NULL, value = NULL, headers = '[]', detail = '',
                          state = CASE WHEN state = 'dead' THEN 'discarded' ELSE state END,
                          settled_at = coalesce(settled_at, now())
@@ -92,16 +92,16 @@ class DeadLetters:
                        AND (key IS NOT NULL OR value IS NOT NULL)"""),
             {"days": _KEPT_DAYS},
         )
-        return int(done.rowcount)
+        return int(emptied.rowcount)
 
     async def settle(self, session: Session, letter_id: int, state: State) -> bool:
-        """Mark a dead letter as replayed or discarded, now; False when it was settled before."""
-        done = await session.execute(
+        """Mark a dead letter as replayed or discarded, now. False when it was marked before."""
+        settled = await session.execute(
             text(f"""UPDATE {self._table} SET state = :state, settled_at = now()
                      WHERE id = :id AND state = 'dead'"""),
             {"id": letter_id, "state": state},
         )
-        return done.rowcount == 1
+        return settled.rowcount == 1
 
 
 def _buried(row: Iterable[Any]) -> Buried:

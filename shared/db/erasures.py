@@ -1,7 +1,7 @@
-"""Who was erased, for ever: the ledger that keeps them from coming back with an old event.
+"""The permanent ledger of erased people, so that an old event that comes late does not bring them back.
 
-A row is a reference and a moment. Nothing leads from it to the rows that the person left behind, which
-have a random surrogate.
+A row is a reference and a moment. Nothing leads from it to the rows that remain of the person, which have a
+random surrogate.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,8 +22,8 @@ _GIVEN = "unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))"
 class Erasures:
     """The table `erasures` of one schema, and the lock around erasing.
 
-    Whoever writes what names customers shares the lock until its transaction ends; who erases holds it
-    alone. So an erasure meets rows that are whole, and whoever comes after it sees the ledger.
+    A transaction that writes rows about customers shares the lock; one that erases holds it alone. So an
+    erasure sees complete rows, and a transaction after it sees the ledger.
     """
 
     def __init__(self, schema: str) -> None:
@@ -31,21 +31,21 @@ class Erasures:
         self._lock = f"closeloop.{schema}.erasures"
 
     async def share(self, session: Session) -> None:
-        """Nobody is erased until the transaction ends. The first thing in it, before any row is locked."""
+        """Let nobody be erased until the transaction ends. Call it before any row is locked."""
         await session.execute(
             text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:name, 0))"), {"name": self._lock}
         )
 
     async def hold(self, session: Session) -> None:
-        """Be alone until the transaction ends. The first thing in it, before any row is locked."""
+        """Let nobody write about customers until the transaction ends. Call it before any row is locked."""
         await session.execute(
             text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": self._lock}
         )
 
     async def enter(self, session: Session, erased: Mapping[Ref, datetime]) -> set[Ref]:
-        """Write these into the ledger; of two moments the later one stays. The lock is held.
+        """Write these moments into the ledger; the later of two stays. The caller holds the lock.
 
-        Returns for whom this was news.
+        Returns those that the ledger did not have, or had with an earlier moment.
         """
         keys = sorted(erased)
         rows = await session.execute(
@@ -61,7 +61,7 @@ class Erasures:
         return {(row[0], row[1]) for row in rows}
 
     async def of(self, session: Session, refs: Collection[Ref]) -> dict[Ref, datetime]:
-        """Which of these were erased, and until when nothing of theirs counts as theirs."""
+        """Those of `refs` that were erased, each with the moment up to which its events are ignored."""
         if not refs:
             return {}
         rows = await session.execute(
@@ -72,7 +72,7 @@ class Erasures:
         return {(row[0], row[1]): row[2] for row in rows}
 
     async def ids_with(self, session: Session, store: str, email: str) -> list[str]:
-        """The ids of customers that the store named with this address, where the schema has customers."""
+        """The ids of the store's customers with this e-mail address; only where the schema has customers."""
         rows = await session.execute(
             text(f"""SELECT customer_id FROM {self._schema}.customers
                      WHERE store = :store AND lower(email) = lower(:email) AND customer_id IS NOT NULL"""),
@@ -83,9 +83,9 @@ class Erasures:
     async def blank_letters(self, session: Session, refs: Iterable[Ref], keys: Sequence[bytes] = ()) -> int:
         """Empty the dead letters that hold one of these references, or have one of these keys.
 
-        Their place in the log stays, so that the books balance. Returns how many were emptied.
+        The rows stay, so that `closeloop verify` can account for the records. Returns how many were emptied.
         """
-        done = await session.execute(
+        emptied = await session.execute(
             text(f"""UPDATE {self._schema}.dead_letters d
                      SET key = NULL, value = NULL, headers = '[]', detail = '', state =
                          CASE WHEN state = 'dead' THEN 'discarded' ELSE state END,
@@ -97,24 +97,24 @@ class Erasures:
                                OR position(needle IN coalesce(d.key, '')) > 0))"""),
             {"keys": list(keys), "needles": sorted({ref.encode() for _, ref in refs})},
         )
-        return int(done.rowcount)
+        return int(emptied.rowcount)
 
 
 def until(events: Iterable[Event]) -> dict[Ref, datetime]:
-    """By customer the latest of the moments that these events tell."""
-    found: dict[Ref, datetime] = {}
+    """For each customer of these events, the latest `erased_at`; events of other types are ignored."""
+    latest: dict[Ref, datetime] = {}
     for event in events:
         if isinstance(event, CustomerErased):
             for ref in event.refs:
                 key = (event.store, ref)
-                found[key] = max(event.erased_at, found.get(key, event.erased_at))
-    return found
+                latest[key] = max(event.erased_at, latest.get(key, event.erased_at))
+    return latest
 
 
-def outcomes(batch: Sequence[Received], news: Collection[Ref]) -> dict[tuple[str, str], int]:
-    """How many erasures of a batch were `ok`, and how many told nothing new."""
+def outcomes(batch: Sequence[Received], new_refs: Collection[Ref]) -> dict[tuple[str, str], int]:
+    """How many erasures of a batch were `ok`, how many a `duplicate`. `new_refs`: what `enter` returned."""
     fresh = sum(
-        any((received.event.store, ref) in news for ref in received.event.refs)
+        any((received.event.store, ref) in new_refs for ref in received.event.refs)
         for received in batch
         if isinstance(received.event, CustomerErased)
     )

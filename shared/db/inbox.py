@@ -1,7 +1,7 @@
-"""A consumer's place in the log and its dead letters, kept in the same database as its state.
+"""A consumer's offsets and its dead letters, kept in the same database as its state.
 
-The stored offset, moved only from the value that was expected, is the truth. A zombie that lost
-its partition expects an old value, so nothing that it does can commit.
+The stored offset decides, and it is changed only from the value that is expected. A consumer that has lost
+its partition without noticing expects an old value, so nothing that it does can commit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -47,18 +47,18 @@ class Inbox:
         self.consumer = consumer
 
     async def read(self, session: Session, topic: str, partition: int) -> int | None:
-        """The stored next offset, or None when this consumer never saw the partition."""
-        found = await session.execute(
+        """The stored next offset, or None when this consumer never read the partition."""
+        rows = await session.execute(
             text(
                 f"SELECT next_offset FROM {self.schema}.progress"
                 " WHERE consumer = :c AND topic = :t AND partition = :p"
             ),
             {"c": self.consumer, "t": topic, "p": partition},
         )
-        return found.scalar_one_or_none()
+        return rows.scalar_one_or_none()
 
     async def begin(self, session: Session, topic: str, partition: int, offset: int) -> None:
-        """Store the first offset of a new partition; another member may have been faster."""
+        """Store the first offset of a new partition, unless another member did so already."""
         await session.execute(
             text(
                 f"INSERT INTO {self.schema}.progress (consumer, topic, partition, next_offset)"
@@ -68,11 +68,12 @@ class Inbox:
         )
 
     async def move(self, session: Session, positions: Iterable[Position]) -> set[tuple[str, int]]:
-        """Compare and swap; returns the (topic, partition) pairs that moved. The rest have another owner.
+        """Move offsets by compare and swap; returns the (topic, partition) pairs that moved.
 
-        The moved rows stay locked until the transaction ends, in sorted order, so two members never deadlock.
+        The others have another owner by now. Rows are locked in sorted order until the transaction ends, so
+        that two members never deadlock.
         """
-        wanted = sorted(positions, key=lambda p: (p.topic, p.partition))
+        moves = sorted(positions, key=lambda p: (p.topic, p.partition))
         moved = await session.execute(
             text(f"""
             WITH expected AS (
@@ -90,16 +91,16 @@ class Inbox:
             RETURNING p.topic, p.partition"""),
             {
                 "consumer": self.consumer,
-                "topics": [p.topic for p in wanted],
-                "partitions": [p.partition for p in wanted],
-                "olds": [p.old for p in wanted],
-                "news": [p.new for p in wanted],
+                "topics": [p.topic for p in moves],
+                "partitions": [p.partition for p in moves],
+                "olds": [p.old for p in moves],
+                "news": [p.new for p in moves],
             },
         )
         return {(topic, partition) for topic, partition in moved}
 
     async def bury(self, session: Session, letters: Sequence[DeadLetter]) -> None:
-        """Keep records that nobody can apply, with the reason."""
+        """Store dead letters; one that is stored already is left as it is."""
         if not letters:
             return
         await session.execute(
@@ -113,15 +114,15 @@ class Inbox:
         )
 
     async def buried(self, session: Session) -> int:
-        """How many dead letters of this consumer wait for somebody."""
-        found = await session.execute(
+        """How many dead letters of this consumer are neither replayed nor discarded."""
+        rows = await session.execute(
             text(f"SELECT count(*) FROM {self.schema}.dead_letters WHERE consumer = :c AND state = 'dead'"),
             {"c": self.consumer},
         )
-        return int(found.scalar_one())
+        return int(rows.scalar_one())
 
     def _row(self, letter: DeadLetter) -> dict[str, Any]:
-        # Hex, and no NUL in names: whatever a record holds, its burial must not fail.
+        # Values in hex, and no NUL in names: whatever a record holds, storing it must not fail.
         headers = [[name.replace("\0", "\ufffd"), (value or b"").hex()] for name, value in letter.headers]
         return {
             "consumer": self.consumer,

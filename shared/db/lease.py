@@ -11,9 +11,9 @@ from shared.db.database import Database
 class Lease:
     """A named lease of one schema.
 
-    `hold()` is called before each round of work and says whether this process owns the job now.
-    A successor of an owner that did not let go waits out `grace_seconds` first: the longest time
-    for which something that the former owner started may still be on its way.
+    `hold()` is called before each round of work and returns whether this process owns the job now. When the
+    former owner did not release the lease, a new owner first waits for `grace_seconds`: the longest time for
+    which something that the former one has sent may still be on its way.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether the lease is still ours, by a clock that started before the database was asked."""
+        """Whether the lease is still ours, measured from before the database was asked."""
         return self._work_from <= asyncio.get_running_loop().time() < self._valid_until
 
     async def hold(self) -> bool:
-        """Take or renew. Renews at the earliest when a third of the time is gone."""
+        """Take the lease, or renew it when a third of its time has passed. Returns whether it is ours."""
         now = asyncio.get_running_loop().time()
         if self._valid_until - now > self._ttl * 2 / 3:
             return self._work_from <= now
@@ -62,12 +62,12 @@ class Lease:
             self._valid_until = 0.0
             return False
         self._valid_until = now + self._ttl
-        if row[0] is False:  # the owner before us was another, and did not let go
+        if row[0] is False:  # another process owned it before us, and did not release it
             self._work_from = asyncio.get_running_loop().time() + self._grace
         return self.held
 
     async def release(self) -> None:
-        """Let a successor start at once. Call it when nothing of ours is under way any more."""
+        """Let a new owner start at once. Call it when nothing that we sent is still on its way."""
         if self._valid_until == 0.0:
             return
         self._valid_until = 0.0

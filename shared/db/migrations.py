@@ -1,7 +1,7 @@
 """Run the migrations of one package (`<package>/migrations`), each in its own schema, with Alembic.
 
-A service only checks, which needs no Alembic: 13 MB of every process would be spent on one comparison.
-So the files are named by their revision (`0001_scorer.py`), which rises.
+A service only checks its schema, and does so without Alembic, which would take 13 MB of every process for one
+comparison. That is why the files are named by their revision (`0001_scorer.py`), which rises.
 """
 
 from importlib import import_module

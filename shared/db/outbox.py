@@ -12,7 +12,7 @@ from shared.events import Envelope, Event, new_id
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A stored fact on its way. `id` orders the facts of one key, whose writer holds that key's row lock."""
+    """A stored fact that is still to be sent. `id` orders the facts of a key, written under its row lock."""
 
     id: int
     event_id: str
@@ -35,11 +35,11 @@ class Outbox:
         self._table = f"{schema}.outbox"
 
     async def put(self, session: Session, event: Event, *, traceparent: str) -> None:
-        """Queue a fact, with an id that stays the same over every retry."""
+        """Store a fact to be sent, with an event id that stays the same over every retry."""
         await self.put_all(session, [(event, traceparent)])
 
     async def put_all(self, session: Session, facts: Sequence[tuple[Event, str]]) -> None:
-        """Queue facts, each with its traceparent, in this order."""
+        """Store facts to be sent in this order, each with its traceparent."""
         if not facts:
             return
         await session.execute(
@@ -59,7 +59,7 @@ class Outbox:
         )
 
     async def oldest(self, session: Session, limit: int) -> list[Outgoing]:
-        """The facts still to be sent. Never "id > last seen": ids commit out of order."""
+        """The oldest facts still to be sent. Not "id > last seen": ids commit out of order."""
         rows = await session.execute(
             text(f"""SELECT id, event_id, type, topic, key, body, traceparent
                      FROM {self._table} ORDER BY id LIMIT :limit"""),
@@ -73,6 +73,6 @@ class Outbox:
         )
 
     async def backlog(self, session: Session) -> tuple[int, datetime | None]:
-        """How many facts wait, and since when."""
+        """How many facts wait, and when the oldest of them was stored."""
         row = (await session.execute(text(f"SELECT count(*), min(created_at) FROM {self._table}"))).one()
         return int(row[0]), row[1]

@@ -1,6 +1,6 @@
 """The tables that every service has beside its own, as its first migration creates them.
 
-Frozen: a change is a new function and a new migration in each service.
+Do not change these functions: a change of a table is a new function, and a new migration in each service.
 """
 
 

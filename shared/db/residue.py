@@ -1,4 +1,4 @@
-"""Where words are still found: every column of every table of a schema, as text."""
+"""Search every column of every table of a schema for words, as `closeloop erase` does to prove its work."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _LEDGER = "erasures"
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """So many rows of a table hold one of the words in this column."""
+    """The number of rows of a table that hold one of the words in this column."""
 
     schema: str
     table: str
@@ -28,11 +28,10 @@ async def search(
     store: str | None = None,
     columns: dict[str, str] | None = None,
 ) -> list[Found]:
-    """Rows that hold one of these words, in any case, anywhere but in the ledger of the erased.
+    """Count the rows that hold one of these words, in upper or lower case, outside the ledger of erasures.
 
-    `store`: not in rows that say that they are of another one, whose customers may have the same ids.
-    `columns`: by name of a column, a value that it may not have. Reads every row: minutes where there are
-    millions.
+    `store`: leave out the rows of other stores, whose customers may have the same ids. `columns`: count also
+    the rows whose column of this name has this value. Every row is read: for millions it takes minutes.
     """
     tables: dict[str, list[tuple[str, str]]] = {}
     rows = await session.execute(
@@ -44,34 +43,36 @@ async def search(
     )
     for table, column, kind in rows:
         tables.setdefault(table, []).append((column, kind))
-    found = []
-    for table, shown in tables.items():  # as many queries as there are tables, whatever is in them
-        counts = ", ".join(f"count(*) FILTER (WHERE {_holds(*column)})" for column in shown)
+    matches = []
+    for table, its_columns in tables.items():  # as many queries as there are tables, whatever is in them
+        counts = ", ".join(f"count(*) FILTER (WHERE {_holds(*column)})" for column in its_columns)
         row = (
             await session.execute(
-                text(f'SELECT {counts} FROM {schema}."{table}" t WHERE {_of_store(shown)}'),
+                text(f'SELECT {counts} FROM {schema}."{table}" t WHERE {_of_store(its_columns)}'),
                 {"words": [word.casefold() for word in words], "store": store},
             )
         ).one()
-        found += [Found(schema, table, name, n) for (name, _), n in zip(shown, row, strict=True) if n]
+        matches += [Found(schema, table, name, n) for (name, _), n in zip(its_columns, row, strict=True) if n]
     for name, value in (columns or {}).items():
-        for table, shown in [(table, shown) for table, shown in tables.items() if name in dict(shown)]:
+        for table, its_columns in tables.items():
+            if name not in dict(its_columns):
+                continue
             count = await session.scalar(
                 text(f"""SELECT count(*) FROM {schema}."{table}" t
-                         WHERE t."{name}" = :value AND {_of_store(shown)}"""),
+                         WHERE t."{name}" = :value AND {_of_store(its_columns)}"""),
                 {"value": value, "store": store},
             )
             if count:
-                found.append(Found(schema, table, name, int(count)))
-    return found
+                matches.append(Found(schema, table, name, int(count)))
+    return matches
 
 
 def _of_store(columns: Sequence[tuple[str, str]]) -> str:
-    """Whether a row may be of the store that was asked for; most tables say it."""
+    """SQL: whether a row belongs to the store that was asked for; True where the table has no store."""
     named = "t.store = :store" if "store" in dict(columns) else "true"
     return f"(CAST(:store AS text) IS NULL OR {named})"
 
 
 def _holds(column: str, kind: str) -> str:
-    shown = f"encode(t.\"{column}\", 'escape')" if kind == "bytea" else f'CAST(t."{column}" AS text)'
-    return f"EXISTS (SELECT 1 FROM unnest(CAST(:words AS text[])) w WHERE strpos(lower({shown}), w) > 0)"
+    content = f"encode(t.\"{column}\", 'escape')" if kind == "bytea" else f'CAST(t."{column}" AS text)'
+    return f"EXISTS (SELECT 1 FROM unnest(CAST(:words AS text[])) w WHERE strpos(lower({content}), w) > 0)"

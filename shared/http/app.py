@@ -8,6 +8,7 @@ from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.telemetry import TelemetryConfig
 
+from shared.http import whole_reply
 from shared.http.gatekeeper import Gatekeeper
 from shared.http.limits import Limits
 from shared.http.problems import HANDLERS
@@ -49,6 +50,7 @@ def standard_app(
         telemetry=_SILENT,
     )
     app.include_router(operations_routes(health))
+    whole_reply.usable()  # asked at start, so that no request waits for the answer
     app.state.limits = Limits(listen)
     app.add_middleware(Gatekeeper, limits=app.state.limits)
     if tracing.started():

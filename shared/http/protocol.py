@@ -3,8 +3,7 @@
 import asyncio
 from typing import Any
 
-from starlette.types import Scope
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from shared.http.whole_reply import WholeReplies
 
 HEAD_SECONDS = 10.0
 """How long a client may take from connecting, or from the first byte of a request, to the end of its head."""
@@ -13,14 +12,10 @@ HEAD_SECONDS = 10.0
 HEAD_BYTES = 64 * 1024
 """How large the head of a request may be, in as many pieces as it likes."""
 
-WHOLE_REPLY = "closeloop.whole_reply"
-"""In the scope of a request, and called with it: writes a whole response, for a route on which two messages
-to `send` cost too much. False: not for this client; use `send`. Whoever listens to `send` takes it away."""
-
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(WholeReplies):
     """uvicorn writes the head and the body of a response apart, and waits for a request for ever."""
 
     _waits_since: float | None = None
@@ -28,7 +23,7 @@ class Protocol(HttpToolsProtocol):
     _watching: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(OneWrite(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(OneWrite(transport, self.loop))
         self._waits_since = self.loop.time()
         self._watching = self.loop.call_later(HEAD_SECONDS, self._watch)
 
@@ -60,19 +55,6 @@ class Protocol(HttpToolsProtocol):
         self._waits_since = None
         self._head_bytes = 0
         super().on_headers_complete()
-        self.scope[WHOLE_REPLY] = self._reply  # type: ignore[literal-required]
-
-    def _reply(self, scope: Scope, response: bytes) -> bool:
-        # No reference to its cycle: the two would hold each other, and every request would be garbage.
-        cycle = self.cycle
-        overtaken = cycle.scope is not scope or cycle.response_started or cycle.disconnected
-        if overtaken or not cycle.keep_alive or self.flow.write_paused:
-            return False
-        cycle.response_started = cycle.response_complete = True
-        self.transport.write_at_once(response)  # type: ignore[attr-defined]
-        cycle.message_event.set()
-        cycle.on_response()
-        return True
 
     def _watch(self) -> None:
         """One timer a connection, not one a request: a slow head has up to half as long again."""

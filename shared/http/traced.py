@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from shared.http.gatekeeper import PROBES
-from shared.http.protocol import WHOLE_REPLY
+from shared.http.whole_reply import WHOLE_REPLY
 from shared.ops import tracing
 from shared.ops.tracing import Kind, names
 

@@ -1,4 +1,8 @@
-"""Work that the clock starts, round after round."""
+"""Work that the clock starts, round after round.
+
+`RepeatedJob` is any such work, `LeasedJob` and `LeasedClockJob` what one replica does at a time, `AgeOutJob`
+what takes away old rows, `LeasedGaugeJob` what measures the whole installation.
+"""
 
 import asyncio
 import contextlib
@@ -14,13 +18,16 @@ from shared.ops.logs import log
 
 _log = log("ops")
 
+_AGE_OUT_EVERY_SECONDS = 3600.0
 
-class Rounds:
-    """Rounds of work until `stop`, by the clock or when the bell rings. A round that fails is tried again.
 
-    `name` is that of the job in metrics and logs. A round that takes long is followed by a longer pause:
-    at most `busy_share` of the time is worked. `apart_seconds`: from the start of one round to the next when
-    the bell rings, so that more comes together; a round that has more to do is followed at once.
+class RepeatedJob:
+    """Does a round of work again and again until `stop`: by the clock, or soon after `ring`.
+
+    A round that fails is tried again. `name` is that of the job in metrics and logs. `busy_share`: at most
+    this share of the time is worked, so a long round is followed by a long pause. `apart_seconds`: the least
+    time from the start of one round to the next after `ring`, so that more work comes together; a round that
+    says that there is more to do is followed at once.
     """
 
     def __init__(
@@ -34,15 +41,16 @@ class Rounds:
         self._stopping = False
 
     def ring(self) -> None:
-        """There may be something to do."""
+        """Wake the job: there may be something to do."""
         self._bell.set()
 
     async def stop(self) -> None:
+        """Ask for the end; a round that has begun is finished."""
         self._stopping = True
         self._bell.set()
 
     async def run(self) -> None:
-        """Until `stop`; a database that is away makes it wait, never end."""
+        """Do rounds until `stop`. Raises nothing: when the database is away, the next round tries again."""
         failures = 0
         while not self._stopping:
             self._bell.clear()
@@ -66,35 +74,32 @@ class Rounds:
         await self.end()
 
     async def round(self) -> float:
-        """Do what there is to do; returns how many seconds to pause then, such as `self.pause()`."""
+        """Do the work that waits; returns the seconds to pause then, such as `self.pause()`."""
         raise NotImplementedError
 
     def failed(self, failures: int) -> float:
-        """A round failed, the last of so many; returns how many seconds to pause."""
+        """Called after a round that failed, as one of so many in a row; returns the seconds to pause."""
         return self.pause()
 
     async def end(self) -> None:
-        """There is no next round."""
+        """Called once after the last round."""
 
     def pause(self) -> float:
-        """The usual one, in seconds; not the same in every replica."""
+        """The usual pause in seconds, a little different in every replica."""
         return self._every * random.uniform(0.9, 1.1)
 
     def succeeded(self) -> None:
-        """For the metrics: the job did what it is for."""
+        """Note in the metrics that a round ended well."""
         metrics.JOB_LAST_SUCCESS.labels(self.name).set_to_current_time()
 
 
 def backoff(failures: int) -> float:
-    """A pause after so many failures, for what somebody waits for: 0.4 s, then twice as long, to 5 s."""
+    """The pause in seconds after so many failures of urgent work: 0.4, then twice as long each time, to 5."""
     return min(5.0, 0.2 * 2.0 ** min(failures, 5)) * random.uniform(0.8, 1.2)
 
 
-# Rounds of work that one replica does at a time.
-
-
-class Owned(Rounds):
-    """Rounds that only the owner of a lease does. `busy_share` and `apart_seconds`: see `Rounds`."""
+class LeasedJob(RepeatedJob):
+    """A job that only the owner of a lease does. `busy_share` and `apart_seconds`: see `RepeatedJob`."""
 
     def __init__(
         self,
@@ -120,26 +125,29 @@ class Owned(Rounds):
         return 0.0 if more else self.pause()
 
     async def end(self) -> None:
-        """Let the lease go, so that a successor need not wait."""
+        """Release the lease, so that the next owner need not wait."""
         self.idle()
-        with contextlib.suppress(Exception):  # it runs out by itself
+        with contextlib.suppress(Exception):  # the lease runs out by itself
             await self._lease.release()
 
     async def work(self) -> bool | None:
-        """One round; true when there is more to do at once."""
+        """Do one round as the owner; returns True when there is more to do at once."""
         raise NotImplementedError
 
     def idle(self) -> None:
-        """Another replica does it now, or nobody."""
+        """Called when this replica does not own the lease."""
 
 
-class Leased(Owned):
-    """A job by the clock. What a round does must be harmless twice: a lease is a hint, not a lock."""
+class LeasedClockJob(LeasedJob):
+    """A job by the clock under a lease named as the job.
+
+    Two replicas may do a round at the same time, because a lease is no lock: a round must be harmless twice.
+    """
 
     def __init__(
         self, database: Database, schema: str, name: str, *, every_seconds: float, busy_share: float = 0.05
     ) -> None:
-        # Kept from one round to the next, also when a pause is at its longest.
+        # Long enough to be kept from one round to the next, also when the pause is at its longest.
         lease = Lease(database, schema, name, ttl_seconds=3 * every_seconds + 10, grace_seconds=0)
         super().__init__(database, lease, every_seconds=every_seconds, busy_share=busy_share)
 
@@ -148,15 +156,10 @@ class Leased(Owned):
         return super().failed(failures)
 
 
-# What ages out by itself, no later than the log lets go of what it is a copy of.
+class AgeOutJob(RepeatedJob):
+    """Removes old rows every hour. Harmless in every replica at once.
 
-_EVERY_SECONDS = 3600.0
-
-
-class Aging(Rounds):
-    """Takes away what is old, every hour. Harmless in every replica at once.
-
-    `work` does it in one transaction and says of how many rows.
+    `work` removes them in the session's transaction and returns how many there were.
     """
 
     def __init__(
@@ -165,7 +168,7 @@ class Aging(Rounds):
         work: Callable[[Session], Awaitable[int]],
         name: str,
         *,
-        every_seconds: float = _EVERY_SECONDS,
+        every_seconds: float = _AGE_OUT_EVERY_SECONDS,
     ) -> None:
         super().__init__(name, every_seconds=every_seconds)
         self._database = database
@@ -173,15 +176,15 @@ class Aging(Rounds):
 
     async def round(self) -> float:
         async with self._database.transaction() as session:
-            gone = await self._work(session)
-        if gone:
-            _log.info("rows.aged_out", job=self.name, count=gone)
+            removed = await self._work(session)
+        if removed:
+            _log.info("rows.aged_out", job=self.name, count=removed)
         self.succeeded()
         return self.pause()
 
 
 def oldest_erasure_seconds() -> float:
-    """How long the oldest erasure waits that this process has read and not applied."""
+    """The age of the oldest erasure that this process has still to apply, from the lag of its topic."""
     ages = [
         sample.value
         for family in metrics.LAG_SECONDS.collect()
@@ -191,28 +194,30 @@ def oldest_erasure_seconds() -> float:
     return max(ages, default=0.0)
 
 
-# Gauges about the whole installation: measured by one replica, and absent from the metrics of all others.
-
-
-class Measured(Protocol):
-    """What is measured."""
+class GaugeSource(Protocol):
+    """Gauges that a job sets."""
 
     async def measure(self) -> None:
-        """Set the gauges, all of them without a pause between."""
+        """Set all gauges, without an await between the first and the last."""
 
     def forget(self) -> None:
-        """Take them away: another replica shows them, or nobody knows them now."""
+        """Remove the gauges from the metrics: another replica shows them, or nobody can know them now."""
 
 
-class LeasedGauges(Leased):
-    """While the database is away there are no values rather than old ones."""
+class LeasedGaugeJob(LeasedClockJob):
+    """Gauges about the whole installation: measured by one replica, absent from the metrics of all others.
 
-    def __init__(self, database: Database, schema: str, what: Measured, *, every_seconds: float = 15) -> None:
+    While the database is away there are no values rather than old ones.
+    """
+
+    def __init__(
+        self, database: Database, schema: str, gauges: GaugeSource, *, every_seconds: float = 15
+    ) -> None:
         super().__init__(database, schema, "gauges", every_seconds=every_seconds)
-        self._what = what
+        self._gauges = gauges
 
     async def work(self) -> None:
-        await self._what.measure()
+        await self._gauges.measure()
 
     def idle(self) -> None:
-        self._what.forget()
+        self._gauges.forget()

@@ -1,10 +1,12 @@
-"""The only door to Kafka. State, outbox and next offset move in one PostgreSQL transaction.
+"""Everything that talks to Kafka. State, outbox and next offset move in one PostgreSQL transaction.
 
-Reading order: `consumer` (the loop), `gate` (which records are ours to apply), `fetching` (a batch, while
-another is applied), `items` (what a record is), `applying` (one batch, one transaction, bisected when it
-fails), `breaker` (when to stop instead), `progress` (lag). Towards Kafka: `producer` (waves), `batches` and
-`connections` (what a wave is made of and goes through), `pulse` (how sending fares), `publishing`. `hints` is
-what a group told Kafka; `membership` and `brokers` (addresses and sign-in) are where clients start from.
+Reading order. From Kafka: `consumer` (the loop of a group, and how it fetches the next batch while one is
+applied), `gate` (which records this member may apply), `applying` (one batch in one transaction; halved when
+it fails; when to stop instead), `progress` (lag). To Kafka: `producer` (records in batches, batches in
+requests), `publishing` (states and facts that the database holds). Beside them: `brokers` (addresses,
+sign-in, how a client is ended), `topics` (create and describe them), `reading` (a topic from its start, and
+the offsets that a group committed), `traced` (producer and applier with spans), `aiokafka_internals` (what is
+private to the library and used nevertheless).
 """
 
 from shared.kafka.applying import Applier, Breaker, Handler, Outcomes, each
@@ -12,7 +14,7 @@ from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.kafka.publishing import OutboxRelay, State, StatePublisher, StateSource
-from shared.kafka.reading import told
+from shared.kafka.reading import committed_offsets
 
 __all__ = [
     "Applier",
@@ -27,6 +29,6 @@ __all__ = [
     "State",
     "StatePublisher",
     "StateSource",
+    "committed_offsets",
     "each",
-    "told",
 ]

@@ -1,4 +1,8 @@
-"""Apply a batch in one transaction: the offsets move, the handlers write, the poison is buried."""
+"""Apply a batch in one transaction: the offsets move, the handlers write, the poison is buried.
+
+`Item` is a record as the applier takes it, `Breaker` decides when to stop a consumer rather than bury more,
+`Applier` runs the handlers of a group.
+"""
 
 import re
 from collections import Counter, deque
@@ -14,14 +18,22 @@ from shared.events import Event, NotAnEvent, Received, decode
 from shared.ops import metrics
 from shared.ops.logs import log
 
-# Records as the applier takes them: an event, a dead letter, or a type that is newer than this code.
+_log = log("kafka")
 
+Outcomes = Mapping[tuple[str, str], int]
+"""How many events had which outcome, by (topic, outcome): ok, duplicate, conflict or skipped."""
+
+Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
+"""Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
+
+_RACES = 3
+_TOO_SLOW = 5
 _TRACE_ID = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """Stands for a record on which the client's parser breaks: its place is known, its content is not."""
+    """Stands for a record on which the client's parser breaks: its offset is known, its content is not."""
 
     topic: str
     partition: int
@@ -34,9 +46,11 @@ class Unreadable:
 
 
 class Item(NamedTuple):
-    """One record after decoding: an event, a dead letter, or neither (a type newer than this code).
+    """A record after decoding: with an event, with a dead letter, or with neither (a type that is newer than
+    this code, or that no handler takes).
 
-    `follows`: the stored offset that this record must find; below `offset` where the log has a gap.
+    `record` is aiokafka's. `follows`: the offset that must be stored when this record is applied; it is below
+    `offset` where the log has a gap.
     """
 
     topic: str
@@ -49,7 +63,7 @@ class Item(NamedTuple):
 
 
 def item_of(record: Any, follows: int, handled: Container[type[Event]]) -> Item:
-    """Decode a record of aiokafka's; what is not an event becomes a dead letter, whatever is in it."""
+    """Decode a record of aiokafka's. One that is not a valid event gets a dead letter; nothing is raised."""
     topic, partition, offset = record.topic, record.partition, record.offset
     if isinstance(record, Unreadable):
         letter = letter_of(record, "unreadable", type(record.error).__name__)
@@ -69,9 +83,9 @@ def item_of(record: Any, follows: int, handled: Container[type[Event]]) -> Item:
 
 
 def letter_of(record: Any, reason: str, detail: str) -> DeadLetter:
-    """The record as it is kept for whoever looks why it was not applied."""
+    """The dead letter of a record, for an operator who looks why it was not applied."""
     trace = next((value for name, value in record.headers if name == "traceparent" and value), b"")
-    found = _TRACE_ID.fullmatch(trace)
+    trace_id = _TRACE_ID.fullmatch(trace)
     return DeadLetter(
         topic=record.topic,
         partition=record.partition,
@@ -81,21 +95,21 @@ def letter_of(record: Any, reason: str, detail: str) -> DeadLetter:
         key=record.key,
         value=record.value,
         headers=record.headers,
-        correlation_id=found[1].decode() if found else "",
+        correlation_id=trace_id[1].decode() if trace_id else "",
     )
 
 
-def around_letters(items: Sequence[Item]) -> list[list[Item]]:
-    """Runs of good items, and each bad one alone."""
+def split_at_letters(items: Sequence[Item]) -> list[list[Item]]:
+    """The items in their order, cut so that each one with a dead letter stands alone."""
     parts: list[list[Item]] = []
-    for bad, run in groupby(items, key=lambda item: item.letter is not None):
-        held = list(run)
-        parts.extend([[item] for item in held] if bad else [held])
+    for has_letter, group in groupby(items, key=lambda item: item.letter is not None):
+        run = list(group)
+        parts.extend([[item] for item in run] if has_letter else [run])
     return parts
 
 
 def moves_of(items: Sequence[Item]) -> list[Position]:
-    """What applying these items does to the stored offsets."""
+    """The changes of stored offsets that go with applying these items, one for each partition."""
     first: dict[tuple[str, int], Item] = {}
     last: dict[tuple[str, int], Item] = {}
     for item in items:
@@ -108,11 +122,11 @@ def moves_of(items: Sequence[Item]) -> list[Position]:
     ]
 
 
-# When to stop a consumer rather than drain a bad deploy into the dead letters.
-
-
 class Breaker:
-    """Opens after `in_a_row` bad records, or when more than `ratio` of the last `window` were bad."""
+    """Stops a consumer before it buries all that a bad deploy cannot apply.
+
+    It opens after `in_a_row` bad records, or when more than `ratio` of the last `window` were bad.
+    """
 
     def __init__(self, *, in_a_row: int = 50, ratio: float = 0.05, window: int = 1000) -> None:
         self._in_a_row = in_a_row
@@ -134,7 +148,7 @@ class Breaker:
         self._push(True)
 
     def allows_bad(self) -> bool:
-        """Whether one more may be buried."""
+        """Whether one more record may be buried."""
         if self._run >= self._in_a_row:
             return False
         full = len(self._recent) == self._recent.maxlen
@@ -147,20 +161,8 @@ class Breaker:
         self._bad_recent += bad
 
 
-_log = log("kafka")
-
-_RACES = 3
-_TOO_SLOW = 5
-
-Outcomes = Mapping[tuple[str, str], int]
-"""How many events ended how, by (topic, outcome); an outcome is ok, duplicate, conflict or skipped."""
-
-Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
-"""Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
-
-
 def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handler:
-    """A handler of single events as a handler of batches; its word is the outcome (None: ok)."""
+    """A handler of batches made of one for single events, which returns the event's outcome (None: ok)."""
 
     async def handle_all(session: Session, batch: Sequence[Received]) -> Outcomes:
         outcomes: Counter[tuple[str, str]] = Counter()
@@ -172,8 +174,8 @@ def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handle
     return handle_all
 
 
-class Lost(Exception):
-    """Another member moved these partitions: nothing of the batch was written."""
+class PartitionsLost(Exception):
+    """Another member of the group has moved these partitions on. Nothing of the batch was written."""
 
     def __init__(self, partitions: set[tuple[str, int]]) -> None:
         super().__init__(f"{len(partitions)} partitions moved on")
@@ -181,7 +183,7 @@ class Lost(Exception):
 
 
 class TooManyDeadLetters(RuntimeError):
-    """The breaker is open: somebody must look before more is buried."""
+    """The breaker is open: an operator must look before more records are buried."""
 
 
 class Applier:
@@ -202,24 +204,24 @@ class Applier:
         self._timeouts: Counter[tuple[str, int, int]] = Counter()
 
     def read(self, record: Any, follows: int) -> Item:
-        """Decode a record of aiokafka's; what is not an event becomes a dead letter."""
+        """Decode a record of aiokafka's, see `item_of`."""
         return item_of(record, follows, self._handlers)
 
     async def apply(self, items: list[Item]) -> None:
-        """Apply the items, which stand partition by partition in the log's order, or raise.
+        """Apply the items, which stand partition by partition in the log's order.
 
-        Raises Lost, TooManyDeadLetters, or a transient error of the database (try the same again).
-        A batch that fails otherwise is halved until the record that nobody can apply stands alone; also one
-        that takes too long while the database answers others.
+        Raises PartitionsLost, TooManyDeadLetters, or a transient error of the database (try the same again).
+        A batch that fails otherwise, or that takes too long while the database answers others, is halved
+        until the record that cannot be applied stands alone; that one is buried.
         """
         if any(item.letter for item in items) and len(items) > 1:
             # Singled out before anything is written, so the breaker sees them in the log's order.
-            for part in around_letters(items):
+            for part in split_at_letters(items):
                 await self.apply(part)
             return
         try:
             await self._despite_races(items)
-        except (Lost, TooManyDeadLetters):
+        except (PartitionsLost, TooManyDeadLetters):
             raise
         except Exception as error:
             reason = "handler_failed"
@@ -243,7 +245,10 @@ class Applier:
             await self._in_one_transaction([items[0]._replace(event=None, letter=letter)])
 
     async def _takes_too_long(self, items: Sequence[Item], error: Exception) -> bool:
-        """Whether it is these items that our own time limit stops; a single one only after some rounds."""
+        """Whether these items, and not the database, are why our own time limit stopped the transaction.
+
+        Of a single item only after some rounds.
+        """
         if not is_timeout(error):
             return False
         if len(items) == 1:
@@ -253,13 +258,13 @@ class Applier:
                 return False
         try:
             await self._database.ping()
-        except Exception as silence:  # then it is the database
-            _log.info("record.not_blamed", exc_info=silence)
+        except Exception as no_answer:  # then the database is slow
+            _log.info("record.not_blamed", exc_info=no_answer)
             return False
         return True
 
     async def _despite_races(self, items: Sequence[Item]) -> None:
-        """A lost race is found won by somebody at the next look; one lost every time is no race."""
+        """Try again after a lost race: the next try sees what the other has written. Three times at most."""
         for _ in range(_RACES - 1):
             try:
                 return await self._in_one_transaction(items)
@@ -277,15 +282,15 @@ class Applier:
             moved = await self._inbox.move(session, moves)
             lost = {(move.topic, move.partition) for move in moves} - moved
             if lost:
-                raise Lost(lost)
+                raise PartitionsLost(lost)
             outcomes = await self._handle(session, [item.event for item in items if item.event])
             await self._inbox.bury(session, letters)
         self._count(items, outcomes)
 
     async def _handle(self, session: Session, events: Sequence[Received]) -> Counter[tuple[str, str]]:
-        """Each handler gets all of its events at once, so that it takes its locks in one sorted round.
+        """Give each handler all of its events at once, so that it takes its locks in one sorted round.
 
-        They stand partition by partition in the log's order. Returns how many ended how.
+        The events stand partition by partition in the log's order. Returns how many had which outcome.
         """
         handlers = {self._handlers[kind] for kind in {type(received.event) for received in events}}
         batches: dict[Handler, list[Received]] = {handler: [] for handler in handlers}
@@ -297,7 +302,10 @@ class Applier:
         return outcomes
 
     async def replay(self, session: Session, record: Any) -> str:
-        """Run one dead letter through its handler again; returns the outcome, or raises as the handler."""
+        """Run the record of a dead letter through its handler again and return the outcome.
+
+        Raises NotAnEvent when it still is none, or what the handler raises.
+        """
         item = self.read(record, record.offset)
         if item.letter:
             raise NotAnEvent(item.letter.reason)

@@ -1,4 +1,4 @@
-"""Where Kafka is, and how to sign in there."""
+"""Where Kafka is, how to sign in there, and how a client is ended whatever state the broker is in."""
 
 import asyncio
 import contextlib
@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer
+
+from shared.kafka.aiokafka_internals import parts_of
 
 
 @dataclass(frozen=True, slots=True)
 class Brokers:
-    """Addresses, and what a listener that asks for it is told: `str()` shows the addresses alone."""
+    """The addresses of Kafka's brokers, and how to sign in there. `str()` shows the addresses alone."""
 
     addresses: str
     """host:port, separated by commas."""
@@ -43,33 +45,28 @@ class Brokers:
 
 
 def client_options(bootstrap: str | Brokers) -> dict[str, Any]:
-    """As the method; plain addresses are brokers without TLS and sign-in."""
+    """See `Brokers.client_options`; plain addresses are brokers without TLS and sign-in."""
     return (Brokers(bootstrap) if isinstance(bootstrap, str) else bootstrap).client_options()
 
 
-# End a client of aiokafka's, whatever state the broker is in.
+async def stopped(client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> None:
+    """Stop a consumer within some seconds, whatever state the broker is in. Raises nothing.
 
-
-async def stopped(client: Any, *, within_seconds: float = 2.0) -> None:
-    """Bounded, and swallowed: `stop()` may hang or raise CancelledError without a broker (#647, #1013).
-
-    What it did not come to is closed part by part; left alone, they would go on connecting for ever.
+    The client's `stop()` may hang or raise CancelledError without a broker (aiokafka #647, #1013). Then its
+    parts are closed one by one: left alone, they would go on connecting for ever.
     """
-    if await _ended_well(client.stop(), within_seconds):
+    if await _succeeds(client.stop(), within_seconds):
         return
-    parts = (getattr(client, name, None) for name in ("_fetcher", "_sender", "_client", "client"))
-    for part in filter(None, parts):
-        await _ended_well(part.close(), within_seconds / 4)
-    if accumulator := getattr(client, "_message_accumulator", None):
-        accumulator.fail_all(KafkaError("stopped"))  # else its flush waits for ever
+    for part in parts_of(client):
+        await _succeeds(part.close(), within_seconds / 4)
 
 
 async def closed(client: Any, *, within_seconds: float = 2.0) -> None:
-    """As `stopped`, for a bare client: its connections, and no loop of its own."""
-    await _ended_well(client.close(), within_seconds)
+    """As `stopped`, for a bare `AIOKafkaClient`."""
+    await _succeeds(client.close(), within_seconds)
 
 
-async def _ended_well(work: Awaitable[object], within_seconds: float) -> bool:
+async def _succeeds(work: Awaitable[object], within_seconds: float) -> bool:
     task = asyncio.ensure_future(work)
     await asyncio.wait({task}, timeout=within_seconds)
     if task.cancel():

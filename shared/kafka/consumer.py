@@ -1,4 +1,8 @@
-"""The loop of a consumer group: poll always, apply one batch at a time, fetch the next meanwhile."""
+"""The loop of a consumer group: poll always, apply one batch at a time, fetch the next meanwhile.
+
+`group_client` is a member of the group as aiokafka must be configured for it, `BatchReader` takes and
+decodes what that client has fetched, `Consumer` is the loop around both.
+"""
 
 import asyncio
 import contextlib
@@ -11,7 +15,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
 from shared.db import Database, Inbox
-from shared.kafka.applying import Applier, Item, Lost, TooManyDeadLetters, Unreadable
+from shared.kafka import aiokafka_internals
+from shared.kafka.applying import Applier, Item, PartitionsLost, TooManyDeadLetters, Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
 from shared.kafka.gate import Gate, LogMismatch
 from shared.kafka.progress import Progress, count_letters
@@ -19,15 +24,31 @@ from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
-# A member of a consumer group, as aiokafka has to be told.
+_log = log("kafka")
+
+_CONNECT_SECONDS = 15.0
+_HINT_SECONDS = 5.0
+_MEASURE_SECONDS = 2.0
+_LETTERS_SECONDS = 30.0
+_LEAVE_SECONDS = 1.5
+_NOWHERE = TopicPartition("", -1)
 
 _FETCH_WAIT_MS = 500
 _FETCH_BYTES = 262_144
 """Of each partition at once. Four times as much, aiokafka's default, is no faster and held in memory."""
+_POLL_MS = 500
+_TURN_RECORDS = 32
+
+_TRICKLE_RECORDS = 100
+"""A batch of fewer records is a trickle: brokers and consumer then wait a little, so that more comes
+together. A transaction costs the same for one record as for fifty."""
+_GATHER_MS = 40
+_GATHER_BYTES = 65_536
+_GATHER_SECONDS = 0.04
 
 
 def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_seconds: float) -> AIOKafkaConsumer:
-    """A client that is not started yet. It commits nothing and begins nowhere by itself."""
+    """A client of aiokafka's, not started yet, that commits nothing and picks no offset by itself."""
     session_ms = int(session_timeout_seconds * 1000)
     return AIOKafkaConsumer(
         **client_options(bootstrap),
@@ -46,28 +67,19 @@ def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_second
     )
 
 
-# Take what the client has fetched and decode it, in turns so short that the batch in hand hardly notices.
-# Decoding a batch takes as long as PostgreSQL takes to apply one. In one piece it would keep the applier
-# from every answer of the database's meanwhile; in turns the two share the time.
-
-_POLL_MS = 500
-_TURN_RECORDS = 32
-_GATHER_MS = 40
-_GATHER_BYTES = 65_536
+class FetcherDied(RuntimeError):
+    """The client's task that fetches has ended (aiokafka #983): only a new client helps."""
 
 
-class Died(RuntimeError):
-    """A background task of the client ended (aiokafka #983): only a fresh one helps."""
+class UnparsableRecord(Exception):
+    """The client's parser broke on a record. Records that it took before are lost: its positions moved on."""
 
 
-class Unparsable(Exception):
-    """The client's parser broke on a record. What it took before is lost, and its positions moved on."""
+class FetchedBatch(NamedTuple):
+    """Records that are to be applied together, each partition's in the log's order.
 
-
-class Batch(NamedTuple):
-    """What is to be applied together, each partition in the log's order.
-
-    `generation` is the gate's when the first of it was admitted; at another it may not follow on any more.
+    `taken` counts those that the gate refused too. `generation` is the gate's at the first record: when it
+    has changed since, a partition was closed and the batch must not be applied.
     """
 
     items: list[Item]
@@ -75,18 +87,25 @@ class Batch(NamedTuple):
     generation: int
 
 
-class Fetching:
-    """Reads batches for one consumer."""
+class BatchReader:
+    """Reads batches for one consumer, in turns so short that the batch in hand hardly notices.
+
+    To decode a batch takes as long as PostgreSQL takes to apply one. In one piece it would keep the applier
+    from the database's answers all that time; in turns the two share it.
+    """
 
     def __init__(self, gate: Gate, applier: Applier, progress: Progress) -> None:
         self._gate = gate
         self._applier = applier
         self._progress = progress
 
-    async def batch(self, client: AIOKafkaConsumer, at_most: int) -> Batch:
-        """Wait a while for records and take those that are there. Raises Unparsable or Died."""
-        if client._fetcher.error_future.done():
-            raise Died("the fetcher ended")
+    async def read(self, client: AIOKafkaConsumer, at_most: int) -> FetchedBatch:
+        """Wait for records, at most 0.5 s, and take those that are there, at most `at_most`.
+
+        Raises UnparsableRecord, FetcherDied, or an error of Kafka's when there are none.
+        """
+        if aiokafka_internals.fetcher_ended(client):
+            raise FetcherDied("the fetcher ended")
         items: list[Item] = []
         taken, generation, wait_ms = 0, self._gate.generation, _POLL_MS
         while taken < at_most:
@@ -96,7 +115,7 @@ class Fetching:
                     timeout_ms=wait_ms, max_records=turn
                 )
             except (ValueError, TypeError, IndexError) as error:
-                raise Unparsable from error
+                raise UnparsableRecord from error
             except KafkaError:
                 if not items:
                     raise
@@ -110,21 +129,23 @@ class Fetching:
                 break
             wait_ms = 0
             await asyncio.sleep(0)
-        return Batch(items, taken, generation)
+        return FetchedBatch(items, taken, generation)
 
-    def gather(self, client: AIOKafkaConsumer, *, trickles: bool) -> None:
-        """Have the brokers gather what trickles in, rather than answer a fetch for every record of it.
+    def let_brokers_gather(self, client: AIOKafkaConsumer, *, trickles: bool) -> None:
+        """Have the brokers answer a fetch when some records are there, rather than at the first one.
 
-        A partition is not fetched again before its records were taken: answered for the first one, those
-        that follow it would wait for the batch after the next. The client has no setting that could change
-        later, and after a rest a record shall not wait.
+        Only while records trickle in: after a rest a record shall not wait. A partition is not fetched again
+        before its records were taken, so if the broker answered at the first record, those that follow it
+        would wait for the batch after the next.
         """
-        fetcher = client._fetcher
-        fetcher._fetch_min_bytes = _GATHER_BYTES if trickles else 1
-        fetcher._fetch_max_wait_ms = _GATHER_MS if trickles else _POLL_MS
+        aiokafka_internals.set_fetch(
+            client,
+            min_bytes=_GATHER_BYTES if trickles else 1,
+            max_wait_ms=_GATHER_MS if trickles else _POLL_MS,
+        )
 
-    async def singly(self, client: AIOKafkaConsumer) -> Batch:
-        """One record of each partition, and a stand-in for one that the client cannot read."""
+    async def read_singly(self, client: AIOKafkaConsumer) -> FetchedBatch:
+        """Read one record of each partition; for one that the client cannot parse, an `Unreadable`."""
         fetched: dict[TopicPartition, list[Any]] = {}
         for tp in sorted(client.assignment()):
             position = await client.position(tp)
@@ -133,7 +154,7 @@ class Fetching:
             except (ValueError, TypeError, IndexError) as error:
                 client.seek(tp, position + 1)
                 fetched[tp] = [Unreadable(tp.topic, tp.partition, position, error)]
-        return Batch(self._read(fetched), sum(map(len, fetched.values())), self._gate.generation)
+        return FetchedBatch(self._read(fetched), sum(map(len, fetched.values())), self._gate.generation)
 
     def _read(self, fetched: dict[TopicPartition, list[Any]]) -> list[Item]:
         for tp, records in fetched.items():
@@ -141,21 +162,8 @@ class Fetching:
         return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
 
 
-_log = log("kafka")
-
-_CONNECT_SECONDS = 15.0
-_HINT_SECONDS = 5.0
-_MEASURE_SECONDS = 2.0
-_LETTERS_SECONDS = 30.0
-_LEAVE_SECONDS = 1.5
-_NOWHERE = TopicPartition("", -1)
-_TRICKLE_RECORDS = 100
-_GATHER_SECONDS = 0.04
-"""After a batch of less than a trickle: a transaction costs the same for one record as for fifty."""
-
-
 class Consumer:
-    """One member of a group. The database's offsets are the truth; Kafka's are a hint for lag tools."""
+    """One member of a group. The offsets in the database decide; those in Kafka are for lag tools."""
 
     def __init__(
         self,
@@ -184,18 +192,18 @@ class Consumer:
         self._applying: asyncio.Task[None] | None = None
         self._turned: float | None = None
         self._progress = Progress(self._group, topics)
-        self._fetching = Fetching(self._gate, applier, self._progress)
+        self._reader = BatchReader(self._gate, applier, self._progress)
         self._failures = 0
         self._fetch_at = 0.0
         self._joined = False
         self.halted: str | None = None
-        """Why this consumer applies nothing until somebody looked, or None."""
+        """Why this consumer applies nothing until an operator has looked, or None."""
 
     async def run(self) -> None:
-        """Consume until `stop`. Ends early only by an error that a restart may mend."""
+        """Consume until `stop`. Raises only what a restart of the process may mend."""
         parts = [
             asyncio.create_task(self._consume()),
-            asyncio.create_task(self._every(_HINT_SECONDS, self._progress.tell_kafka)),
+            asyncio.create_task(self._every(_HINT_SECONDS, self._progress.commit_to_kafka)),
             asyncio.create_task(self._every(_MEASURE_SECONDS, self._progress.measure)),
             asyncio.create_task(
                 self._every(_LETTERS_SECONDS, lambda _: count_letters(self._database, self._inbox))
@@ -219,7 +227,7 @@ class Consumer:
         return 0.0 if self._turned is None else time.monotonic() - self._turned
 
     async def check(self) -> None:
-        """Readiness: member of the group and not halted."""
+        """Readiness. Raises NotReady before this is a member of the group, and when it has halted."""
         if self.halted:
             raise NotReady(self.halted)
         if not self._joined:
@@ -248,7 +256,7 @@ class Consumer:
                 return client
 
     async def _turn(self, client: AIOKafkaConsumer) -> None:
-        """Poll once; hand what came to the applier."""
+        """Poll once, and start applying the records that came."""
         if self.halted:
             await self._stay_member(client)
             await asyncio.sleep(1)
@@ -256,12 +264,12 @@ class Consumer:
         try:
             self._progress.opened(await self._gate.open(client))
             batch = await self._fetch(client)
-        except Died:
+        except FetcherDied:
             raise
         except LogMismatch as error:
             self._halt(str(error))
         except NoOffsetForPartitionError as error:
-            # Of one that was never opened. To close the others too would drop what just came for them.
+            # Of a partition that was never opened. To close the others would drop what just came for them.
             self._gate.close(error.args)
         except OffsetOutOfRangeError:
             self._gate.close_all()
@@ -276,33 +284,36 @@ class Consumer:
             await self._previous_applied(client)
             if self._gate.generation == batch.generation:
                 self._applying = asyncio.create_task(self._apply(batch.items))
-            else:  # what these follow was not applied, or is not ours any more
+            else:  # the batch before was not applied, or the partitions are not ours any more
                 self._read_again(batch.items)
 
-    async def _fetch(self, client: AIOKafkaConsumer) -> Batch:
-        # After a failure ask for less: what was too much at once must not be tried again as it was.
-        enough = max(1, self._batch_records >> self._failures)
+    async def _fetch(self, client: AIOKafkaConsumer) -> FetchedBatch:
+        # After a failure ask for fewer records: a batch that was too large must not be tried again as it was.
+        at_most = max(1, self._batch_records >> self._failures)
         if self._fetch_at:
-            # What comes while the batch in hand is applied joins the next one, which starts no later for it.
+            # Records that come while the batch in hand is applied join the next one, and delay it by nothing.
             await self._previous_applied(client)
             await asyncio.sleep(self._fetch_at - time.monotonic())
         try:
-            batch = await self._fetching.batch(client, enough)
-        except Unparsable:  # come nearer to the record on which the parser breaks
+            batch = await self._reader.read(client, at_most)
+        except UnparsableRecord:  # ask for fewer, until the record on which the parser breaks stands alone
             self._gate.close_all()
             self._failures += 1
-            if enough > 1:
-                return Batch([], 0, self._gate.generation)
+            if at_most > 1:
+                return FetchedBatch([], 0, self._gate.generation)
             self._progress.opened(await self._gate.open(client))
-            batch = await self._fetching.singly(client)
+            batch = await self._reader.read_singly(client)
         self._polled()
-        trickles = 0 < batch.taken < min(enough, _TRICKLE_RECORDS)
+        trickles = 0 < batch.taken < min(at_most, _TRICKLE_RECORDS)
         self._fetch_at = time.monotonic() + _GATHER_SECONDS if trickles else 0.0
-        self._fetching.gather(client, trickles=trickles)
+        self._reader.let_brokers_gather(client, trickles=trickles)
         return batch
 
     async def _previous_applied(self, client: AIOKafkaConsumer) -> None:
-        """Wait for the batch in hand, and stay a member meanwhile: an unpolled one is thrown out (#1187)."""
+        """Wait until the batch in hand is applied, and poll meanwhile.
+
+        A member that does not poll is removed from the group and never comes back (aiokafka #1187).
+        """
         while self._applying is not None and not self._applying.done():
             await asyncio.wait({self._applying}, timeout=1)
             if not self._applying.done():
@@ -311,7 +322,7 @@ class Consumer:
             self._applying.result()
 
     async def _stay_member(self, client: AIOKafkaConsumer) -> None:
-        """A poll that takes nothing."""
+        """Poll without taking a record."""
         with contextlib.suppress(KafkaError, TimeoutError):
             async with asyncio.timeout(1):
                 await client.getmany(_NOWHERE, timeout_ms=0)
@@ -323,13 +334,13 @@ class Consumer:
         metrics.LAST_POLL.labels(self._group).set_to_current_time()
 
     async def _apply(self, items: list[Item]) -> None:
-        """Apply one batch. Whatever goes wrong, the stored offset says where to go on from."""
+        """Apply one batch. After any failure its partitions are read again from the stored offsets."""
         started = time.monotonic()
         try:
             await self._applier.apply(items)
         except TooManyDeadLetters as error:
             self._halt(str(error))
-        except Lost as lost:
+        except PartitionsLost as lost:
             _log.info("consumer.partition_moved", group=self._group, partitions=len(lost.partitions))
             self._read_again(items)
         except Exception as error:  # transient, or unknown whether the COMMIT arrived
@@ -347,19 +358,19 @@ class Consumer:
     def _read_again(self, items: list[Item]) -> None:
         self._gate.close({TopicPartition(item.topic, item.partition) for item in items})
 
-    def _halt(self, why: str) -> None:
-        self.halted = why
-        self._gate.close_all()  # what was fetched meanwhile is not applied either
+    def _halt(self, reason: str) -> None:
+        self.halted = reason
+        self._gate.close_all()  # records that were fetched meanwhile are not applied either
         metrics.CONSUMER_PAUSED.labels(self._group).set(1)
-        _log.critical("consumer.halted", group=self._group, reason=why)
+        _log.critical("consumer.halted", group=self._group, reason=reason)
 
     async def _leave(self) -> None:
-        """Finish the batch in hand, tell Kafka where we are, leave; each bounded."""
+        """Finish the batch in hand, commit the offsets to Kafka, leave the group; each with a time limit."""
         if self._applying is not None:
             await asyncio.wait({self._applying}, timeout=_LEAVE_SECONDS)
             await ended(self._applying)
         if self._client is not None:
-            await self._progress.tell_kafka(self._client, within_seconds=0.5)
+            await self._progress.commit_to_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)
 
     async def _every(self, seconds: float, work: Callable[[AIOKafkaConsumer], Awaitable[None]]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from shared.db import Database, Inbox
+from shared.kafka.aiokafka_internals import leader_of
 from shared.ops import metrics
 from shared.ops.logs import log
 
@@ -23,11 +24,17 @@ _ASK_AGAIN_SECONDS = 15.0
 
 
 class LogMismatch(RuntimeError):
-    """The stored offset is not within the log: the topic expired or was made anew. Nobody may guess here."""
+    """The stored offset is outside the log: its records expired, or the topic was made anew.
+
+    An operator decides what to do; a guess could lose or repeat records.
+    """
 
 
 class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
-    """Marks in callbacks, opens in the loop."""
+    """Knows which partitions are open, and which offset is next in each.
+
+    A callback of Kafka's closes them; the consumer's loop opens them at the offset that the database holds.
+    """
 
     def __init__(self, database: Database, inbox: Inbox) -> None:
         self._database = database
@@ -36,10 +43,10 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         self._next: dict[TopicPartition, int] = {}
         self._not_before: dict[TopicPartition, float] = {}
         self.generation = 0
-        """Moves whenever a partition closes: what was admitted before may not follow on any more."""
+        """Rises whenever a partition closes. Records that were admitted before may not be applied then."""
 
     def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        """Everything is assigned anew after this (the protocol is eager)."""
+        """Close all: every partition is assigned anew after this, because the protocol is eager."""
         self._shut(())
 
     def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
@@ -53,7 +60,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         self.generation += 1
 
     def close(self, partitions: Iterable[TopicPartition]) -> None:
-        """The stored offset may have moved without us: read it again before anything else."""
+        """Close partitions whose stored offset another may have moved: it is read before they open again."""
         self.generation += 1
         for tp in partitions:
             if self._next.pop(tp, None) is not None:
@@ -65,17 +72,17 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
     async def open(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, int]:
         """Open the closed partitions whose leader answers, and return their stored offsets.
 
-        Raises LogMismatch, or an error of the database's, or of the broker's when no leader answers and none
-        is open: then they stay closed.
+        Raises LogMismatch or an error of the database's; an error of the broker's only when no leader answers
+        and no partition is open. After an error all of them stay closed.
         """
         leaders = self._waiting(consumer)
         if not leaders:
             return {}
-        # In this order: another member may move a stored offset on, never past an end read later.
-        first = await self._ask(consumer.beginning_offsets, leaders)
+        # In this order: another member may move a stored offset on, but not past an end that is read later.
+        first = await self._offsets(consumer.beginning_offsets, leaders)
         async with asyncio.timeout(_ASK_SECONDS):
             stored = await self._stored(first)
-        end = await self._ask(consumer.end_offsets, [tps & first.keys() for tps in leaders])
+        end = await self._offsets(consumer.end_offsets, [tps & first.keys() for tps in leaders])
         # A rebalance meanwhile takes partitions away; one that came back is only read too early.
         opened = {tp: stored[tp] for tp in end.keys() & self._closed & consumer.assignment()}
         for tp, offset in opened.items():
@@ -91,50 +98,50 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         return opened
 
     def _waiting(self, consumer: AIOKafkaConsumer) -> list[set[TopicPartition]]:
-        """The closed partitions by leader: one that is away must not starve those of the others."""
+        """The closed partitions, a set for each leader, so that a leader that is away delays only its own."""
         now = asyncio.get_running_loop().time()
         leaders: dict[int, set[TopicPartition]] = defaultdict(set)
         for tp in self._closed:
-            leader = consumer._client.cluster.leader_for_partition(tp)
-            # Without a leader there is nobody to ask; the fetcher looks for one meanwhile.
-            if leader is not None and leader >= 0 and self._not_before.get(tp, 0.0) <= now:
+            leader = leader_of(consumer, tp)
+            # Without a leader there is no broker to ask; the client looks for one meanwhile.
+            if leader is not None and self._not_before.get(tp, 0.0) <= now:
                 leaders[leader].add(tp)
         return list(leaders.values())
 
-    async def _ask(
+    async def _offsets(
         self,
-        question: Callable[[set[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
+        request: Callable[[set[TopicPartition]], Awaitable[dict[TopicPartition, int]]],
         leaders: Iterable[set[TopicPartition]],
     ) -> dict[TopicPartition, int]:
-        """What the leaders answer; who does not is asked again later.
+        """Send the request to each leader; returns the offsets of those that answer within 5 s.
 
-        Raises when nobody does and none is open: as long as one is, its records must not wait for a broker
-        that stands still.
+        The others are asked again after 15 s. Raises their error only when no leader answers and no partition
+        is open: the records of an open one must not wait for a broker that stands still.
         """
 
         async def ask(tps: set[TopicPartition]) -> dict[TopicPartition, int]:
             async with asyncio.timeout(_ASK_SECONDS):
-                return await question(tps)
+                return await request(tps)
 
         asked = [tps for tps in leaders if tps]
         answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
-        found: dict[TopicPartition, int] = {}
+        offsets: dict[TopicPartition, int] = {}
         errors = []
         later = asyncio.get_running_loop().time() + _ASK_AGAIN_SECONDS
         for tps, answer in zip(asked, answers, strict=True):
             if not isinstance(answer, BaseException):
-                found |= answer
+                offsets |= answer
                 continue
             errors.append(answer)
             self._not_before.update(dict.fromkeys(tps, later))
             _log.warning("gate.leader_does_not_answer", partitions=len(tps), exc_info=answer)
-        if errors and not found and not self._next:
+        if errors and not offsets and not self._next:
             self._not_before.clear()
             raise errors[0]
-        return found
+        return offsets
 
     async def _stored(self, first: dict[TopicPartition, int]) -> dict[TopicPartition, int]:
-        """The stored offsets; a partition that this group never saw begins at the log's first offset."""
+        """The stored offsets; for a partition that this group never read, store the log's first offset."""
         async with self._database.transaction() as session:
             stored = {}
             for tp in sorted(first):
@@ -146,7 +153,10 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
             return stored
 
     def admit(self, fetched: dict[TopicPartition, list[Any]]) -> list[tuple[Any, int]]:
-        """The records to apply, each with the stored offset that it must find. A gap in offsets is legal."""
+        """The records to apply, each with the offset that must be stored then. A gap in offsets is legal.
+
+        Records of a closed partition, and those below the next offset, are left out.
+        """
         admitted: list[tuple[Any, int]] = []
         for tp, records in fetched.items():
             follows = self._next.get(tp)

@@ -3,6 +3,10 @@
 Group commit: records that arrive while a broker works on a wave form the next wave, one batch for each
 partition and one request for all, so that the load sets the size and a lone record waits for nothing. A
 request of its own for each record, and a murmur2 in Python, would cost more than everything else together.
+
+`Batch` holds records of one partition, `Wave` the batches that travel to one broker, `BatchQueues` those that
+wait; `Connections` knows who leads a partition and sends one request for all batches of a wave;
+`Acknowledgements` knows since when Kafka does not acknowledge; `Producer` is what callers hold.
 """
 
 import asyncio
@@ -26,14 +30,26 @@ from shared.ops import metrics
 from shared.ops.health import NotReady, ended
 from shared.ops.logs import log
 
-# What the producer gathers: records of one partition in a batch, batches for one broker in a wave.
+_log = log("kafka")
 
-Lane = tuple[str, int]
-"""Topic and partition."""
+Partition = tuple[str, int]
+"""A topic and the number of one of its partitions."""
 
+ErrorByPartition = dict[Partition, KafkaError | None]
+"""What became of the batch of each partition; None: all in-sync replicas have it."""
+
+REBUILD_AFTER_SECONDS = 10.0
+_LATELY_SECONDS = 3.0
+_ASK_AGAIN_SECONDS = 0.05
+_TRY_AGAIN_SECONDS = 0.05
+_SEVERAL_RECORDS = 4
+_REST_SECONDS = 0.001
+"""After a wave of several records, so that whom it answered may join the next: half as many requests."""
+
+# What Kafka's protocol calls by these numbers.
 _FORMAT = 2
 _NO_COMPRESSION = _NO_TRANSACTION = 0
-_NOBODY = -1
+_NOBODY = _ALL_IN_SYNC = -1
 
 
 class NotAcknowledged(Exception):
@@ -41,19 +57,20 @@ class NotAcknowledged(Exception):
 
 
 class Batch:
-    """Records of one lane. Each has a waiter of its own, so that whoever gives up takes nobody along.
+    """Records of one partition. Each has a waiter of its own: a caller that gives up does not affect others.
 
-    `now`: the loop's clock. `retry_seconds`: how long a fault that may pass is not taken for an answer.
+    `deadline_seconds`: when the batch fails, from now. `retry_seconds`: how long a fault that may pass is
+    retried.
     """
 
     __slots__ = (
         "_builder", "_closes_at", "_encoded", "_loop", "_stamp",
-        "deadline", "lane", "retry_until", "timer", "waiters", "wave",
+        "deadline", "partition", "retry_until", "timer", "waiters", "wave",
     )  # fmt: skip
 
     def __init__(
         self,
-        lane: Lane,
+        partition: Partition,
         loop: asyncio.AbstractEventLoop,
         *,
         deadline_seconds: float,
@@ -61,11 +78,11 @@ class Batch:
         most_bytes: int,
     ) -> None:
         now = loop.time()
-        self.lane = lane
+        self.partition = partition
         self.deadline = now + deadline_seconds
         self.retry_until = now + retry_seconds
         self._closes_at = now + deadline_seconds / 2
-        """Who joins shares the deadline: none that waits for long already."""
+        """A record that joins shares the deadline, so nothing joins a batch that has waited for long."""
         self.timer: asyncio.TimerHandle | None = None
         self.wave: Wave | None = None
         self.waiters: list[asyncio.Future[None]] = []
@@ -77,7 +94,7 @@ class Batch:
         )
 
     def add(self, key: bytes, value: bytes | None, headers: Headers) -> "asyncio.Future[None] | None":
-        """The record's waiter; None when it is too late or too full. A first record always has room."""
+        """Add a record; returns its waiter, or None when the batch is closed or full, which no new one is."""
         if self._closes_at < self._loop.time():
             return None
         if self._builder.append(len(self.waiters), self._stamp, key, value, headers) is None:
@@ -87,7 +104,7 @@ class Batch:
         return waiter
 
     def encoded(self) -> bytes:
-        """As Kafka takes it, the same each time; nothing joins it any more."""
+        """The batch in Kafka's format, the same bytes each time. No record can be added from now on."""
         if self._encoded is None:
             self._closes_at = -math.inf
             self._encoded = self._builder.build()
@@ -109,12 +126,12 @@ class Batch:
 class Wave:
     """Batches on their way to one broker, which takes no further wave before all of them have landed."""
 
-    __slots__ = ("batches", "broker", "records", "started", "task", "under_way")
+    __slots__ = ("batches", "broker", "records", "started", "task", "unsettled")
 
     def __init__(self, broker: int | None, batches: list[Batch]) -> None:
         self.broker = broker
         self.batches = batches
-        self.under_way = set(batches)
+        self.unsettled = set(batches)
         self.started = time.monotonic()
         self.task: asyncio.Task[None] | None = None
         self.records = sum(len(batch.waiters) for batch in batches)
@@ -122,60 +139,55 @@ class Wave:
             batch.wave = self
 
 
-class Lines:
-    """Batches that wait, in one line for each lane. There is no empty line."""
+class BatchQueues:
+    """Batches that wait to be sent, in one queue for each partition. There is no empty queue."""
 
     def __init__(self) -> None:
-        self._lines: dict[Lane, deque[Batch]] = {}
+        self._queues: dict[Partition, deque[Batch]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._lines)
+        return bool(self._queues)
 
-    def lanes(self) -> list[Lane]:
-        return list(self._lines)
+    def partitions(self) -> list[Partition]:
+        return list(self._queues)
 
-    def last(self, lane: Lane) -> Batch | None:
-        line = self._lines.get(lane)
-        return line[-1] if line else None
+    def last(self, partition: Partition) -> Batch | None:
+        queue = self._queues.get(partition)
+        return queue[-1] if queue else None
 
-    def join(self, batch: Batch) -> None:
-        self._lines.setdefault(batch.lane, deque()).append(batch)
+    def append(self, batch: Batch) -> None:
+        self._queues.setdefault(batch.partition, deque()).append(batch)
 
-    def join_first(self, batch: Batch) -> None:
-        """Before the others, whose records came later."""
-        self._lines.setdefault(batch.lane, deque()).appendleft(batch)
+    def prepend(self, batch: Batch) -> None:
+        """Put a batch that was tried already before the others, whose records came later."""
+        self._queues.setdefault(batch.partition, deque()).appendleft(batch)
 
-    def take(self, lane: Lane) -> Batch:
-        batch = self._lines[lane][0]
-        self.leave(batch)
+    def pop_first(self, partition: Partition) -> Batch:
+        batch = self._queues[partition][0]
+        self.remove(batch)
         return batch
 
-    def leave(self, batch: Batch) -> None:
-        line = self._lines[batch.lane]
-        line.remove(batch)
-        if not line:
-            del self._lines[batch.lane]
+    def remove(self, batch: Batch) -> None:
+        queue = self._queues[batch.partition]
+        queue.remove(batch)
+        if not queue:
+            del self._queues[batch.partition]
 
     def clear(self) -> list[Batch]:
-        """All that waited."""
-        waited = [batch for line in self._lines.values() for batch in line]
-        self._lines.clear()
-        return waited
-
-
-# The producer's connections: who leads a lane, and one request for all lanes of a broker. aiokafka's
-# client, without its producer, which keeps timers and futures for each partition of a request: they cost
-# more than the request itself. Idempotence stays off: aiokafka 0.14 hangs with it when the broker is gone
-# (#1101), and a repeat is harmless here, because consumers count by response id.
-
-_ALL_IN_SYNC = -1
-_ASK_AGAIN_SECONDS = 0.05
-
-Verdicts = dict[Lane, KafkaError | None]
-"""None: all in-sync replicas have it."""
+        """Take all batches out and return them."""
+        batches = [batch for queue in self._queues.values() for batch in queue]
+        self._queues.clear()
+        return batches
 
 
 class Connections:
+    """Who leads a partition, and one request for all batches of a broker.
+
+    aiokafka's client without its producer, which keeps timers and futures for each partition of a request:
+    they cost more than the request itself. Idempotence stays off: aiokafka 0.14 hangs with it when the broker
+    is gone (#1101), and a repeat is harmless here, because consumers count by response id.
+    """
+
     def __init__(self, bootstrap: str | Brokers, *, request_timeout_seconds: float) -> None:
         self._timeout_seconds = request_timeout_seconds
         self._timeout_ms = int(request_timeout_seconds * 1000)
@@ -190,71 +202,71 @@ class Connections:
         """Connect, and learn the partition counts. Raises KafkaError, also when a topic does not exist."""
         await self._client.bootstrap()
         self._client.set_topics(topics)
-        found: dict[str, set[int] | None] = {}
+        known: dict[str, set[int] | None] = {}
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 while True:
                     await self._client.force_metadata_update()
-                    found = {topic: self._client.cluster.partitions_for_topic(topic) for topic in topics}
-                    counts = {topic: len(partitions) for topic, partitions in found.items() if partitions}
-                    if len(counts) == len(found):
+                    known = {topic: self._client.cluster.partitions_for_topic(topic) for topic in topics}
+                    counts = {topic: len(partitions) for topic, partitions in known.items() if partitions}
+                    if len(counts) == len(known):
                         return counts
                     await asyncio.sleep(_ASK_AGAIN_SECONDS)
         except TimeoutError:
-            missing = [topic for topic, partitions in found.items() if not partitions]
+            missing = [topic for topic, partitions in known.items() if not partitions]
             raise UnknownTopicOrPartitionError(", ".join(missing or topics)) from None
 
     def brokers(self) -> set[int]:
+        """The ids of all brokers that the metadata names."""
         return {broker.nodeId for broker in self._client.cluster.brokers()}
 
-    def leader(self, lane: Lane) -> int | None:
-        """The broker that takes the lane's records; None while there is none."""
-        leader = self._client.cluster.leader_for_partition(TopicPartition(*lane))
+    def leader(self, partition: Partition) -> int | None:
+        """The broker that takes the partition's records; None while there is none."""
+        leader = self._client.cluster.leader_for_partition(TopicPartition(*partition))
         return leader if isinstance(leader, int) and leader >= 0 else None
 
-    async def produce(self, broker: int | None, batches: Sequence[Batch]) -> Verdicts:
-        """Write with `acks=all`; what became of each lane. None: there is no such broker, ask for one."""
+    async def produce(self, broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
+        """Send the batches in one request with `acks=all` and return what became of each.
+
+        `broker` None: nobody leads these partitions now; all fail, and the metadata is read again.
+        """
         try:
             if broker is None:
                 raise LeaderNotAvailableError
             response = await self._client.send(broker, _request(batches, self._timeout_ms))
         except KafkaError as error:
-            verdicts: Verdicts = {batch.lane: error for batch in batches}
+            errors: ErrorByPartition = {batch.partition: error for batch in batches}
         else:
-            verdicts = {batch.lane: KafkaError("not in the answer") for batch in batches}
+            errors = {batch.partition: KafkaError("not in the answer") for batch in batches}
             for topic, partitions in response.topics:
-                for partition, code, *_ in partitions:
-                    verdicts[topic, partition] = for_code(code)() if code else None
-        if any(error is not None and error.invalid_metadata for error in verdicts.values()):
+                for number, code, *_ in partitions:
+                    errors[topic, number] = for_code(code)() if code else None
+        if any(error is not None and error.invalid_metadata for error in errors.values()):
             self._client.force_metadata_update()
-        return verdicts
+        return errors
 
-    async def ask(self) -> None:
-        """Raises KafkaError when no broker answers."""
+    async def ping(self) -> None:
+        """Ask a broker for the metadata. Raises KafkaError when none answers."""
         await self._client.fetch_all_metadata()
 
     async def close(self, *, within_seconds: float = 2.0) -> None:
-        """Bounded, and swallowed."""
+        """Close the connections, whatever state the brokers are in. Raises nothing."""
         await closed(self._client, within_seconds=within_seconds)
 
 
 def _request(batches: Sequence[Batch], timeout_ms: int) -> ProduceRequest:
     topics: dict[str, list[tuple[int, bytes]]] = {}
     for batch in batches:
-        topic, partition = batch.lane
-        topics.setdefault(topic, []).append((partition, batch.encoded()))
+        topic, number = batch.partition
+        topics.setdefault(topic, []).append((number, batch.encoded()))
     return ProduceRequest(
         transactional_id=None, required_acks=_ALL_IN_SYNC, timeout=timeout_ms, topics=list(topics.items())
     )
 
 
-# How sending fares: when Kafka last acknowledged, and since when it does not.
+class Acknowledgements:
+    """When Kafka last acknowledged something, and since when it does not."""
 
-REBUILD_AFTER_SECONDS = 10.0
-_LATELY_SECONDS = 3.0
-
-
-class Pulse:
     def __init__(self) -> None:
         self._failing_since: float | None = None
         self._failed_at = self._acknowledged_at = -math.inf
@@ -264,7 +276,7 @@ class Pulse:
         self._acknowledged_at = time.monotonic()
 
     def failed(self) -> bool:
-        """Whether nothing was acknowledged for 10 s while sends waited; true once, then 10 s later again."""
+        """Note a batch that failed. True when nothing was acknowledged for 10 s, then 10 s later again."""
         self._failed_at = now = time.monotonic()
         if self._failing_since is None:
             self._failing_since = now
@@ -273,24 +285,16 @@ class Pulse:
             return True
         return False
 
-    def proves(self) -> bool:
-        """Whether Kafka acknowledged something lately. Raises NotReady when it refused instead."""
+    def are_recent(self) -> bool:
+        """Whether Kafka acknowledged something within 3 s. Raises NotReady when the last batch failed."""
         lately = time.monotonic() - _LATELY_SECONDS
         if self._failed_at > max(lately, self._acknowledged_at):
             raise NotReady("Kafka does not acknowledge")
         return self._acknowledged_at > lately
 
 
-_log = log("kafka")
-
-_TRY_AGAIN_SECONDS = 0.05
-_SEVERAL_RECORDS = 4
-_REST_SECONDS = 0.001
-"""After a wave of several records, so that whom it answered may join the next: half as many requests."""
-
-
 class Producer:
-    """`acks=all`, with a deadline of its own for every send, time in the queue included."""
+    """Sends with `acks=all`. Every send has a deadline of its own, time in the queue included."""
 
     def __init__(
         self,
@@ -304,8 +308,8 @@ class Producer:
         self._deadline = deadline_seconds
         self._request_timeout = request_timeout_seconds
         self._batch_bytes = batch_bytes
-        self._waiting = Lines()
-        self._busy: set[Lane] = set()
+        self._waiting = BatchQueues()
+        self._busy: set[Partition] = set()
         self._brokers_at_work: set[int | None] = set()
         self._flush_is_due = False
         self._idle: asyncio.Event | None = None
@@ -314,7 +318,7 @@ class Producer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._duration = cache(metrics.PRODUCE_DURATION.labels)
         self._connections: Connections | None = None
-        self._pulse = Pulse()
+        self._acknowledgements = Acknowledgements()
         self._stopping = False
 
     async def start(self, topics: tuple[str, ...]) -> None:
@@ -331,7 +335,7 @@ class Producer:
             raise
 
     async def stop(self, within_seconds: float = 3.0) -> None:
-        """Let what waits and what is on its way finish, bounded; the rest is not acknowledged."""
+        """Wait for the batches that wait or are on their way, at most so long; the rest fails."""
         if self._brokers_at_work or self._waiting:
             self._idle = asyncio.Event()
             with contextlib.suppress(TimeoutError):
@@ -354,15 +358,17 @@ class Producer:
         """
         if topic not in self._partitions:
             raise NotAcknowledged("not connected yet")
-        lane = (topic, zlib.crc32(key) % self._partitions[topic])
-        batch = self._waiting.last(lane)
+        partition = (topic, zlib.crc32(key) % self._partitions[topic])
+        batch = self._waiting.last(partition)
         waiter = batch.add(key, value, headers) if batch is not None else None
-        return waiter or self._begin(lane, key, value, headers)
+        return waiter or self._begin(partition, key, value, headers)
 
-    def _begin(self, lane: Lane, key: bytes, value: bytes | None, headers: Headers) -> Awaitable[None]:
-        """A new batch, with its first record."""
+    def _begin(
+        self, partition: Partition, key: bytes, value: bytes | None, headers: Headers
+    ) -> Awaitable[None]:
+        """Begin a batch with its first record. Raises NotAcknowledged when the record is too large."""
         batch = Batch(
-            lane,
+            partition,
             self._loop,
             deadline_seconds=self._deadline,
             retry_seconds=self._request_timeout,
@@ -371,7 +377,7 @@ class Producer:
         if (waiter := batch.add(key, value, headers)) is None:
             raise NotAcknowledged("larger than a batch")
         batch.timer = self._loop.call_at(batch.deadline, self._expired, batch)
-        self._waiting.join(batch)
+        self._waiting.append(batch)
         self._flush_soon()
         return waiter
 
@@ -381,94 +387,96 @@ class Producer:
             self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
-        """Send a wave to each broker that waits for work."""
+        """Send a wave to each broker that has none, of the first batch of each partition that has none."""
         self._flush_is_due = False
         connections = self._connections
         if connections is None:
             return
         by_broker: dict[int | None, list[Batch]] = {}
-        for lane in [lane for lane in self._waiting.lanes() if lane not in self._busy]:
-            broker = connections.leader(lane)
+        for partition in self._waiting.partitions():
+            if partition in self._busy:
+                continue
+            broker = connections.leader(partition)
             if broker not in self._brokers_at_work:
-                by_broker.setdefault(broker, []).append(self._waiting.take(lane))
+                by_broker.setdefault(broker, []).append(self._waiting.pop_first(partition))
         for broker, batches in by_broker.items():
             wave = Wave(broker, batches)
             self._brokers_at_work.add(broker)
-            self._busy.update(batch.lane for batch in batches)
-            wave.task = self._task(self._carry(wave, connections))
+            self._busy.update(batch.partition for batch in batches)
+            wave.task = self._task(self._send_wave(wave, connections))
 
-    async def _carry(self, wave: Wave, connections: Connections) -> None:
-        """Take a wave to its broker; what a fault kept that may pass goes back to the head of its line."""
-        kept = []
+    async def _send_wave(self, wave: Wave, connections: Connections) -> None:
+        """Send a wave; a batch whose fault may pass goes back to the head of its queue."""
+        retried = []
         try:
-            verdicts = await connections.produce(wave.broker, wave.batches)
+            errors = await connections.produce(wave.broker, wave.batches)
             for batch in wave.batches:
-                error = verdicts[batch.lane]
+                error = errors[batch.partition]
                 if error is not None and error.retriable and batch.retry_until > self._loop.time():
-                    kept.append(batch)
+                    retried.append(batch)
                 else:
-                    self._land(wave, batch, error)
-            if kept:
+                    self._settle(wave, batch, error)
+            if retried:
                 await asyncio.sleep(_TRY_AGAIN_SECONDS)
-                for batch in kept:
+                for batch in retried:
                     self._put_back(wave, batch)
         except BaseException as error:
             for batch in wave.batches:
-                self._land(wave, batch, error)
+                self._settle(wave, batch, error)
             raise
 
     def _put_back(self, wave: Wave, batch: Batch) -> None:
-        if batch in wave.under_way:  # otherwise its time is over
-            self._waiting.join_first(batch)
+        if batch in wave.unsettled:  # otherwise its deadline has passed
+            self._waiting.prepend(batch)
             self._leave(wave, batch)
 
     def _expired(self, batch: Batch) -> None:
-        """Time is over for this batch alone, on its way or still waiting."""
+        """The deadline of this batch has passed, whether it waits or is on its way. Others go on."""
         if (wave := batch.wave) is not None:
-            self._land(wave, batch, TimeoutError())
-            if not wave.under_way and wave.task is not None:
+            self._settle(wave, batch, TimeoutError())
+            if not wave.unsettled and wave.task is not None:
                 wave.task.cancel()  # nobody waits for it any more
             return
-        self._waiting.leave(batch)
+        self._waiting.remove(batch)
         self._refuse(batch, TimeoutError())
         self._note_idle()
 
-    def _land(self, wave: Wave, batch: Batch, error: BaseException | None) -> None:
-        """The fate of a batch is known, or its time is over; what comes later changes nothing."""
-        if batch not in wave.under_way:
+    def _settle(self, wave: Wave, batch: Batch, error: BaseException | None) -> None:
+        """Tell the waiters of a batch what became of it, once. `error` None: acknowledged."""
+        if batch not in wave.unsettled:
             return
         if batch.timer is not None:
             batch.timer.cancel()
         if error is None:
-            self._pulse.acknowledged()
-            self._duration(batch.lane[0]).observe(time.monotonic() - wave.started)
+            self._acknowledgements.acknowledged()
+            self._duration(batch.partition[0]).observe(time.monotonic() - wave.started)
             batch.acknowledged()
         else:
             self._refuse(batch, error)
         self._leave(wave, batch)
 
     def _leave(self, wave: Wave, batch: Batch) -> None:
-        """One batch less in a wave; the last one frees its broker."""
-        wave.under_way.discard(batch)
+        """Take a batch out of its wave; after the last one the broker may get the next wave."""
+        wave.unsettled.discard(batch)
         batch.wave = None
-        self._busy.discard(batch.lane)
-        if wave.under_way:
+        self._busy.discard(batch.partition)
+        if wave.unsettled:
             return
         if wave.records >= _SEVERAL_RECORDS:
-            self._loop.call_later(_REST_SECONDS, self._free, wave.broker)
+            self._loop.call_later(_REST_SECONDS, self._free_broker, wave.broker)
         else:
-            self._free(wave.broker)
+            self._free_broker(wave.broker)
 
-    def _free(self, broker: int | None) -> None:
+    def _free_broker(self, broker: int | None) -> None:
         self._brokers_at_work.discard(broker)
         self._note_idle()
         if self._waiting:
             self._flush_soon()
 
     def _refuse(self, batch: Batch, error: BaseException) -> None:
-        metrics.PRODUCE_ERRORS.labels(batch.lane[0], type(error).__name__).inc()
+        metrics.PRODUCE_ERRORS.labels(batch.partition[0], type(error).__name__).inc()
         batch.failed(type(error).__name__)
-        if self._pulse.failed() and not self._stopping:
+        if self._acknowledgements.failed() and not self._stopping:
             self._task(self._rebuild())
 
     def _note_idle(self) -> None:
@@ -482,7 +490,7 @@ class Producer:
         return task
 
     async def _rebuild(self) -> None:
-        """Fresh connections instead of wedged ones (#1017)."""
+        """Replace connections that are stuck by fresh ones (aiokafka #1017)."""
         try:
             fresh, _ = await self._connected(tuple(self._partitions))
         except KafkaError as error:
@@ -494,13 +502,13 @@ class Producer:
             await old.close()
 
     async def check(self) -> None:
-        """Readiness: acknowledged something lately, or answers when asked."""
+        """Readiness. Raises NotReady unless Kafka acknowledged something lately or answers now."""
         if self._connections is None:
             raise NotReady("not connected")
-        if self._pulse.proves():
+        if self._acknowledgements.are_recent():
             return
         try:
             async with asyncio.timeout(2):
-                await self._connections.ask()
+                await self._connections.ping()
         except Exception as error:
             raise NotReady("Kafka does not answer") from error

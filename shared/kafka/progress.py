@@ -1,4 +1,4 @@
-"""How far a consumer came, for lag tools and metrics. Nothing is decided by it."""
+"""How far a consumer is, for lag tools and metrics. No decision depends on it."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ _log = log("kafka")
 
 
 class Progress:
-    """Offsets as the database has them, against the ends of the log."""
+    """The offsets of a group as the database has them, beside the ends of the log."""
 
     def __init__(self, group: str, topics: Iterable[str]) -> None:
         self._group = group
@@ -25,39 +25,43 @@ class Progress:
         metrics.expect_consumer(group, self._topics)
         self._applied: dict[TopicPartition, int] = {}
         self._oldest_waiting: dict[TopicPartition, int] = {}
-        self._told: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
         self._shown: set[TopicPartition] = set()
 
     def opened(self, offsets: dict[TopicPartition, int]) -> None:
-        """These are the stored offsets."""
+        """Note the stored offsets of partitions that the gate has opened."""
         self._applied.update(offsets)
 
     def fetched(self, tp: TopicPartition, records: Sequence[Any]) -> None:
+        """Note records that the client has handed over; at least one."""
         metrics.CONSUMED.labels(self._group, tp.topic).inc(len(records))
         self._oldest_waiting.setdefault(tp, records[0].timestamp)
 
     def applied(self, items: Sequence[Item]) -> None:
-        """The items, which stand in the log's order, were committed."""
+        """Note items that were committed to the database; they stand in the log's order."""
         for place, last in {(item.topic, item.partition): item for item in items}.items():
             tp = TopicPartition(*place)
             self._applied[tp] = last.offset + 1
             self._oldest_waiting[tp] = last.record.timestamp
 
-    async def tell_kafka(self, client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> None:
-        """Explicit offsets, bounded, errors swallowed: `commit()` never returns while the broker is away."""
+    async def commit_to_kafka(self, client: AIOKafkaConsumer, *, within_seconds: float = 2.0) -> None:
+        """Commit the offsets of this member to Kafka, for lag tools. Raises nothing, an error is counted.
+
+        With a time limit: the client's `commit()` never returns while the broker is away.
+        """
         assigned = client.assignment()
         offsets = {tp: offset for tp, offset in self._applied.items() if tp in assigned}
-        if not offsets or offsets == self._told:
+        if not offsets or offsets == self._committed:
             return
         try:
             async with asyncio.timeout(within_seconds):
                 await client.commit(offsets)
-            self._told = offsets
-        except Exception as error:  # a hint
+            self._committed = offsets
+        except Exception as error:  # lag tools show an older offset
             metrics.COMMIT_ERRORS.labels(self._group, type(error).__name__).inc()
 
     async def measure(self, client: AIOKafkaConsumer) -> None:
-        """Lag by partition; series of partitions that left are removed."""
+        """Set the lag of each assigned partition; remove the series of those that other members have now."""
         assigned = set(client.assignment())
         for tp in self._shown - assigned:
             metrics.LAG_RECORDS.remove(self._group, tp.topic, str(tp.partition))
@@ -86,7 +90,7 @@ class Progress:
 
 
 async def count_letters(database: Database, inbox: Inbox) -> None:
-    """How many of a consumer's dead letters wait for somebody."""
+    """Set the metric of a group's dead letters that wait for an operator. Raises nothing."""
     try:
         async with database.transaction() as session:
             metrics.DEAD_BACKLOG.labels(inbox.consumer).set(await inbox.buried(session))

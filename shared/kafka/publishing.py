@@ -1,7 +1,7 @@
-"""Send what the database holds for others: states by a publisher, facts by a relay.
+"""Send to Kafka what the database holds for it: states by a publisher, facts by a relay.
 
-Each has one active owner, by lease. A crash between sending and marking sends again: consumers ignore
-a state with a lower `seq`, and a fact whose id they know.
+Each is run by one replica, under a lease. After a crash between sending and marking the same is sent again:
+consumers ignore a state with a lower `seq`, and a fact whose id they know.
 """
 
 import asyncio
@@ -13,20 +13,20 @@ from typing import Protocol
 from shared.db import Database, Lease, Outbox, Session
 from shared.events import Event, encode
 from shared.events.envelope import Headers
-from shared.jobs.rounds import Owned, backoff
+from shared.jobs.rounds import LeasedJob, backoff
 from shared.kafka.producer import NotAcknowledged, Producer
 from shared.ops import metrics
 
 _APART_SECONDS = 0.25
-"""From the start of one round to the next: under load every batch rings, and whoever reads what is sent would
-get a little of it with every batch of its own."""
+"""From the start of one round to the next: under load every batch wakes the job, and readers of the topic
+would get many small batches."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A row whose latest state was not published yet. `id` is whatever the source marks it by.
+    """A row whose latest state was not published yet. `id` is whatever the source needs to mark it.
 
-    `ends`: nothing may stay of its key; a record without a value follows the event, for the compaction.
+    `ends`: a record without a value follows the event, so that compaction removes the key.
     """
 
     id: object
@@ -37,23 +37,23 @@ class State:
 
 
 class StateSource(Protocol):
-    """Rows that are their own outbox (`seq > published_seq`)."""
+    """Rows that are an outbox themselves: `seq > published_seq` is still to be published."""
 
     async def prepare(self, session: Session) -> None:
-        """Bring rows up to date that changed since, or that time changed. Runs under the lease."""
+        """Compute the state of rows that an event or the time has changed since. Runs under the lease."""
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
-        """The oldest unpublished states; at most one for a key, and not again before its interval is over."""
+        """The oldest unpublished states, at most one of a key, and none whose interval is not over yet."""
 
     async def published(self, session: Session, states: Sequence[State]) -> None:
         """Mark these states as published."""
 
     async def unpublish(self, session: Session, states: Sequence[State]) -> None:
-        """Have the newest state of these keys sent again."""
+        """Mark the newest states of these keys as not published, so that they are sent again."""
 
 
-class _Publishing(Owned):
-    """Rounds that send, woken by a bell or by the clock."""
+class _Publishing(LeasedJob):
+    """A job under a lease that sends, soon after somebody wakes it or by the clock."""
 
     def __init__(self, database: Database, lease: Lease, idle_seconds: float) -> None:
         super().__init__(database, lease, every_seconds=idle_seconds, apart_seconds=_APART_SECONDS)
@@ -62,13 +62,13 @@ class _Publishing(Owned):
         return backoff(failures)
 
     def idle(self) -> None:
-        """What waits is the owner's to tell, and ours would stay as it was."""
+        """Show no backlog: only the owner of the lease knows it, and our last value would stay."""
         metrics.OUTBOX_PENDING.set(0)
         metrics.OUTBOX_AGE.set(0)
 
 
 class StatePublisher(_Publishing):
-    """Publishes the rows of a StateSource."""
+    """Publishes the states of a StateSource. `name` is the service, the source of the events."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class StatePublisher(_Publishing):
             return False
         sent = await self._send(states)
         if not self._lease.held:
-            # Frozen while sending: a successor may have sent newer states before ours arrived, also before
-            # those that were reported failed and land after all.
+            # The lease was lost while sending: a new owner may have sent newer states before ours arrived,
+            # also before those whose sending failed but that reach the log after all.
             async with self._database.transaction() as session:
                 await self._source.unpublish(session, states)
             return False
@@ -110,7 +110,7 @@ class StatePublisher(_Publishing):
         for state in states:
             key, body, headers = encode(state.event, source=self._name, traceparent=state.traceparent)
             sending = self._producer.send(state.event.topic.name, key, body, headers)
-            waiting.append(self._ended(sending, state, key, headers) if state.ends else sending)
+            waiting.append(self._and_end(sending, state, key, headers) if state.ends else sending)
         results = await asyncio.gather(*waiting, return_exceptions=True)
         sent = []
         for state, result in zip(states, results, strict=True):
@@ -120,13 +120,14 @@ class StatePublisher(_Publishing):
                 sent.append(state)
         return sent
 
-    async def _ended(self, sending: Awaitable[None], state: State, key: bytes, headers: Headers) -> None:
+    async def _and_end(self, sending: Awaitable[None], state: State, key: bytes, headers: Headers) -> None:
+        """Wait for the state, then send the record without a value."""
         await sending
         await self._producer.send(state.event.topic.name, key, None, headers)
 
 
 class OutboxRelay(_Publishing):
-    """Sends the facts of an outbox; the facts of one key in their order."""
+    """Sends the facts of an outbox; those of one key in their order. `name` is the service."""
 
     def __init__(
         self,
@@ -167,7 +168,7 @@ class OutboxRelay(_Publishing):
                     await self._producer.send(fact.topic, fact.key, fact.body, fact.headers(self._name))
                 except NotAcknowledged:
                     metrics.OUTBOX_PUBLISHED.labels(fact.topic, "failed").inc()
-                    return  # what follows for this key waits, so that it cannot overtake
+                    return  # the next facts of this key wait, so that none overtakes this one
                 metrics.OUTBOX_PUBLISHED.labels(fact.topic, "published").inc()
                 sent.append(fact.id)
 

@@ -1,4 +1,4 @@
-"""Read a topic from its start without a group, as `closeloop verify` does."""
+"""Read a topic from its start without a group, as `closeloop verify` does, and the offsets of a group."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -9,10 +9,12 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
+from shared.kafka.aiokafka_internals import send_admin_request
 from shared.kafka.applying import Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
 
 _AT_ONCE = 5000
+_REQUEST_TIMEOUT_MS = 5_000
 
 
 async def read_log(
@@ -20,8 +22,8 @@ async def read_log(
 ) -> AsyncIterator[list[Any]]:
     """The records of each partition from the log's start to the offset `upto[partition]` (not included).
 
-    Yields batches of one partition after the other. A record on which the client's parser breaks comes as
-    Unreadable, alone. Raises TimeoutError when the broker sends nothing for `stall_seconds`.
+    Yields batches, one partition after the other. A record that the client cannot parse comes alone, as
+    Unreadable. Raises TimeoutError when the broker sends nothing for `stall_seconds`.
     """
     if not any(upto.values()):
         return
@@ -61,43 +63,38 @@ async def _partition(
             position += 1
             consumer.seek(tp, position)
             most = _AT_ONCE
-        if wanted := [record for record in records if record.offset < end]:
-            yield wanted
+        if before_end := [record for record in records if record.offset < end]:
+            yield before_end
 
 
-# What a consumer group told Kafka of its progress: a hint, and a memory beside the database's.
+async def committed_offsets(bootstrap: str | Brokers, group: str) -> dict[tuple[str, int], int]:
+    """The offset of each (topic, partition) that the group committed to Kafka. Raises what the client raises.
 
-_REQUEST_TIMEOUT_MS = 5_000
-
-
-async def told(bootstrap: str | Brokers, group: str) -> dict[tuple[str, int], int]:
-    """The committed offset of each (topic, partition) of the group. Raises what the client raises.
-
-    A group commits what the database already has, so a hint is never ahead of the database that it is of.
+    Our groups commit what their database already has, so these offsets are never ahead of that database.
     """
     admin = AIOKafkaAdminClient(**client_options(bootstrap), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     try:
         await admin.start()
         coordinator = await admin.find_coordinator(group)
-        answer = await admin._send_request(OffsetFetchRequest(group, None), coordinator)
+        response = await send_admin_request(admin, OffsetFetchRequest(group, None), coordinator)
     finally:
         await admin.close()
-    return offsets_in(answer)
+    return offsets_in(response)
 
 
-def offsets_in(answer: Any) -> dict[tuple[str, int], int]:
+def offsets_in(response: Any) -> dict[tuple[str, int], int]:
     """The offsets of an OffsetFetch response. Raises its error.
 
-    aiokafka's own `list_consumer_group_offsets` looks only at the errors of partitions: a coordinator that
-    is still loading, or that does not let us ask, reads as a group that never committed anything.
+    aiokafka's own `list_consumer_group_offsets` looks only at the errors of partitions: when the coordinator
+    is still loading, or does not allow the question, the group seems to have committed nothing.
     """
-    if answer.error_code:
-        raise for_code(answer.error_code)("the offsets of the group cannot be read")
-    found: dict[tuple[str, int], int] = {}
-    for topic, partitions in answer.topics:
+    if response.error_code:
+        raise for_code(response.error_code)("the offsets of the group cannot be read")
+    offsets: dict[tuple[str, int], int] = {}
+    for topic, partitions in response.topics:
         for partition, offset, _, error_code in partitions:
             if error_code:
                 raise for_code(error_code)(f"the offset of {topic}/{partition} cannot be read")
             if offset >= 0:
-                found[topic, partition] = offset
-    return found
+                offsets[topic, partition] = offset
+    return offsets

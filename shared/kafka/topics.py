@@ -1,23 +1,40 @@
-"""Create what is missing; never change what is there."""
+"""Create the product's topics that are missing, and describe those that exist. None is ever changed."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    InvalidReplicationFactorError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 
-from shared.events.topics import TOPICS
+from shared.events.topics import TOPICS, Topic
 from shared.kafka.brokers import Brokers, client_options
 
 PARTITIONS = 6
+PATIENCE_SECONDS = 15.0
+"""How long a broker that answers may take until the controller counts it as alive."""
 _REQUEST_TIMEOUT_MS = 15_000
+_ASK_AGAIN_SECONDS = 0.1
+
+T = TypeVar("T")
 
 
 class TopicError(Exception):
-    """No broker answers, or it refuses a topic. `str()` is a sentence for operators."""
+    """No broker answers or none is ready, or a topic is refused. `str()` is a sentence for operators."""
+
+
+class _RefusedForNow(Exception):
+    """The same request may succeed in a moment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,73 +49,156 @@ class TopicState:
 async def ensure(
     bootstrap: str | Brokers, *, partitions: int = PARTITIONS, replication: int = 1
 ) -> list[str]:
-    """Create the topics that are missing, and return their names. Harmless twice. Raises TopicError."""
-    async with _admin(bootstrap) as admin:
+    """Create the product's topics that are missing, and return their names. Harmless twice.
+
+    Raises TopicError.
+    """
+
+    async def work(admin: AIOKafkaAdminClient) -> list[str]:
         present = set(await admin.list_topics())
         missing = [topic for topic in TOPICS if topic.name not in present]
-        if not missing:
-            return []
-        durable = {"min.insync.replicas": "2"} if replication >= 3 else {}
-        answer = await admin.create_topics(
-            [
-                NewTopic(topic.name, partitions, replication, topic_configs={**topic.config, **durable})
-                for topic in missing
-            ]
-        )
-        for name, code, *_ in answer.topic_errors:
-            if code and for_code(code) is not TopicAlreadyExistsError:
-                reason = for_code(code).description
-                raise TopicError(f"Kafka does not create the topic {name}: {reason}")
-        await _visible(admin, [topic.name for topic in missing])
-        return [topic.name for topic in missing]
+        return await _make(admin, missing, partitions, replication) if missing else []
+
+    return await _patiently(bootstrap, work)
+
+
+async def make(
+    bootstrap: str | Brokers, topics: Sequence[Topic], *, partitions: int = PARTITIONS, replication: int = 1
+) -> list[str]:
+    """Create these topics but those that exist, and return the names of the new ones. Raises TopicError."""
+    return await _patiently(bootstrap, lambda admin: _make(admin, topics, partitions, replication))
 
 
 async def describe(bootstrap: str | Brokers) -> list[TopicState]:
-    """What the broker has of the product's topics. Raises TopicError."""
-    async with _admin(bootstrap) as admin:
+    """The state of each of the product's topics at the broker. Raises TopicError."""
+
+    async def work(admin: AIOKafkaAdminClient) -> list[TopicState]:
         present = set(await admin.list_topics())
         names = [topic.name for topic in TOPICS if topic.name in present]
         described = await admin.describe_topics(names) if names else []
         settings = await _settings(admin, names)
-    found = {topic["topic"]: len(topic["partitions"]) for topic in described}
-    states = []
-    for topic in TOPICS:
-        actual = settings.get(topic.name, {})
-        differs = [f"{k}={actual.get(k)}" for k, v in topic.config.items() if actual and actual.get(k) != v]
-        states.append(TopicState(topic.name, found.get(topic.name, 0), tuple(differs)))
-    return states
+        found = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        return [_state(topic, found.get(topic.name, 0), settings.get(topic.name, {})) for topic in TOPICS]
 
-
-async def _visible(admin: AIOKafkaAdminClient, names: list[str]) -> None:
-    """Wait until the broker shows topics that the controller has just made."""
-    for _ in range(300):
-        if all(topic["partitions"] for topic in await admin.describe_topics(names)):
-            return
-        await asyncio.sleep(0.05)
-    raise TopicError("Kafka made the topics and does not show them")
+    return await _patiently(bootstrap, work)
 
 
 @asynccontextmanager
-async def _admin(bootstrap: str | Brokers) -> AsyncIterator[AIOKafkaAdminClient]:
-    """Connected for the length of the block; TopicError when no broker answers."""
-    admin = AIOKafkaAdminClient(**client_options(bootstrap), request_timeout_ms=_REQUEST_TIMEOUT_MS)
-    try:
-        await admin.start()
-    except (KafkaError, OSError, ValueError) as error:
-        await admin.close()
-        raise TopicError(f"No Kafka answers at {bootstrap}") from error
+async def administering(
+    bootstrap: str | Brokers, *, patience_seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that knows the controller, connected for the length of the block. Raises TopicError.
+
+    A broker that was just started again, or that was frozen, answers before the controller counts it as
+    alive, and then it names neither brokers nor a controller. aiokafka's client asks once and fails on that
+    (so does librdkafka's, after a time-out in which it does not ask again): here a new client asks again.
+    """
+    until = time.monotonic() + patience_seconds
+    while (admin := await _connected(bootstrap)) is None:
+        if time.monotonic() > until:
+            raise TopicError(
+                f"Kafka answers at {bootstrap}, but within {patience_seconds:.0f} s"
+                " no broker became ready there: its controller counts none as alive"
+            )
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
     try:
         yield admin
     finally:
         await admin.close()
 
 
+async def _connected(bootstrap: str | Brokers) -> AIOKafkaAdminClient | None:
+    """None: a broker answers, and knows no controller yet. TopicError when none answers."""
+    admin = AIOKafkaAdminClient(**client_options(bootstrap), request_timeout_ms=_REQUEST_TIMEOUT_MS)
+    ready = False
+    try:
+        await admin.start()
+        ready = await _names_a_controller(admin)
+    except (KafkaError, OSError, ValueError) as error:
+        raise TopicError(f"No Kafka answers at {bootstrap}") from error
+    finally:
+        if not ready:
+            await admin.close()
+    return admin if ready else None
+
+
+async def _names_a_controller(admin: AIOKafkaAdminClient) -> bool:
+    try:
+        return bool((await admin.describe_cluster())["controller_id"] >= 0)
+    except NodeNotReadyError:  # the answer at the start named no broker that could be asked
+        return False
+
+
+async def _patiently(bootstrap: str | Brokers, work: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
+    """The work's result. It is done again when a broker went away meanwhile, so it has to be harmless twice.
+
+    Raises TopicError.
+    """
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            async with administering(bootstrap) as admin:
+                return await work(admin)
+        except (KafkaError, TimeoutError, _RefusedForNow) as error:
+            passing = not isinstance(error, KafkaError) or error.retriable
+            if not passing or time.monotonic() > until:
+                raise TopicError(f"Kafka at {bootstrap} does not do what it is asked: {error}") from error
+        await asyncio.sleep(_ASK_AGAIN_SECONDS)
+
+
+async def _make(
+    admin: AIOKafkaAdminClient, topics: Sequence[Topic], partitions: int, replication: int
+) -> list[str]:
+    durable = {"min.insync.replicas": "2"} if replication >= 3 else {}
+    answer = await admin.create_topics(
+        [
+            NewTopic(topic.name, partitions, replication, topic_configs={**topic.config, **durable})
+            for topic in topics
+        ]
+    )
+    made = []
+    for name, code, *_ in answer.topic_errors:
+        refusal = for_code(code)
+        if not code:
+            made.append(name)
+        elif refusal.retriable or (
+            refusal is InvalidReplicationFactorError and await _could_hold(admin, replication)
+        ):
+            raise _RefusedForNow(f"{name}: {refusal.description}")
+        elif refusal is not TopicAlreadyExistsError:
+            raise TopicError(f"Kafka does not create the topic {name}: {refusal.description}")
+    await _visible(admin, made)
+    return made
+
+
+async def _could_hold(admin: AIOKafkaAdminClient, copies: int) -> bool:
+    """Whether a refusal for want of brokers is over: there are enough, or at this moment none at all."""
+    alive = len((await admin.describe_cluster())["brokers"])
+    return alive == 0 or alive >= copies
+
+
+def _state(topic: Topic, partitions: int, settings: dict[str, str]) -> TopicState:
+    differs = [f"{k}={settings.get(k)}" for k, v in topic.config.items() if settings and settings.get(k) != v]
+    return TopicState(topic.name, partitions, tuple(differs))
+
+
+async def _visible(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """Wait until the broker shows topics that the controller has just made."""
+    for _ in range(300):
+        if not names or all(topic["partitions"] for topic in await admin.describe_topics(names)):
+            return
+        await asyncio.sleep(0.05)
+    raise TopicError("Kafka made the topics and does not show them")
+
+
 async def _settings(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     if not names:
         return {}
-    answers = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    responses = await admin.describe_configs(
+        [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
+    )
     return {
         resource[3]: {entry[0]: entry[1] for entry in resource[4]}
-        for answer in answers
-        for resource in answer.resources
+        for response in responses
+        for resource in response.resources
     }

@@ -1,7 +1,7 @@
 """The producer and the applier with spans; a process that traces is built with these.
 
-The trace context of a record stands in its header, wherever it came from: a request, a row of the outbox,
-a state. Its span goes on from there and puts its own id in that place.
+The trace context of a record stands in its header `traceparent`, whether the record comes from a request, a
+row of the outbox or a state. The span is a child of that context, and its own id is written in its place.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ MOST_RECORDS = 128
 
 
 class TracedProducer(Producer):
-    """A `send` span from the queue to the acknowledgement."""
+    """A producer with a `send` span for each record, from the queue to the acknowledgement."""
 
     def send(self, topic: str, key: bytes, value: bytes | None, headers: Headers) -> Awaitable[None]:
         attributes = {
@@ -52,7 +52,7 @@ def _acknowledged(span: Span, waiter: "asyncio.Future[None]") -> None:
 
 
 class TracedApplier(Applier):
-    """A `process` span for each record, in the record's own trace, over the transaction that applies it."""
+    """An applier with a `process` span for each record, in that record's trace, around the transaction."""
 
     async def _in_one_transaction(self, items: Sequence[Item]) -> None:
         with _processing(self._inbox.consumer, items) as followed:
@@ -61,29 +61,29 @@ class TracedApplier(Applier):
 
 @contextmanager
 def _processing(group: str, items: Sequence[Item]) -> Iterator[list[Item]]:
-    """The items, each with the traceparent that its handler is to pass on.
+    """Spans around a transaction; yields the items, each with the traceparent that its handler passes on.
 
-    More than one record share a transaction: a span of its own, linked both ways, shows what it took.
+    When more than one record share the transaction, a `process batch` span stands for it, linked both ways.
     """
-    found = [(index, trace) for index, item in enumerate(items) if (trace := _trace_of(item))][:MOST_RECORDS]
+    traces = [(index, trace) for index, item in enumerate(items) if (trace := _trace_of(item))][:MOST_RECORDS]
     with ExitStack() as spans:
         links = []
-        if found and len(items) > 1:
+        if traces and len(items) > 1:
             attributes: dict[str, Value] = {names.MESSAGING_GROUP: group, names.MESSAGING_BATCH: len(items)}
-            causes = [trace for _, trace in found]
+            causes = [trace for _, trace in traces]
             batch = spans.enter_context(
                 tracing.span("process batch", Kind.INTERNAL, "", attributes, links=causes)
             )
             links = [batch.traceparent]
         followed = list(items)
-        for index, trace in found:
+        for index, trace in traces:
             span = spans.enter_context(_process(group, items[index], trace, links))
             followed[index] = _followed_by(span, items[index])
         yield followed
 
 
 def _trace_of(item: Item) -> str:
-    """The record's trace context, if its sender recorded the trace and somebody handles it."""
+    """The record's trace context; empty if its sender did not record the trace, or no handler takes it."""
     if item.event:
         trace = item.event.envelope.traceparent
     else:
@@ -110,7 +110,7 @@ def _process(group: str, item: Item, trace: str, links: Sequence[str]) -> Span:
 
 
 def _followed_by(span: Span, item: Item) -> Item:
-    """A dead letter keeps what its sender wrote."""
+    """The item with the span as its trace context. A dead letter keeps what its sender wrote."""
     if item.event is None:
         return item
     envelope = item.event.envelope._replace(traceparent=span.traceparent)
@@ -118,5 +118,5 @@ def _followed_by(span: Span, item: Item) -> Item:
 
 
 def _header(headers: Iterable[tuple[str, bytes | None]], name: str) -> str:
-    found = next((value for given, value in headers if given == name and value), b"")
-    return found.decode("latin-1")
+    content = next((value for header, value in headers if header == name and value), b"")
+    return content.decode("latin-1")

@@ -1,1 +1,1 @@
-"""Running a service: settings, logs, metrics, health, start and stop."""
+"""What operators need of a service: settings, logs, metrics, health, tracing."""

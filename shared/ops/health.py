@@ -1,4 +1,4 @@
-"""Liveness and readiness: is the loop turning; which part is not ready."""
+"""Liveness (do our loops still turn) and readiness (which part is not ready)."""
 
 import asyncio
 import time
@@ -14,7 +14,7 @@ _LOOP_STALL_SECONDS = 30
 
 
 class Health:
-    """Named checks, run on a timer so that a probe never waits for a slow dependency."""
+    """Named checks. They run on a timer, so that a probe never waits for a slow dependency."""
 
     def __init__(self, checks: dict[str, Check]) -> None:
         self._checks = checks
@@ -25,22 +25,22 @@ class Health:
         self._turned = time.monotonic()
 
     def add(self, name: str, check: Check, clock: Callable[[], float]) -> None:
-        """One more part, whose loop must turn: `clock` gives the seconds since it last did (liveness)."""
+        """Add a part with a loop of its own: `clock` returns the seconds since it last turned (liveness)."""
         self._checks[name] = check
         self._results[name] = "not checked yet"
         self._clocks[name] = clock
 
     def require(self, name: str, check: Check) -> None:
-        """One more part without which nothing is ready."""
+        """Add a part that must be ready for the process to be ready."""
         self._checks[name] = check
         self._results[name] = "not checked yet"
 
     def tolerate(self, name: str) -> None:
-        """Show this part, and be ready without it."""
+        """Show this part in the readiness, but be ready without it."""
         self._tolerated.add(name)
 
     async def watch(self, interval_seconds: float = 1.0) -> None:
-        """Run the checks for ever; also measures how late the event loop is."""
+        """Run the checks for ever, and measure how late the event loop is."""
         while True:
             await asyncio.gather(*(self._run(name, check) for name, check in self._checks.items()))
             before = time.monotonic()
@@ -53,16 +53,19 @@ class Health:
             async with asyncio.timeout(3):
                 await check()
             self._results[name] = "ok"
-        except Exception as error:  # whatever is wrong with a part, the answer is "not ready"
+        except Exception as error:  # whatever is wrong with the part, it is not ready
             self._results[name] = str(error) if isinstance(error, NotReady) else type(error).__name__
         metrics.DEPENDENCY_UP.labels(name).set(self._results[name] == "ok")
 
     def stopping(self) -> None:
-        """From now on not ready: the load balancer should send nothing more."""
+        """Be not ready from now on, so that the load balancer sends no more requests."""
         self._stopping = True
 
     def ready(self, without: Collection[str] = ()) -> tuple[bool, dict[str, str]]:
-        """`without`: parts that the one who asks does without, beside those that the service tolerates."""
+        """Whether the process is ready, and the state of each part.
+
+        `without`: parts that may be not ready for this caller, beside those that the service tolerates.
+        """
         parts = dict(self._results)
         if self._stopping:
             parts["service"] = "stopping"
@@ -71,7 +74,7 @@ class Health:
         ), parts
 
     def alive(self) -> tuple[bool, dict[str, str]]:
-        """False only for what a restart mends: a loop of ours that stopped turning."""
+        """Whether all loops turn, and those that do not. False only when a restart would help."""
         late = {
             name: f"no turn for {clock():.0f} s"
             for name, clock in self._clocks.items()
@@ -80,7 +83,10 @@ class Health:
         return not late, late or {"loop": "ok"}
 
     async def die_when_stuck(self) -> None:
-        """End the process when a loop stays stuck: a supervisor starts a fresh one (aiokafka #983, #1154)."""
+        """Raise Stuck when a loop no longer turns: the process ends and a supervisor starts a fresh one.
+
+        aiokafka #983 and #1154 are such loops.
+        """
         while True:
             await asyncio.sleep(5)
             alive, late = self.alive()
@@ -89,7 +95,7 @@ class Health:
 
 
 class NotReady(Exception):
-    """What a check raises; its text is shown to operators."""
+    """Raised by a check; its text is shown to operators."""
 
 
 class Stuck(RuntimeError):
@@ -97,8 +103,8 @@ class Stuck(RuntimeError):
 
 
 async def ended(*tasks: "asyncio.Future[Any]", within_seconds: float = 2.0) -> list[BaseException]:
-    """Cancel the tasks and wait, bounded; returns what those raised that failed by themselves."""
+    """Cancel the tasks and wait for them, at most so long; returns the errors of those that had failed."""
     for task in tasks:
         task.cancel()
-    done = (await asyncio.wait(tasks, timeout=within_seconds))[0] if tasks else set()
-    return [error for task in done if not task.cancelled() and (error := task.exception())]
+    finished = (await asyncio.wait(tasks, timeout=within_seconds))[0] if tasks else set()
+    return [error for task in finished if not task.cancelled() and (error := task.exception())]

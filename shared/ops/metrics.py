@@ -189,7 +189,7 @@ _OUTCOMES = ("ok", "duplicate", "conflict", "skipped", "dead_letter")
 
 
 def expect_service(service: str) -> None:
-    """Series at zero from the first scrape on: a rate or a ratio has to exist before the first fault."""
+    """Make the service's series at zero, so that a rate or a ratio exists before the first fault."""
     if service in _STAGES:
         PIPELINE_LATENCY.labels(_STAGES[service])
     if service == "collector":
@@ -205,7 +205,7 @@ def expect_service(service: str) -> None:
 
 
 def expect_consumer(group: str, topics: Iterable[str]) -> None:
-    """The same for what a consumer group counts."""
+    """Make the series of a consumer group at zero, as `expect_service` does."""
     CONSUMER_PAUSED.labels(group)
     for topic in topics:
         CONSUMED.labels(group, topic)

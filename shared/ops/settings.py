@@ -1,4 +1,4 @@
-"""What every service is told by its environment. Each service adds a class with its own prefix."""
+"""The settings of every service, read from the environment. Each service adds a class with its own prefix."""
 
 from pathlib import Path
 
@@ -51,10 +51,10 @@ class PlatformSettings(BaseSettings):
 
     @field_validator("closeloop_signing_secret")
     @classmethod
-    def _long_or_absent(cls, given: SecretStr) -> SecretStr:
-        if 0 < len(given.get_secret_value()) < ROOT_CHARACTERS:
+    def _long_or_absent(cls, secret: SecretStr) -> SecretStr:
+        if 0 < len(secret.get_secret_value()) < ROOT_CHARACTERS:
             raise ValueError(f"Value should have at least {ROOT_CHARACTERS} characters")
-        return given
+        return secret
 
     @property
     def secrets(self) -> Secrets:
@@ -64,7 +64,7 @@ class PlatformSettings(BaseSettings):
 
 
 class ListenSettings(BaseSettings):
-    """Where a service listens. Subclasses set the prefix and the default port."""
+    """Where a service listens, and its limits. Subclasses set the prefix and the default port."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 
@@ -80,5 +80,5 @@ class ListenSettings(BaseSettings):
 
 
 def redacted(*settings: BaseSettings) -> dict[str, str]:
-    """The effective values for the log at boot; secrets print as stars."""
+    """The values in force, for the log at boot; secrets print as stars."""
     return {name: str(value) for part in settings for name, value in part}

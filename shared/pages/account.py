@@ -1,4 +1,4 @@
-"""The links of invitations and resets: whoever has one sets a password and is signed in."""
+"""The links of invitations and resets, with which somebody sets a password, and the page of an account."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -110,9 +110,6 @@ class _Follower:
 
     def _over(self, request: Request, purpose: Purpose) -> Response:
         return self._pages.html(request, "link_over.html", 410, purpose=purpose)
-
-
-# What people change about themselves.
 
 
 def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:

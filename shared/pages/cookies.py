@@ -1,4 +1,7 @@
-"""The cookies of the pages. All but the choice of a store are signed, so that a made-up one costs nothing."""
+"""The cookies of the pages, and the settings of pages in the environment.
+
+All cookies but the choice of a store are signed, so that a made-up one costs nothing.
+"""
 
 import secrets
 from typing import Any
@@ -120,9 +123,6 @@ class Cookies:
         response.delete_cookie(
             self._name(request, name), path="/", secure=self.secure(request), httponly=True, samesite="lax"
         )
-
-
-# What the pages are told by the environment.
 
 
 class PageSettings(BaseSettings):

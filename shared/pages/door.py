@@ -98,7 +98,7 @@ class Door:
         try:
             response = refusal(self._pages, request, orjson.loads(body))
         except Exception as error:  # the page itself is broken: the problem as it was is better than nothing
-            _log.error("page.failed", exc_info=error, template="error.html")
+            _log.error("page.failed", exc_info=error)
             await send(start)
             await send({"type": "http.response.body", "body": body})
             return

@@ -1,4 +1,7 @@
-"""A form that a page sent: urlencoded, not large, and with the token of the session that it was shown to."""
+"""A form that a page sent: urlencoded, not large, and with the token of the session that it was shown to.
+
+Two walls stand against forms that another site sends in somebody's name: the token, and where it came from.
+"""
 
 import base64
 import hashlib
@@ -10,7 +13,8 @@ from fastapi import Request
 
 from shared.http.problems import Problem
 
-# Two walls against forms that another site sends in somebody's name: a token, and where it came from.
+LONGEST_FORM_BYTES = 256 * 1024
+_MOST_FIELDS = 2000
 
 
 def token_for(key: bytes, session: str) -> str:
@@ -39,10 +43,6 @@ def came_from_here(request: Request) -> bool:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
     return origin is None or urlsplit(origin).netloc == request.headers.get("host", "")
-
-
-LONGEST_FORM_BYTES = 256 * 1024
-_MOST_FIELDS = 2000
 
 
 class Form:

@@ -1,4 +1,7 @@
-"""Pages in HTML: one base, one sheet of tokens, and the same bar on top from every service."""
+"""Pages in HTML: one base, one sheet of tokens, and the same bar on top from every service.
+
+`AREAS` are the parts of the product that have pages, `Pages` makes a page from its template.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,11 +24,12 @@ from shared.pages.cookies import PageSettings
 from shared.pages.notices import Notice
 from shared.pages.people import At, People, at_store
 
-# The templates' environment: everything is escaped, and a name that is not there is an error.
+_log = log("web")
+HERE = Path(__file__).parent
 
 
 def environment(folders: Sequence[Path], assets: Assets) -> Environment:
-    """The first folder that has a template wins."""
+    """Jinja's: the first folder that has a template wins, all is escaped, an unknown name is an error."""
     made = Environment(
         loader=FileSystemLoader([str(folder) for folder in folders]),
         autoescape=True,
@@ -38,9 +42,6 @@ def environment(folders: Sequence[Path], assets: Assets) -> Environment:
     made.globals.update(wording.FUNCTIONS)
     made.globals["asset"] = assets.address
     return made
-
-
-# The areas of the product that have pages, and where each of them is.
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,6 @@ class AreaUrls:
     def first(self) -> str:
         """Where somebody lands who asked for nothing in particular."""
         return self.of(AREAS[0])
-
-
-_log = log("web")
-HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +185,7 @@ class Pages:
         """
         response = RedirectResponse(address, 303)
         if notice and not self.people.cookies.set_flash(request, response, notice.packed()):
-            _log.warning("notice.too_large", action=notice.undo.action if notice.undo else "")
+            _log.warning("notice.too_large")
             short = Notice(notice.kind, notice.text[:400], notice.heading[:100])
             self.people.cookies.set_flash(request, response, short.packed())
         return response

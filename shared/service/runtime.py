@@ -1,4 +1,4 @@
-"""The parts that every service is made of, born here and ended here in reverse order."""
+"""The parts of a service: built here, started in order when everything is in place, stopped in reverse."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +12,7 @@ from shared.db import Database, Inbox, Lease, Outbox, migrations
 from shared.db.dead_letters import DeadLetters
 from shared.events import Event
 from shared.events.topics import ERASURES, TOPICS, Topic
-from shared.jobs.rounds import Aging, oldest_erasure_seconds
+from shared.jobs.rounds import AgeOutJob, oldest_erasure_seconds
 from shared.kafka import (
     Applier,
     Brokers,
@@ -34,7 +34,7 @@ _log = log("ops")
 
 
 class Job(Protocol):
-    """Work beside the API: `run` until `stop` was called, then soon."""
+    """Work beside the API. `run` returns soon after `stop` was called."""
 
     async def run(self) -> None: ...
 
@@ -42,9 +42,9 @@ class Job(Protocol):
 
 
 class Runtime:
-    """Database, keys, producer and consumers of one process.
+    """Database, keys, producer, consumers and jobs of one process.
 
-    The process serves at once and is ready once `boot` found everything in place, so that services,
+    The process serves at once, and it is ready when schema, keys and topics are in place, so that services,
     broker and database may start in any order. Use it as `async with runtime.running():`.
     """
 
@@ -92,7 +92,7 @@ class Runtime:
 
     @property
     def brokers(self) -> Brokers:
-        """Where Kafka is, for what a service asks it itself."""
+        """Where Kafka is, for a service that talks to it itself."""
         return self._bootstrap
 
     def consume(
@@ -117,20 +117,20 @@ class Runtime:
             batch_records=batch_records,
         )
         self._consumers.append(consumer)
-        self._jobs["letters"] = Aging(self.database, DeadLetters(self.service).age_out, "letters")
+        self._jobs["letters"] = AgeOutJob(self.database, DeadLetters(self.service).age_out, "letters")
         if ERASURES in topics:
             metrics.ERASURE_AGE.set_function(oldest_erasure_seconds)
         self.health.add("consumer", consumer.check, consumer.since_last_turn)
 
     def people(self) -> Roster:
-        """Know who may sign in; for a service that has pages."""
+        """The people who may sign in; a service that has pages calls this before it runs."""
         if self._roster is None:
             self._roster = Roster(self.database)
             self.health.require("people", self._roster.check)
         return self._roster
 
     def publish(self, name: str, source: StateSource) -> Callable[[], None]:
-        """Publish a source's states under a lease; returns the bell that says that there may be news."""
+        """Publish a source's states under a lease; returns what wakes the publisher after a change."""
         if self.only == "api":
             return lambda: None
         publisher = StatePublisher(self.database, self._lease(name), self.producer, source, name=self.service)
@@ -138,7 +138,7 @@ class Runtime:
         return publisher.ring
 
     def relay(self, name: str) -> Callable[[], None]:
-        """Send the facts of this service's outbox under a lease; returns the bell."""
+        """Send the facts of this service's outbox under a lease; returns what wakes the relay."""
         if self.only == "api":
             return lambda: None
         relay = OutboxRelay(
@@ -153,7 +153,7 @@ class Runtime:
             self._jobs[name] = job
 
     def look_first(self, name: str, look: Callable[[], Awaitable[object]]) -> None:
-        """Do this before the first record is read and the first job runs; they wait until it did not raise.
+        """Call `look` before the first record is read and the first job runs, again until it does not raise.
 
         Not in a process that serves only the API.
         """
@@ -165,7 +165,7 @@ class Runtime:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Start everything; at the end stop what makes new work first, and close what work needs last."""
+        """Start everything; at the end stop consumers and jobs first, then the producer and the database."""
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.database.close)
             stack.push_async_callback(self.producer.stop, 0.5)
@@ -179,7 +179,7 @@ class Runtime:
             self.health.stopping()
 
     async def _stop_work(self) -> None:
-        """Within 3 s: drain first, let go second."""
+        """Ask consumers and jobs to stop, and wait at most 3 s for them."""
         for consumer in self._consumers:
             await consumer.stop()
         for job in self._jobs.values():
@@ -192,7 +192,7 @@ class Runtime:
             raise NotReady(self._booted)
 
     async def _boot(self) -> None:
-        """Everything that must be true before traffic: schema, keys, topics. Waits for what is away."""
+        """Wait for schema, keys and topics, then start consumers and jobs. Raises SchemaBehind."""
         await self._await("database", self._check_schema)
         await self._await("keys", self.keyring.refresh)
         self.loops.start("keys", self.keyring.keep_fresh())
@@ -222,7 +222,7 @@ class Runtime:
             except migrations.SchemaBehind as error:
                 _log.critical("schema.behind", reason=str(error))
                 raise
-            except Exception as error:  # away: it may come
+            except Exception as error:  # not there yet: try again
                 _log.warning("boot.waiting", reason=part, exc_info=error)
                 await asyncio.sleep(0.5)
             else:

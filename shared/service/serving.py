@@ -1,4 +1,4 @@
-"""Run an ASGI application until a signal says stop, within bounds."""
+"""Run an ASGI application, and the loops beside it, until a signal says stop; the command line around it."""
 
 import argparse
 import asyncio
@@ -20,13 +20,18 @@ from shared.ops.health import ended
 from shared.ops.logs import log
 from shared.ops.settings import ListenSettings, PlatformSettings
 
-# The loops that run beside the API of a service. If one ends by itself, the process ends.
-
 _log = log("ops")
+
+Only = Literal["api", "consumer"]
+
+VERSION = "0.1.0"
 
 
 class Loops:
-    """Named tasks. A loop that fails brings the process down: a supervisor starts a fresh one."""
+    """The named tasks beside the API of a service.
+
+    One that fails or ends by itself brings the process down: a supervisor starts a fresh one.
+    """
 
     def __init__(self) -> None:
         self._tasks: dict[str, asyncio.Task[Any]] = {}
@@ -35,7 +40,7 @@ class Loops:
         self.failed: str | None = None
 
     def start(self, name: str, loop: Coroutine[Any, Any, None], *, may_end: bool = False) -> None:
-        """`may_end`: the task has an end; only its failure brings the process down."""
+        """Start a loop. `may_end`: it may return, and only its failure brings the process down."""
         task = asyncio.create_task(loop, name=name)
         if may_end:
             self._may_end.add(name)
@@ -45,7 +50,7 @@ class Loops:
     def _done(self, task: "asyncio.Task[Any]") -> None:
         if self._ending:
             return
-        # Nobody cancels a loop but us, at the end: one that lets a cancellation of its own through is dead.
+        # Only `close` cancels a loop. One that ends by another cancellation, such as a library's, has failed.
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         if task.get_name() in self._may_end and error is None:
             return
@@ -54,21 +59,16 @@ class Loops:
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def finish(self, *names: str, within_seconds: float) -> None:
-        """Wait for loops that were asked to stop; cancel those that take longer."""
+        """Wait for loops that were asked to stop, at most so long; `close` cancels the rest."""
         self._ending = True
         tasks = {self._tasks[name] for name in names if name in self._tasks}
         if tasks:
             await asyncio.wait(tasks, timeout=within_seconds)
 
     async def close(self) -> None:
-        """Cancel what still runs, and wait for it, bounded."""
+        """Cancel the loops that still run, and wait for them, at most 1 s."""
         self._ending = True
         await ended(*self._tasks.values(), within_seconds=1)
-
-
-Only = Literal["api", "consumer"]
-
-VERSION = "0.1.0"
 
 
 def serve(
@@ -81,16 +81,17 @@ def serve(
     log_level: str,
     stop_grace_seconds: float,
 ) -> int:
-    """Serve `build(loops)` and return the process's exit code: 0 after a signal, 1 after a failed loop.
+    """Serve the application that `build(loops)` returns, until a signal.
 
-    A request gets a third of the grace to finish, the lifespan the rest.
+    Returns the process's exit code: 0 after a signal, 1 after a failed loop. Requests get a third of the
+    grace to finish, the lifespan the rest.
     """
     logs.configure(service, log_level)
     metrics.BUILD_INFO.labels(service, VERSION).set(1)
     metrics.expect_service(service)
     loops = Loops()
     _tame_garbage_collection()
-    # uvicorn handles the signals while it serves, then raises them again; by then all is closed.
+    # uvicorn handles the signals while it serves, then raises them again; by then everything is closed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
 
@@ -120,10 +121,10 @@ def serve(
 
 
 def _tame_garbage_collection() -> None:
-    """Collect seldom, and never look at what was imported.
+    """Run the garbage collector seldom, and never over the modules that were imported.
 
-    Batches make objects by the ten thousand and drop them by reference count; with the default thresholds the
-    collector walked the whole heap of the libraries again and again and took most of the CPU.
+    A batch makes ten thousand objects, which reference counts free; with the default thresholds the collector
+    walked through all objects of the libraries again and again and took most of the CPU.
     """
     gc.collect()
     gc.freeze()
@@ -137,9 +138,9 @@ def run(
     protocol: type[asyncio.Protocol],
     argv: list[str] | None = None,
 ) -> int:
-    """The command line of every service; returns the exit code. `protocol`: HTTP on a connection.
+    """The command line of every service; returns the exit code. `protocol`: of an HTTP connection.
 
-    A setting that is missing or wrong, or a mistake in the configuration, ends it with one clear text.
+    A setting that is missing or wrong, or a mistake in the configuration, is written to stderr: exit code 2.
     """
     parser = argparse.ArgumentParser(prog=f"python -m services.{service}")
     commands = parser.add_subparsers(dest="command", required=True)

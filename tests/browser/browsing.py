@@ -2,11 +2,11 @@
 
 import asyncio
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import product
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,8 +14,6 @@ import uvicorn
 from axe_playwright_python.async_playwright import Axe
 from fastapi import FastAPI
 from playwright.async_api import Browser, Page, async_playwright, expect
-
-CHROMIUM = Path("/usr/bin/chromium")
 
 expect.set_options(timeout=30_000)  # a busy machine is slow, not wrong
 
@@ -97,7 +95,7 @@ async def launched() -> AsyncIterator[Browser]:
     """Chromium as the system has it."""
     async with async_playwright() as playwright:
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        browser = await playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
         yield browser
         await browser.close()
 

@@ -7,13 +7,12 @@ import pytest
 from playwright.async_api import Browser
 
 from shared.db import Database
-from tests.browser.browsing import CHROMIUM, Look, Watched, launched, looking, serving
+from tests.browser.browsing import Look, Watched, launched, looking, serving
 
 
 @pytest.fixture(scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    if not CHROMIUM.exists():
-        pytest.skip(f"there is no {CHROMIUM}: install the package chromium to run the browser tests")
+async def chromium(need: Callable[..., None]) -> AsyncIterator[Browser]:
+    need("chromium", "libatomic.so.1")
     async with launched() as browser:
         yield browser
 

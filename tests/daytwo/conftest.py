@@ -1,4 +1,4 @@
-"""A copy of the product for each journey that takes it apart."""
+"""A copy of the product for each journey that takes it apart, and one for those that leave it as it was."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,6 +21,13 @@ async def receiver() -> AsyncIterator[Receiver]:
 async def product(tmp_path: Path, receiver: Receiver) -> AsyncIterator[Product]:
     """Running and ready."""
     async with running(tmp_path / "home", receiver) as product:
+        yield product
+
+
+@pytest.fixture(scope="package")
+async def kept_product(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Product]:
+    """For all journeys that leave it whole: a start takes longer than most of them."""
+    async with Receiver() as receiver, running(tmp_path_factory.mktemp("kept") / "home", receiver) as product:
         yield product
 
 

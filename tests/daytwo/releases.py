@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 
 from deploy.local.process import ChildProcess
-from tests.e2e.product import ROOT, free_row
+from tests.e2e.ports import free_row
+from tests.e2e.product import ROOT
 
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 
@@ -38,7 +39,7 @@ class Release:
     def __init__(self, name: str, tree: Path, home: Path, environment: dict[str, str]) -> None:
         self.name = name
         self.tree = tree
-        first = free_row()
+        first = free_row(len(SERVICES))
         ports = {service: first + place for place, service in enumerate(SERVICES)}
         self.urls = {service: f"http://127.0.0.1:{port}" for service, port in ports.items()}
         own = {f"{service.upper()}_PORT": str(port) for service, port in ports.items()}

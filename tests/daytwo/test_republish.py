@@ -4,11 +4,18 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.e2e.product import Product
 from tests.e2e.shop import Shop
 
 TOPICS = {"segmenter": "loyalty.customers.v1", "scorer": "feedback.scores.v1"}
 PEOPLE = 5
+
+
+@pytest.fixture
+def product(kept_product: Product) -> Product:
+    return kept_product
 
 
 async def records(product: Product, topic: str) -> Counter[tuple[bytes, int]]:

@@ -3,6 +3,7 @@
 import re
 
 import httpx
+import pytest
 
 from tests.e2e.eventually import eventually
 from tests.e2e.product import Product
@@ -10,6 +11,11 @@ from tests.e2e.shop import Shop
 
 NEW = "another root secret, thirty-two characters at least"
 _CSRF = re.compile(r'name="csrf" value="([^"]+)"')
+
+
+@pytest.fixture
+def product(kept_product: Product) -> Product:
+    return kept_product
 
 
 class Person:

@@ -66,6 +66,11 @@ class Operator:
 
 
 @pytest.fixture
+def product(kept_product: Product) -> Product:
+    return kept_product
+
+
+@pytest.fixture
 async def operator(product: Product) -> AsyncIterator[Operator]:
     """With answers, a person, and dead letters of which nobody can replay any."""
     async with Shop(product.urls, product.demo["secret_key"]) as shop:

@@ -24,7 +24,7 @@ APPLIED_SECONDS = 90
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[LocalStack]:
-    with LocalStack(tmp_path / "engines") as stack:
+    with LocalStack(tmp_path / "engines", fsync=False) as stack:
         yield stack
 
 

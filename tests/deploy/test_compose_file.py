@@ -155,12 +155,14 @@ class TestExample:
 
         assert set(self.names()) == asked
 
-    def test_the_file_cannot_be_used_without_it(self, tmp_path: Path) -> None:
+    def test_the_file_cannot_be_used_without_it(self, need: Callable[..., None], tmp_path: Path) -> None:
+        need("podman")
         (tmp_path / "none").write_text("")
 
         assert _config(tmp_path / "none").returncode != 0
 
-    def test_podman_compose_reads_the_file(self, tmp_path: Path) -> None:
+    def test_podman_compose_reads_the_file(self, need: Callable[..., None], tmp_path: Path) -> None:
+        need("podman")
         (tmp_path / "env").write_text("".join(f"{name}={SECRET_VALUE}\n" for name in self.names()))
         done = _config(tmp_path / "env")
 

@@ -4,15 +4,13 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from random import randint
 from typing import Any, Self
 
 import asyncpg
@@ -21,6 +19,7 @@ import psutil
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tests.e2e.eventually import eventually
+from tests.e2e.ports import free_row
 
 ROOT = Path(__file__).parents[2]
 CLOSELOOP = (sys.executable, "-m", "cli.main")
@@ -51,7 +50,7 @@ class Product:
         self.output = home.with_name(f"{home.name}.out")
         self.environment = os.environ | {
             "CLOSELOOP_HOME": str(home),
-            "CLOSELOOP_PORT": str(free_row()),
+            "CLOSELOOP_PORT": str(free_row(len(SERVICES))),
             "CLOSELOOP_CONFIG": str(config),
             "CLOSELOOP_CACHE": os.environ.get("CLOSELOOP_CACHE", str(ROOT / ".closeloop" / "cache")),
             **environment,
@@ -204,39 +203,27 @@ class Product:
                         if about.encode() in (record.value or b""):
                             return record
 
-    async def behind(self, *services: str) -> Counter[str]:
-        """How many records each service has still to apply; empty when all are caught up."""
-        waiting: Counter[str] = Counter()
-        async with self.reader() as reader:
-            for service in services:
-                rows = await self.sql(f"SELECT topic, partition, next_offset FROM {service}.progress")
-                places = {TopicPartition(row[0], row[1]): row[2] for row in rows}
-                ends = await reader.end_offsets(list(places))
-                waiting[service] = sum(ends[place] - at for place, at in places.items())
-        return +waiting
-
     async def caught_up(self, *services: str) -> None:
         """What was accepted until now is applied by these services (by all of them if none is named)."""
-
-        async def done() -> bool:
-            return not await self.behind(*(services or CONSUMERS))
-
-        await eventually(done, within_seconds=60)
-
-
-def free_row() -> int:
-    """The first of four free ports."""
-    while True:
-        first = randint(10_000, 19_000)
-        if all(_is_free(first + place) for place in range(len(SERVICES))):
-            return first
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Looks by the same two connections: opening them for each look takes CPU that the services need.
+        connection = await asyncpg.connect(self.demo["database_url"])
         try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+            async with self.reader() as reader:
+
+                async def done() -> bool:
+                    return not await behind(reader, connection, services or CONSUMERS)
+
+                await eventually(done, within_seconds=60)
+        finally:
+            await connection.close()
+
+
+async def behind(reader: AIOKafkaConsumer, connection: Any, services: Sequence[str]) -> Counter[str]:
+    """How many records each service has still to apply; empty when all are caught up."""
+    waiting: Counter[str] = Counter()
+    for service in services:
+        rows = await connection.fetch(f"SELECT topic, partition, next_offset FROM {service}.progress")
+        places = {TopicPartition(row[0], row[1]): row[2] for row in rows}
+        ends = await reader.end_offsets(list(places))
+        waiting[service] = sum(ends[place] - at for place, at in places.items())
+    return +waiting

@@ -4,13 +4,11 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from random import randint
 from typing import Any
 
 import httpx
@@ -18,6 +16,7 @@ import httpx
 from deploy.local.process import ChildProcess
 from deploy.local.stack import LocalStack
 from tests.e2e.eventually import eventually
+from tests.e2e.ports import free_row
 
 ROOT = Path(__file__).parents[2]
 CONFIG = Path(__file__).with_name("closeloop.yaml")
@@ -32,7 +31,7 @@ class Replica:
     def __init__(self, name: str, command: list[str], *, home: Path, environment: dict[str, str]) -> None:
         self.name = name
         self.service = name.partition("-")[0]
-        self.port = free_port()
+        self.port = free_row(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.wanted = False
         self._lock = threading.Lock()
@@ -194,15 +193,3 @@ class Cluster:
         """In how many log lines of the services it stands."""
         files = (self.home / "services").glob("*.log")
         return sum(file.read_text(errors="replace").count(text) for file in files)
-
-
-def free_port() -> int:
-    while True:
-        port = randint(10_000, 19_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port

@@ -6,7 +6,7 @@ import os
 import random
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ from tests.faults.audit import RESPONSES, Auditor, Findings
 from tests.faults.books import Books
 from tests.faults.client import Client
 from tests.faults.cluster import CONSUMERS, Cluster
-from tests.faults.conftest import ROUND_SECONDS, SUMMARIES
+from tests.faults.conftest import ROUND_SECONDS
 from tests.faults.ledger import Ledger
 from tests.faults.nemesis import Nemesis
 from tests.faults.traffic import Traffic
@@ -209,15 +209,14 @@ async def running(home: Path, seed: str, stack: Any = None, copies: int = 1) -> 
 @pytest.mark.faults
 class TestEverythingIsKilled:
     async def test_and_nothing_is_lost_and_nothing_is_doubled(
-        self, tmp_path: Path, seconds: float, seed: int, pytestconfig: pytest.Config
+        self, tmp_path: Path, seconds: float, seed: int, record_property: Callable[[str, object], None]
     ) -> None:
-        summaries = pytestconfig.stash.setdefault(SUMMARIES, [])
         until = time.monotonic() + seconds
         async with running(tmp_path, str(seed)) as journey:
             while True:
                 say(f"Seed {seed}, {RATE:.0f} requests a second")
                 done = await journey.round(str(seed), min(seconds, ROUND_SECONDS))
-                summaries.append(done.line)
+                record_property("summary", done.line)
                 say(done.line)
                 if not done.findings.clean:
                     pytest.fail(done.report, pytrace=False)

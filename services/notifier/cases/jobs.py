@@ -11,14 +11,14 @@ from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.store import cases
 from services.notifier.deliveries.jobs import give_up_stranded
 from shared.db import Database
-from shared.jobs.rounds import Rounds
+from shared.jobs.rounds import RepeatedJob
 from shared.ops import tracing
 
 _AT_ONCE = 500
 _PLANNED_AT_ONCE = 2000
 
 
-class Clock(Rounds):
+class Clock(RepeatedJob):
     """Wakes cases whose snooze is over, takes escalation steps, gives up deliveries whose channel is gone.
 
     Any number of replicas may run it: a row that another one holds is skipped, and a step that is taken

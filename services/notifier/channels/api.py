@@ -1,4 +1,4 @@
-"""Deliveries, and sending dead ones again."""
+"""The API of deliveries and channels: how alerts went, sending dead ones again, and testing a channel."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -69,10 +69,10 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
         place = place_of(cursor, 1)
         before = place[0] if place else None
         async with database.transaction() as session:
-            found = await store.page(session, key.store, state, before=before, limit=limit + 1)
-        if len(found) > limit:
-            link_next(request, response, cursor_of(found[limit - 1].delivery_id))
-        return DeliveriesOut(deliveries=[delivery_out(delivery) for delivery in found[:limit]])
+            deliveries = await store.page(session, key.store, state, before=before, limit=limit + 1)
+        if len(deliveries) > limit:
+            link_next(request, response, cursor_of(deliveries[limit - 1].delivery_id))
+        return DeliveriesOut(deliveries=[delivery_out(delivery) for delivery in deliveries[:limit]])
 
     @router.post(
         "/deliveries/{delivery_id}/replay",
@@ -98,17 +98,14 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
         status_code=202,
         openapi_extra=request_body(Replay, {"channel": "slack", "state": "dead"}),
     )
-    async def replay_all(key: Worker, what: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
+    async def replay_all(key: Worker, body: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
         async with database.transaction() as session:
-            dead = await store.replay_dead(session, key.store, what.channel, most=REPLAYED_AT_ONCE)
+            dead = await store.replay_dead(session, key.store, body.channel, most=REPLAYED_AT_ONCE)
             await record_replays(session, dead, f"key:{key.key_id}", at=datetime.now(UTC))
         ring()
         return ReplayedOut(replayed=len(dead), more=len(dead) == REPLAYED_AT_ONCE)
 
     return router
-
-
-# Where alerts go, how each channel is doing, and a test of it.
 
 
 class ChannelState(StrEnum):
@@ -146,12 +143,14 @@ Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9_-]*$", examp
 def _channel_routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     router = APIRouter(tags=["channels"])
 
-    @router.get("/channels", summary="The channels of the store and how they are doing")
+    @router.get("/channels", summary="The channels of the store and how they are health")
     async def read_channels(key: Reader) -> ChannelsOut:
         known = channels.get(key.store, {})
         async with database.transaction() as session:
-            doing = await store.channel_health(session, key.store, list(known))
-        return ChannelsOut(channels=[channel_out(name, one, doing[name]) for name, one in known.items()])
+            health = await store.channel_health(session, key.store, list(known))
+        return ChannelsOut(
+            channels=[channel_out(name, channel, health[name]) for name, channel in known.items()]
+        )
 
     @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)
     async def send_test(key: Worker, name: Name) -> DeliveryOut:
@@ -160,43 +159,43 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
             raise not_found("channel")
         if not channel.on:
             raise Problem(409, "channel-off", "The channel is off: closeloop.yaml gives it no address.")
-        new = notices.trial(key.store, name, f"key:{key.key_id}")
+        notice = notices.trial(key.store, name, f"key:{key.key_id}")
         async with database.transaction() as session:
-            await notices.add(session, new, [name], traceparent=new_traceparent())
-            [delivery] = await store.of_notice(session, new.notice_id)
+            await notices.add(session, notice, [name], traceparent=new_traceparent())
+            [delivery] = await store.of_notice(session, notice.notice_id)
         ring()
         return delivery_out(delivery)
 
     return router
 
 
-def channel_out(name: str, channel: Channel, doing: ChannelHealth) -> ChannelOut:
+def channel_out(name: str, channel: Channel, health: ChannelHealth) -> ChannelOut:
     hours = channel.quiet_hours
     return ChannelOut(
         name=name,
         kind=channel.kind,
         goes_to=_goes_to(channel),
-        state=_state(channel, doing),
-        paused_until=doing.paused_until if channel.on else None,
-        sent=doing.sent,
-        failed=doing.failed,
-        waiting=doing.waiting,
+        state=_state(channel, health),
+        paused_until=health.paused_until if channel.on else None,
+        sent=health.sent,
+        failed=health.failed,
+        waiting=health.waiting,
         quiet_hours=f"{hours.start:%H:%M}-{hours.end:%H:%M}" if hours else None,
         digest_after=channel.single_alerts,
     )
 
 
-def _state(channel: Channel, doing: ChannelHealth) -> ChannelState:
+def _state(channel: Channel, health: ChannelHealth) -> ChannelState:
     if not channel.on:
         return ChannelState.OFF
-    if doing.paused_until:
+    if health.paused_until:
         return ChannelState.PAUSED
-    return ChannelState.RETRYING if doing.retrying else ChannelState.HEALTHY
+    return ChannelState.RETRYING if health.retrying else ChannelState.HEALTHY
 
 
 def _goes_to(channel: Channel) -> str:
     if channel.kind is not ChannelKind.EMAIL:
         return urlsplit(channel.url).hostname or ""
-    many = len(channel.mailboxes)
-    parts = [f"{many} address{'es' if many != 1 else ''}"] if many else []
+    count = len(channel.mailboxes)
+    parts = [f"{count} address{'es' if count != 1 else ''}"] if count else []
     return " and ".join([*parts, *(["the owner"] if channel.to_owner else [])])

@@ -1,38 +1,40 @@
-"""What claimed deliveries say, read in the transaction that claimed them."""
+"""The messages of claimed deliveries, read in the transaction that claimed them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import text
 
-from services.notifier.cases.domain.answers import Answer
-from services.notifier.cases.domain.case import Case
 from services.notifier.cases.store import answers, cases
 from services.notifier.cases.store.answers import readable
 from services.notifier.cases.store.cases import COLUMNS, case_of
 from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage, Shop, absolute
-from services.notifier.channels.wording import case_line, who
+from services.notifier.channels.wording import case_summary, customer_label
 from services.notifier.deliveries import claims, notices
 from services.notifier.deliveries.claims import Claimed
 from shared.db import Session
 
-# What alerts about cases tell: the case, the answer behind the alert and the customer, in one look.
+
+async def compose(
+    session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
+) -> dict[str, Message]:
+    """The message of each delivery, by delivery id: a few queries, however many deliveries there are."""
+    composed: dict[str, Message] = {}
+    about_cases = [delivery for delivery in claimed if delivery.case_id is not None]
+    if about_cases:
+        composed |= await _case_messages(session, about_cases, shops)
+    if len(about_cases) < len(claimed):
+        about_notices = [delivery for delivery in claimed if delivery.case_id is None]
+        composed |= await _notice_messages(session, about_notices, shops)
+    return composed
 
 
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """`answer` of None: it is unknown or unreadable. `tier` and `tags` are the customer's of now."""
-
-    case: Case
-    answer: Answer | None
-    tier: str | None
-    tags: tuple[str, ...]
-
-
-async def of(session: Session, claimed: Sequence[Claimed]) -> dict[str, Subject]:
-    """By delivery id, of deliveries that are about cases."""
+async def _case_messages(
+    session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
+) -> dict[str, Message]:
+    """Each with its case, the answer behind the alert, and the customer's tier and tags of now."""
     rows = await session.execute(
-        text(f"""SELECT {COLUMNS}, d.delivery_id, a.response_id AS told,
+        text(f"""SELECT {COLUMNS}, d.delivery_id, a.response_id AS answer_id,
                         CAST(a.revisions AS text) AS revisions, k.tier AS known_tier, k.tags
                  FROM unnest(CAST(:ids AS text[]), CAST(:cases AS text[]), CAST(:answers AS text[]))
                       AS d(delivery_id, case_id, response_id)
@@ -45,70 +47,42 @@ async def of(session: Session, claimed: Sequence[Claimed]) -> dict[str, Subject]
             "answers": [delivery.response_id for delivery in claimed],
         },
     )
-    return {
-        row.delivery_id: Subject(
-            case_of(row),
-            readable(row.told, row.revisions) if row.told else None,
-            row.known_tier,
-            tuple(row.tags or ()),
-        )
-        for row in rows
-    }
+    by_id = {delivery.delivery_id: delivery for delivery in claimed}
+    return {row.delivery_id: _case_message(by_id[row.delivery_id], row, shops) for row in rows}
 
 
-async def compose(
-    session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
-) -> dict[str, Message]:
-    """By delivery id; one query of each kind, however many there are."""
-    composed: dict[str, Message] = {}
-    about_cases = [delivery for delivery in claimed if delivery.case_id is not None]
-    if about_cases:
-        composed |= await _of_cases(session, about_cases, shops)
-    if len(about_cases) < len(claimed):
-        about_notices = [delivery for delivery in claimed if delivery.case_id is None]
-        composed |= await _of_notices(session, about_notices, shops)
-    return composed
+def _case_message(delivery: Claimed, row: Any, shops: Mapping[str, Shop]) -> CaseMessage:
+    return CaseMessage(
+        id=delivery.delivery_id,
+        reason=delivery.reason,
+        created_at=delivery.created_at,
+        shop=shops[delivery.store],
+        case=case_of(row),
+        answer=readable(row.answer_id, row.revisions) if row.answer_id else None,
+        tier=row.known_tier,
+        tags=tuple(row.tags or ()),
+        traceparent=delivery.traceparent,
+    )
 
 
-async def _of_cases(
-    session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
-) -> dict[str, Message]:
-    composed: dict[str, Message] = {}
-    told = await of(session, claimed)
-    for delivery in claimed:
-        subject = told[delivery.delivery_id]
-        composed[delivery.delivery_id] = CaseMessage(
-            id=delivery.delivery_id,
-            reason=delivery.reason,
-            created_at=delivery.created_at,
-            shop=shops[delivery.store],
-            case=subject.case,
-            answer=subject.answer,
-            tier=subject.tier,
-            tags=subject.tags,
-            traceparent=delivery.traceparent,
-        )
-    return composed
-
-
-async def _of_notices(
+async def _notice_messages(
     session: Session, claimed: Sequence[Claimed], shops: Mapping[str, Shop]
 ) -> dict[str, Message]:
     ids = [delivery.notice_id for delivery in claimed if delivery.notice_id]
-    known = await notices.by_ids(session, ids)
-    gathered = [notice_id for notice_id in ids if known[notice_id].kind is notices.NoticeKind.DIGEST]
-    listed = await _digests(session, gathered, shops)
+    notice_of = await notices.by_ids(session, ids)
+    digests = [notice_id for notice_id in ids if notice_of[notice_id].kind is notices.NoticeKind.DIGEST]
+    lines_of = await _digest_lines(session, digests, shops)
     composed: dict[str, Message] = {}
     for delivery in claimed:
-        notice = known[delivery.notice_id or ""]
+        notice = notice_of[delivery.notice_id or ""]
         shop = shops[delivery.store]
-        items, more = listed.get(notice.notice_id) or _items(notice, shop)
-        digest = notice.notice_id in listed
+        items, more = lines_of.get(notice.notice_id) or _items(notice, shop)
+        is_digest = notice.notice_id in lines_of
         composed[delivery.delivery_id] = NoticeMessage(
             id=delivery.delivery_id,
             notice_id=notice.notice_id,
             kind=notice.kind.value,
-            title=f"{len(items) + more} {notice.title}" if digest else notice.title,
+            title=f"{len(items) + more} {notice.title}" if is_digest else notice.title,
             detail=notice.detail,
             path=notice.link,
             created_at=notice.created_at,
@@ -121,31 +95,33 @@ async def _of_notices(
 
 
 def _items(notice: notices.Notice, shop: Shop) -> tuple[tuple[Item, ...], int]:
-    given = notice.detail.get("items") or []
-    shown = given[: claims.MOST_NAMED]
+    """The lines of a notice that are shown, and how many are not."""
+    items = notice.detail.get("items") or []
+    shown = items[: claims.MOST_NAMED]
     return (
         tuple(Item(str(item["text"]), absolute(str(item["link"]), shop)) for item in shown),
-        len(given) - len(shown),
+        len(items) - len(shown),
     )
 
 
-async def _digests(
+async def _digest_lines(
     session: Session, notice_ids: Sequence[str], shops: Mapping[str, Shop]
 ) -> dict[str, tuple[tuple[Item, ...], int]]:
-    """The alerts of each digest, each a line with a link, and how many have none."""
-    found = await claims.members(session, notice_ids)
-    named = [member for _, members in found.values() for member in members]
+    """By digest: its alerts, each a line with a link, and how many alerts have no line."""
+    members_of = await claims.members(session, notice_ids)
+    named = [member for _, members in members_of.values() for member in members]
     if not named:
         return dict.fromkeys(notice_ids, ((), 0))
-    held = await cases.by_ids(session, {member.case_id for member in named})
-    told = await answers.read(session, {(m.store, m.response_id) for m in named if m.response_id})
+    case_of_id = await cases.by_ids(session, {member.case_id for member in named})
+    answer_of_key = await answers.read(session, {(m.store, m.response_id) for m in named if m.response_id})
     lines: dict[str, tuple[tuple[Item, ...], int]] = {}
-    for notice_id, (total, members) in found.items():
+    for notice_id, (total, members) in members_of.items():
         items = []
         for member in members:
-            case, answer = held[member.case_id], told.get((member.store, member.response_id or ""))
+            case = case_of_id[member.case_id]
+            answer = answer_of_key.get((member.store, member.response_id or ""))
             shop = shops[member.store]
             link = absolute(f"/inbox/{case.case_id}", shop)
-            items.append(Item(case_line(case, answer, who(case, answer)), link))
+            items.append(Item(case_summary(case, answer, customer_label(case, answer)), link))
         lines[notice_id] = (tuple(items), total - len(items))
     return lines

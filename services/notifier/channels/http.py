@@ -1,4 +1,9 @@
-"""One attempt over HTTP: bounded in time and size, no redirects, no proxies, to checked addresses only."""
+"""One attempt over HTTP: bounded in time and size, no redirects, no proxies, to checked addresses only.
+
+A name is resolved once for a connection, all of its addresses must be public, and the connection is made to
+one of those that were checked: a name server that changes its answer in between changes nothing. TLS still
+verifies the certificate for the name. Mail servers are the operator's own and are not checked.
+"""
 
 import asyncio
 import ipaddress
@@ -17,14 +22,12 @@ import httpx
 
 from services.notifier.channels.webhook import Request
 
-# How one attempt to deliver went.
-
 REPLY_SHOWN = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """`status` is that of HTTP or SMTP; None: no answer came, `error` says why."""
+    """How one attempt went. `status`: of HTTP or SMTP; None: no answer came, and `error` says why."""
 
     status: int | None
     seconds: float
@@ -44,11 +47,6 @@ def printable(raw: bytes | str) -> str:
     text = raw[: 4 * REPLY_SHOWN].decode(errors="replace") if isinstance(raw, bytes) else raw
     return "".join(c for c in text if c.isprintable())[:REPLY_SHOWN]
 
-
-# Whether an alert may go to an address, and a connection to exactly the address that was checked. The name
-# is resolved once for a connection, all of its addresses must be public, and the connection is made to one
-# of those that were checked: a name server that changes its answer in between changes nothing. TLS still
-# verifies the certificate for the name. Mail servers are the operator's own and are not guarded.
 
 Resolve = Callable[[str], Awaitable[Sequence[str]]]
 """The addresses of a host name. Raises OSError or UnicodeError."""
@@ -115,19 +113,19 @@ class Resolver:
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(_LOOKUPS_AT_ONCE, thread_name_prefix="resolve")
-        self._asked: dict[str, asyncio.Future[list[str]]] = {}
+        self._lookups: dict[str, asyncio.Future[list[str]]] = {}
 
     async def __call__(self, host: str) -> list[str]:
-        asked = self._asked.get(host)
-        if asked is None:
+        lookup = self._lookups.get(host)
+        if lookup is None:
             loop = asyncio.get_running_loop()
-            asked = loop.run_in_executor(self._threads, _look_up, host)
-            self._asked[host] = asked
-            asked.add_done_callback(lambda future: self._answered(host, future))
-        return await asyncio.shield(asked)
+            lookup = loop.run_in_executor(self._threads, _look_up, host)
+            self._lookups[host] = lookup
+            lookup.add_done_callback(lambda future: self._looked_up(host, future))
+        return await asyncio.shield(lookup)
 
-    def _answered(self, host: str, future: "asyncio.Future[list[str]]") -> None:
-        self._asked.pop(host, None)
+    def _looked_up(self, host: str, future: "asyncio.Future[list[str]]") -> None:
+        self._lookups.pop(host, None)
         if not future.cancelled():
             future.exception()  # whoever still waits has it; nobody may
 
@@ -136,8 +134,8 @@ class Resolver:
 
 
 def _look_up(host: str) -> list[str]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -166,14 +164,16 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         raise failure or Forbidden("the target's name does not resolve")
 
     async def addresses(self, host: str) -> list[str]:
-        """Those of a host, once all of them are known to be allowed. Raises Forbidden."""
+        """The addresses of a host, when all of them are allowed. Raises Forbidden."""
         try:
-            found = [str(ipaddress.ip_address(host.strip("[]")))]
+            addresses = [str(ipaddress.ip_address(host.strip("[]")))]
         except ValueError:
-            found = await self._resolved(host)
-        if not self._allow_private and not all(is_public(one) and not is_own(one) for one in found):
+            addresses = await self._resolved(host)
+        if not self._allow_private and not all(
+            is_public(address) and not is_own(address) for address in addresses
+        ):
             raise Forbidden("the target resolves to an address that is not public")
-        return found
+        return addresses
 
     async def _resolved(self, host: str) -> list[str]:
         try:
@@ -203,12 +203,12 @@ class HttpLimits:
 
 
 class HttpSender:
-    """The connections of one channel of one store; nobody else's hang in them."""
+    """The connections of one channel of one store, which no other channel waits for."""
 
     def __init__(self, url: str, limits: HttpLimits) -> None:
-        given = httpx.URL(url)  # it knows how names beyond ASCII are written
+        parsed = httpx.URL(url)  # it knows how names beyond ASCII are written
         self._url = httpcore.URL(
-            scheme=given.raw_scheme, host=given.raw_host, port=given.port, target=given.raw_path
+            scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
         )
         self._limits = limits
         self._pool = httpcore.AsyncConnectionPool(

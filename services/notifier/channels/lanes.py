@@ -1,4 +1,4 @@
-"""A lane for each channel of each store: what it bears now, apart from all others."""
+"""A lane for each channel of each store: what it can send now, whatever happens to the other channels."""
 
 import random
 from collections import Counter
@@ -38,6 +38,7 @@ class Lane:
         return self._breaker.free(now, in_flight=self.busy, most=self.outlet.most)
 
     def opens_in(self, now: float) -> float:
+        """Seconds until a paused lane tries again; 0 for one that is not paused."""
         return self._breaker.opens_in(now)
 
     def state(self, now: float) -> str:
@@ -46,12 +47,13 @@ class Lane:
         return "failing" if self._failing else "healthy"
 
     def quiet(self, at: datetime) -> Quiet | None:
+        """The quiet hours that hold now; None outside of them."""
         hours = self._channel.quiet_hours
         until = hours.until(at, self._zone) if hours else None
         return Quiet(self.target, until, self._channel.quiet_urgent) if until else None
 
-    def judge(self, attempt: Attempt, number: int, now: float) -> tuple[State, float]:
-        """What becomes of a delivery after its `number`th attempt, and how long it then waits."""
+    def result_of(self, attempt: Attempt, number: int, now: float) -> tuple[State, float]:
+        """The state of a delivery after its `number`th attempt, and the seconds until the next attempt."""
         if attempt.accepted:
             self._failing = False
             self._breaker.success()
@@ -72,6 +74,8 @@ class Lane:
 
 
 class Lanes(Mapping[Target, Lane]):
+    """The lanes of all channels that are on."""
+
     def __init__(self, lanes: Iterable[Lane]) -> None:
         self._lanes = {lane.target: lane for lane in lanes}
 
@@ -85,7 +89,7 @@ class Lanes(Mapping[Target, Lane]):
         return len(self._lanes)
 
     def free(self, now: float) -> dict[Target, int]:
-        """How many more deliveries each bears; in another order each time, so that none is always last."""
+        """How many more deliveries each lane can send, in a random order, so that none is always last."""
         lanes = random.sample(list(self._lanes.values()), len(self._lanes))
         return {lane.target: free for lane in lanes if (free := lane.free(now)) > 0}
 
@@ -94,11 +98,11 @@ class Lanes(Mapping[Target, Lane]):
         return [quiet for lane in self._lanes.values() if (quiet := lane.quiet(at))]
 
     def soonest_opening(self, now: float) -> float | None:
-        """Seconds until the first of those that pause lets something through."""
+        """Seconds until the first of the paused lanes tries again; None when none is paused."""
         return min((wait for lane in self._lanes.values() if (wait := lane.opens_in(now))), default=None)
 
-    def tell(self, now: float) -> None:
-        """The states as metrics."""
+    def show_states(self, now: float) -> None:
+        """Show how many channels of each kind are in which state, as metrics."""
         counted = Counter((lane.kind, lane.state(now)) for lane in self._lanes.values())
         for kind in {lane.kind for lane in self._lanes.values()}:
             for state in ("healthy", "failing", "paused"):

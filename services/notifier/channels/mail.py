@@ -1,4 +1,4 @@
-"""Alerts as e-mail: text and HTML, one thread for each case."""
+"""Alerts as e-mail: the text and HTML of a message, one thread for each case, and one attempt over SMTP."""
 
 import asyncio
 import html
@@ -16,23 +16,23 @@ from aiosmtplib import SMTPRecipientRefused, SMTPResponseException
 
 from services.notifier.channels.http import Attempt, printable
 from services.notifier.channels.message import Message
-from services.notifier.channels.wording import Told, cleaned, told
+from services.notifier.channels.wording import MessageWords, cleaned, words_of
 from services.notifier.deliveries.settings import MailSecurity, SendingSettings
 
 LONGEST_SUBJECT = 180
 
 
 def compose(message: Message, sender: str, recipients: Sequence[str], now: datetime) -> EmailMessage:
-    """The same Message-ID at every attempt, so that mailboxes drop a repeat.
+    """The e-mail of a message, with the same Message-ID at every attempt, so that mailboxes drop a repeat.
 
     Every message refers to its case, so that mailboxes show them as one conversation. It says that a
-    machine wrote it, so that no absence is answered.
+    machine wrote it, so that nobody's mailbox answers that they are away.
     """
-    said = told(message)
+    words = words_of(message)
     name, address = parseaddr(sender)
     host = address.rpartition("@")[2]
     mail = EmailMessage(policy=SMTP)
-    mail["Subject"] = cleaned(f"[{message.shop.name}] {said.subject}", LONGEST_SUBJECT)
+    mail["Subject"] = cleaned(f"[{message.shop.name}] {words.subject}", LONGEST_SUBJECT)
     mail["From"] = Address(display_name=cleaned(name, 80), addr_spec=address)
     mail["To"] = [Address(addr_spec=recipient) for recipient in recipients]
     mail["Date"] = format_datetime(now)
@@ -42,8 +42,8 @@ def compose(message: Message, sender: str, recipients: Sequence[str], now: datet
     mail["References"] = thread
     mail["Auto-Submitted"] = "auto-generated"
     mail["X-Auto-Response-Suppress"] = "All"
-    mail.set_content(_text(said))
-    mail.add_alternative(_html(said), subtype="html")
+    mail.set_content(_text(words))
+    mail.add_alternative(_html(words), subtype="html")
     return mail
 
 
@@ -52,39 +52,41 @@ def _identifier(text: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "-" for c in text)
 
 
-def _text(said: Told) -> str:
-    parts = [said.title, "\n".join(f"{name}: {value}" for name, value in said.facts)]
-    if said.text:
-        parts.append("\n".join(f"> {line}" for line in said.text.split("\n")) if said.quoted else said.text)
-    lines = [f"- {item.text}\n  {item.link}" for item in said.items]
-    if said.more:
-        lines.append(f"and {said.more} more")
-    parts += ["\n".join(lines), f"{said.link_label}: {said.link}"]
+def _text(words: MessageWords) -> str:
+    parts = [words.title, "\n".join(f"{name}: {value}" for name, value in words.facts)]
+    if words.text:
+        parts.append(
+            "\n".join(f"> {line}" for line in words.text.split("\n")) if words.quoted else words.text
+        )
+    lines = [f"- {item.text}\n  {item.link}" for item in words.items]
+    if words.more:
+        lines.append(f"and {words.more} more")
+    parts += ["\n".join(lines), f"{words.link_label}: {words.link}"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _html(said: Told) -> str:
+def _html(words: MessageWords) -> str:
     """Plain enough for every reader: no style sheet, no image, nothing fetched."""
     shown = html.escape
-    facts = "".join(f"<tr><td>{shown(n)}&nbsp;</td><td>{shown(v)}</td></tr>" for n, v in said.facts)
-    items = "".join(f'<li><a href="{shown(i.link)}">{shown(i.text)}</a></li>' for i in said.items)
-    items += f"<li>and {said.more} more</li>" if said.more else ""
-    text = shown(said.text).replace("\n", "<br>\n")
-    wrapped = f"<blockquote>{text}</blockquote>" if said.quoted else f"<p>{text}</p>"
+    facts = "".join(f"<tr><td>{shown(n)}&nbsp;</td><td>{shown(v)}</td></tr>" for n, v in words.facts)
+    items = "".join(f'<li><a href="{shown(i.link)}">{shown(i.text)}</a></li>' for i in words.items)
+    items += f"<li>and {words.more} more</li>" if words.more else ""
+    text = shown(words.text).replace("\n", "<br>\n")
+    wrapped = f"<blockquote>{text}</blockquote>" if words.quoted else f"<p>{text}</p>"
     return (
-        f"<!doctype html>\n<html><body>\n<h2>{shown(said.title)}</h2>\n"
+        f"<!doctype html>\n<html><body>\n<h2>{shown(words.title)}</h2>\n"
         + (f"<table>{facts}</table>\n" if facts else "")
-        + (f"{wrapped}\n" if said.text else "")
+        + (f"{wrapped}\n" if words.text else "")
         + (f"<ul>{items}</ul>\n" if items else "")
-        + f'<p><a href="{shown(said.link)}">{shown(said.link_label)}</a></p>\n</body></html>\n'
+        + f'<p><a href="{shown(words.link)}">{shown(words.link_label)}</a></p>\n</body></html>\n'
     )
 
 
-# One attempt over SMTP. The server is the operator's own choice and is not guarded as targets are.
-
-
 class MailSender:
-    """A connection for each attempt, so that a server that hangs holds up nothing but its own channel."""
+    """Sends by the operator's mail server, whose address is not checked as that of a webhook is.
+
+    Each attempt has a connection of its own, so that a server that hangs holds up only its own channel.
+    """
 
     def __init__(self, settings: SendingSettings, tls: ssl.SSLContext) -> None:
         self._settings = settings
@@ -142,13 +144,13 @@ def _refused(error: SMTPResponseException, started: float) -> Attempt:
 
 
 def _partly(refused: list[SMTPRecipientRefused], started: float) -> Attempt:
-    """Some got it. Those to be tried again later are; the others then get it twice, under one Message-ID."""
-    worth = _mildest(refused)
-    seconds, reply = time.monotonic() - started, printable(worth.message)
-    error = f"{len(refused)} of the recipients refused, {worth.code}"
-    return Attempt(worth.code if worth.code < 500 else 250, seconds, reply=reply, error=error)
+    """Some recipients got it. When the others may accept it later, all get it again, under one Message-ID."""
+    mildest = _mildest(refused)
+    seconds, reply = time.monotonic() - started, printable(mildest.message)
+    error = f"{len(refused)} of the recipients refused, {mildest.code}"
+    return Attempt(mildest.code if mildest.code < 500 else 250, seconds, reply=reply, error=error)
 
 
 def _mildest(refused: list[SMTPRecipientRefused]) -> SMTPRecipientRefused:
-    """The refusal that may pass, if one of them may."""
-    return min(refused, key=lambda one: one.code)
+    """The refusal with the lowest code: one that a later attempt may not meet, if there is such a one."""
+    return min(refused, key=lambda refusal: refusal.code)

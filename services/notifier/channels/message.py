@@ -1,4 +1,4 @@
-"""What is told, before a channel gives it its form: about a case, or a notice beside the cases."""
+"""The messages that channels send, about a case or as a notice, and their payload as data."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from services.notifier.cases.domain.case import Case
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """The store as people know it. `base_url` is where they reach the product, without a slash."""
+    """A store as messages name it. `base_url`: where people reach the product, without a slash at its end."""
 
     key: str
     name: str
@@ -22,7 +22,7 @@ class Shop:
 
 @dataclass(frozen=True, slots=True)
 class CaseMessage:
-    """`id` stays the same over every attempt: receivers drop a repeat by it."""
+    """A message about a case. `id` stays the same over every attempt, so that receivers can drop a repeat."""
 
     id: str
     reason: str
@@ -42,7 +42,7 @@ class CaseMessage:
 
     @property
     def thread(self) -> str:
-        """What belongs together in a mailbox, or is one incident."""
+        """The messages with the same thread are one conversation of a mailbox, or one incident."""
         return self.case.case_id
 
     @property
@@ -56,7 +56,7 @@ class CaseMessage:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One of the things that a notice lists."""
+    """A line of a notice, with the address behind it."""
 
     text: str
     link: str
@@ -64,7 +64,10 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class NoticeMessage:
-    """`detail`: see `NewNotice`. `items` are those that are shown, `more` the number of those left out."""
+    """A message that is not about one case: a digest, a report, a test, a score that fell, a silence.
+
+    `detail`: see `NewNotice`. `items`: the lines that are shown; `more`: how many are not.
+    """
 
     id: str
     notice_id: str
@@ -99,15 +102,15 @@ Message = CaseMessage | NoticeMessage
 
 
 def absolute(link: str, shop: Shop) -> str:
-    """An address as it is, a path behind the product's own."""
+    """The whole address of a link: a path stands behind the product's address, an address stays as it is."""
     return link if link.startswith(("https://", "http://")) else f"{shop.base_url}/{link.lstrip('/')}"
 
 
-# What a message says as data: the body of a signed webhook, and what a template is given.
-
-
 def payload(message: Message) -> dict[str, Any]:
-    """`type`, `timestamp` and `data`, as Standard Webhooks advises."""
+    """A message as data: the body of a signed webhook, and what a template gets.
+
+    It has `type`, `timestamp` and `data`, as Standard Webhooks advises.
+    """
     data = _of_case(message) if isinstance(message, CaseMessage) else _of_notice(message)
     return {"type": message.type, "timestamp": message.created_at, "data": data}
 

@@ -1,4 +1,4 @@
-"""A channel of a store, ready to send: opened at boot, each with connections of its own."""
+"""The outlets: each channel of a store, ready to send with connections of its own, and checked at boot."""
 
 import asyncio
 import ssl
@@ -22,15 +22,13 @@ from services.notifier.deliveries.settings import (
     StoreChannels,
     is_mailbox,
 )
+from services.notifier.deliveries.store import Target
 from shared.config import Config
 from shared.config.loading import Mistake
 
-Place = tuple[str, str]
-"""(store, channel)"""
-
 
 class Outlet(Protocol):
-    """`most`: how many attempts it bears at once."""
+    """A channel that is ready to send. `most`: how many attempts it can make at once."""
 
     most: int
 
@@ -41,6 +39,8 @@ class Outlet(Protocol):
 
 
 class HttpOutlet:
+    """A channel of Slack or of webhooks."""
+
     def __init__(self, build: Build, sender: HttpSender, most: int) -> None:
         self.most = most
         self._build = build
@@ -58,6 +58,8 @@ class HttpOutlet:
 
 
 class MailOutlet:
+    """A channel of e-mail."""
+
     def __init__(self, channel: Channel, settings: SendingSettings, tls: ssl.SSLContext) -> None:
         self.most = settings.smtp_connections
         self._to = channel.mailboxes
@@ -75,15 +77,15 @@ class MailOutlet:
         return await self._sender.send(mail.compose(message, self._from, to, now), to)
 
     async def close(self) -> None:
-        """It keeps nothing open."""
+        """Nothing to do: it keeps no connection open."""
 
 
-class Outlets(Mapping[Place, Outlet]):
+class Outlets(Mapping[Target, Outlet]):
     """The outlets of all channels that are on. Use it as `async with outlets:`."""
 
     def __init__(
         self,
-        channels: Mapping[Place, Channel],
+        channels: Mapping[Target, Channel],
         settings: SendingSettings,
         folder: Path,
         resolve: Resolve | None = None,
@@ -100,18 +102,18 @@ class Outlets(Mapping[Place, Outlet]):
             tls=tls,
             resolve=resolve or self._resolver,
         )
-        self._outlets: dict[Place, Outlet] = {}
-        for place, channel in channels.items():
+        self._outlets: dict[Target, Outlet] = {}
+        for target, channel in channels.items():
             if channel.kind is ChannelKind.EMAIL:
-                self._outlets[place] = MailOutlet(channel, settings, tls)
+                self._outlets[target] = MailOutlet(channel, settings, tls)
             else:
                 build = slack.build if channel.kind is ChannelKind.SLACK else _webhook(channel, folder)
-                self._outlets[place] = HttpOutlet(build, HttpSender(channel.url, limits), limits.connections)
+                self._outlets[target] = HttpOutlet(build, HttpSender(channel.url, limits), limits.connections)
 
-    def __getitem__(self, place: Place) -> Outlet:
-        return self._outlets[place]
+    def __getitem__(self, target: Target) -> Outlet:
+        return self._outlets[target]
 
-    def __iter__(self) -> Iterator[Place]:
+    def __iter__(self) -> Iterator[Target]:
         return iter(self._outlets)
 
     def __len__(self) -> int:
@@ -127,7 +129,7 @@ class Outlets(Mapping[Place, Outlet]):
         self._resolver.close()
 
 
-def prove_template(channel: Channel, folder: Path) -> BodyTemplate | None:
+def proved_template(channel: Channel, folder: Path) -> BodyTemplate | None:
     """The channel's template once it made JSON of every sample. Raises TemplateMistake."""
     if channel.template is None:
         return None
@@ -137,7 +139,7 @@ def prove_template(channel: Channel, folder: Path) -> BodyTemplate | None:
 
 
 def _webhook(channel: Channel, folder: Path) -> Build:
-    return webhook.building(channel, prove_template(channel, folder))
+    return webhook.request_builder(channel, proved_template(channel, folder))
 
 
 def _trust(extra: Path | None) -> ssl.SSLContext:
@@ -146,9 +148,6 @@ def _trust(extra: Path | None) -> ssl.SSLContext:
     if extra is not None:
         context.load_verify_locations(cafile=extra)
     return context
-
-
-# Mistakes of channels that their section of closeloop.yaml alone does not show.
 
 
 def template_mistakes(config: Config, store: str, channels: Mapping[str, Channel]) -> Iterator[Mistake]:
@@ -160,7 +159,7 @@ def template_mistakes(config: Config, store: str, channels: Mapping[str, Channel
         if channel.template and not channel.on and not (config.path.parent / channel.template).exists():
             continue
         try:
-            prove_template(channel, config.path.parent)
+            proved_template(channel, config.path.parent)
         except TemplateMistake as error:
             yield config.mistake(str(error), "stores", store, "alerts", "channels", name, "template")
 

@@ -1,11 +1,11 @@
-"""Notice that the database went back in time, before anything is read or sent."""
+"""The check at start whether the database went back in time: then deliveries are held."""
 
 import asyncio
 
 from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from shared.db import Database
-from shared.kafka import Brokers, told
+from shared.kafka import Brokers, committed_offsets
 from shared.ops.logs import log
 
 _log = log("notifier")
@@ -17,8 +17,8 @@ class RestoreCheck:
     """Holds all deliveries when the stored offsets are behind what the group told Kafka.
 
     Only a database that was restored (or emptied) can be: offsets are told to Kafka after they are committed.
-    What it then sends was mostly sent before, so a person decides. Look before the group reads anything: five
-    seconds later it has told Kafka the older offsets, and nothing remembers.
+    What such a database sends was mostly sent before, so a person decides. Check before the group reads
+    anything: five seconds later it has told Kafka the older offsets, and no trace is left.
     """
 
     def __init__(self, database: Database, brokers: Brokers, group: str) -> None:
@@ -26,10 +26,14 @@ class RestoreCheck:
         self._brokers = brokers
         self._group = group
 
-    async def look(self) -> bool:
-        """Whether it did. Raises when Kafka or PostgreSQL does not answer."""
+    async def check(self) -> bool:
+        """Hold the deliveries if the offsets are behind; returns whether they are.
+
+        Raises when Kafka or PostgreSQL does not answer in time.
+        """
         async with asyncio.timeout(_LONGEST_SECONDS):
-            hints = await told(self._brokers, self._group)  # before the stored ones, which only rise
+            # Before the stored ones, which only rise.
+            hints = await committed_offsets(self._brokers, self._group)
             async with self._database.transaction() as session:
                 stored = await holds.places(session, self._group)
                 behind = {place: at - stored.get(place, 0) for place, at in hints.items()}

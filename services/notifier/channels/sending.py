@@ -1,4 +1,4 @@
-"""Send alerts: claim, send, write down."""
+"""The loop that sends alerts: it claims what is due, sends it, and records the results."""
 
 import asyncio
 import time
@@ -15,13 +15,12 @@ from services.notifier.channels.lanes import Lanes
 from services.notifier.channels.message import Message, Shop
 from services.notifier.channels.outlets import Outlet
 from services.notifier.deliveries import claims, store
-from services.notifier.deliveries import claims as digests
 from services.notifier.deliveries.claims import Claimed, Result
 from services.notifier.deliveries.settings import SendingSettings
 from services.notifier.deliveries.store import State, Target
 from shared.db import Database, Session
 from shared.events.envelope import trace_id
-from shared.jobs.rounds import Rounds, backoff
+from shared.jobs.rounds import RepeatedJob, backoff
 from shared.ops import metrics, tracing
 from shared.ops.logs import log
 from shared.ops.tracing import Kind, names
@@ -36,8 +35,8 @@ _DRAIN_SECONDS = 2.5
 _DIGEST_TITLE = "more alerts in ten minutes"
 
 
-class DeliveryLoop(Rounds):
-    """Claims what is due, sends it outside of any transaction, and writes down how it went.
+class DeliveryLoop(RepeatedJob):
+    """Claims what is due, sends it outside of any transaction, and records how it went.
 
     One round is one transaction: results of finished attempts, what is put off or gathered into a digest,
     the next claims, and what their messages say. Every replica runs the loop; a claim is a lease, so two
@@ -73,8 +72,8 @@ class DeliveryLoop(Rounds):
                     free = {}
                 await claims.record(session, results)
                 await store.pause(session, pauses)
-                await digests.put_off(session, self._lanes.quiet())
-                free, crowded = await self._gather(session, free)
+                await claims.put_off(session, self._lanes.quiet())
+                free, crowded = await self._gather_digests(session, free)
                 claimed = await claims.claim(
                     session,
                     free,
@@ -91,34 +90,37 @@ class DeliveryLoop(Rounds):
         send_until = now + self._settings.lease_seconds - self._settings.send_timeout_seconds
         for delivery in claimed:
             self._start(delivery, messages[delivery.delivery_id], send_until)
-        self._lanes.tell(now)
+        self._lanes.show_states(now)
         self.succeeded()
         return self._pause(now, wait)
 
     def failed(self, failures: int) -> float:
         return backoff(failures)
 
-    async def _gather(
+    async def _gather_digests(
         self, session: Session, free: Mapping[Target, int]
     ) -> tuple[dict[Target, int], Collection[Target]]:
-        """Digests for channels with too many alerts. What each then bears, and whose alerts all join."""
-        bears, crowded = dict(free), set()
-        asked = {target: singles for target, singles in self._singles.items() if target in free}
-        for target, left in sorted((await digests.crowded(session, asked)).items()):
-            joined = await digests.gather(session, target, _DIGEST_TITLE, self._singles[target])
+        """Gather the alerts of crowded channels into digests.
+
+        Returns how many deliveries each channel may still send, and the channels whose alerts all join.
+        """
+        may_send, crowded = dict(free), set()
+        singles_of_free = {target: singles for target, singles in self._singles.items() if target in free}
+        for target, left in sorted((await claims.crowded(session, singles_of_free)).items()):
+            joined = await claims.gather(session, target, _DIGEST_TITLE, self._singles[target])
             if joined is None or left == 0:
                 crowded.add(target)
             else:
-                bears[target] = min(bears[target], left)
+                may_send[target] = min(may_send[target], left)
             if joined:
                 metrics.DELIVERIES.labels(self._lanes[target].kind, "digested").inc(joined)
                 _log.info("alerts.digested", store=target[0], channel=target[1], count=joined)
-        return bears, crowded
+        return may_send, crowded
 
     async def _next_due(
         self, session: Session, free: Mapping[Target, int], claimed: Collection[Claimed]
     ) -> float | None:
-        """Seconds until there is something to send for channels that bear it.
+        """Seconds until there is something to send for the channels that can send now.
 
         Whatever was claimed now rings the bell when it is sent: the round after that asks the database.
         """
@@ -137,7 +139,7 @@ class DeliveryLoop(Rounds):
         task.add_done_callback(self._sent)
 
     async def _send(self, delivery: Claimed, message: Message, send_until: float) -> None:
-        """One attempt. Its result is written down in the next round."""
+        """One attempt. Its result is recorded in the next round."""
         if time.monotonic() >= send_until:
             return  # paused for so long that the lease may be somebody else's: they send it
         lane = self._lanes[delivery.store, delivery.channel]
@@ -147,7 +149,7 @@ class DeliveryLoop(Rounds):
             _log.error("delivery.broke", delivery_id=delivery.delivery_id, exc_info=error)
             attempt = Attempt(None, 0.0, error=f"not built: {type(error).__name__}", final=True)
         now = time.monotonic()
-        state, wait = lane.judge(attempt, delivery.attempt, now)
+        state, wait = lane.result_of(attempt, delivery.attempt, now)
         if pause := lane.opens_in(now):
             self._pauses[lane.target] = pause
         self._results.append(
@@ -162,7 +164,7 @@ class DeliveryLoop(Rounds):
                 error=attempt.error,
             )
         )
-        _tell(delivery, lane.kind, attempt, state)
+        _report_attempt(delivery, lane.kind, attempt, state)
 
     def _sent(self, task: asyncio.Task[None]) -> None:
         delivery = self._sends.pop(task)
@@ -170,7 +172,7 @@ class DeliveryLoop(Rounds):
         self._bell.set()
 
     async def end(self) -> None:
-        """Within the grace: wait for what is on its way, then write down and give back."""
+        """Within the grace: wait for what is on its way, then record the results and give back the claims."""
         waiting = dict(self._sends)
         if waiting:
             await asyncio.wait(waiting, timeout=_DRAIN_SECONDS)
@@ -185,7 +187,7 @@ class DeliveryLoop(Rounds):
             _log.warning("deliveries.not_let_go", count=len(waiting), exc_info=error)
 
 
-def _tell(delivery: Claimed, kind: str, attempt: Attempt, state: State) -> None:
+def _report_attempt(delivery: Claimed, kind: str, attempt: Attempt, state: State) -> None:
     """The attempt as metrics, and as a line of the log."""
     outcome = {State.SENT: "sent", State.DEAD: "dead"}.get(state, "failed")
     metrics.DELIVERIES.labels(kind, outcome).inc()

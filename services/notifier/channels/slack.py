@@ -1,4 +1,4 @@
-"""Slack's incoming webhooks: a text for notifications and blocks for the channel."""
+"""The form of a message in Slack: a text for notifications, and blocks for the channel."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -9,7 +9,7 @@ import orjson
 from services.notifier.cases.domain.case import Priority
 from services.notifier.channels.message import CaseMessage, Item, Message
 from services.notifier.channels.webhook import Request
-from services.notifier.channels.wording import told
+from services.notifier.channels.wording import words_of
 
 LONGEST_TEXT = 2500
 LONGEST_FIELD = 150
@@ -46,17 +46,18 @@ def escaped(text: str, longest: int) -> str:
 
 
 def build(message: Message, _: datetime) -> Request:
-    said = told(message)
-    mark = _MARKS[said.priority] if isinstance(message, CaseMessage) else ":bell:"
-    title = escaped(said.title, LONGEST_FIELD - 30)
+    """The request to an incoming webhook of Slack."""
+    words = words_of(message)
+    mark = _MARKS[words.priority] if isinstance(message, CaseMessage) else ":bell:"
+    title = escaped(words.title, LONGEST_FIELD - 30)
     blocks = [_plain("header", f"{mark} {title}")]
-    for start in range(0, len(said.facts), MOST_FIELDS):
-        blocks.append({"type": "section", "fields": _fields(said.facts[start : start + MOST_FIELDS])})
-    if said.text:
-        text = escaped(said.text, LONGEST_TEXT)
-        blocks.append(_plain("section", f"“{text}”" if said.quoted else text))
-    blocks += [_mrkdwn(text) for text in _lists(said.items, said.more)]
-    blocks.append(_mrkdwn(f"<{said.link}|{said.link_label}>"))
+    for start in range(0, len(words.facts), MOST_FIELDS):
+        blocks.append({"type": "section", "fields": _fields(words.facts[start : start + MOST_FIELDS])})
+    if words.text:
+        text = escaped(words.text, LONGEST_TEXT)
+        blocks.append(_plain("section", f"“{text}”" if words.quoted else text))
+    blocks += [_mrkdwn(text) for text in _lists(words.items, words.more)]
+    blocks.append(_mrkdwn(f"<{words.link}|{words.link_label}>"))
     body = {"text": _summary(title, message), "blocks": blocks, "unfurl_links": False, "unfurl_media": False}
     return Request(
         {"content-type": "application/json", "traceparent": message.traceparent}, orjson.dumps(body)
@@ -64,10 +65,10 @@ def build(message: Message, _: datetime) -> Request:
 
 
 def _summary(title: str, message: Message) -> str:
-    """What a phone shows."""
+    """The text of the notification, which is what a phone shows."""
     if not isinstance(message, CaseMessage):
         return title
-    customer = dict(told(message).facts)["Customer"]
+    customer = dict(words_of(message).facts)["Customer"]
     return f"{title} ({message.case.priority}), {escaped(customer, LONGEST_FIELD)}"
 
 

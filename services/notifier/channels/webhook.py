@@ -1,4 +1,7 @@
-"""Webhooks: the payload as it is or by a template, signed by the Standard Webhooks specification."""
+"""The form of a message as a webhook: its payload or a body by a template, signed as Standard Webhooks says.
+
+Templates are proved with samples before they are used.
+"""
 
 import json
 import re
@@ -19,10 +22,8 @@ from standardwebhooks import Webhook
 from services.notifier.cases.domain.answers import Answer, Person, Submitted, fold
 from services.notifier.cases.domain.case import Case, Priority, Status
 from services.notifier.channels.message import CaseMessage, Item, Message, NoticeMessage, Shop, payload
-from services.notifier.channels.wording import told
+from services.notifier.channels.wording import words_of
 from services.notifier.deliveries.settings import Channel
-
-# Messages that templates are proved with: full ones, empty ones, and what customers may write.
 
 _NOW = datetime(2026, 1, 15, 9, 30, tzinfo=UTC)
 _SHOP = Shop("demo", "Demo store", ZoneInfo("Europe/Amsterdam"), "https://feedback.example")
@@ -30,7 +31,10 @@ _COMMENT = 'He said "never again" \\ </script> {{ 7 * 7 }}\r\n\u202etfel\u2028 &
 
 
 def samples() -> dict[str, Message]:
-    """By what they are, as a mistake names them."""
+    """The messages that templates are proved with: full ones, empty ones, and what customers may write.
+
+    By what each is, as the text of a TemplateMistake names it.
+    """
     return {
         "an urgent case with everything": _case(Priority.URGENT, _answer()),
         "a case that was raised": _case(Priority.HIGH, _answer(), reason="raised:high"),
@@ -91,11 +95,10 @@ def _notice(kind: str, detail: dict[str, object], items: int) -> Message:
     )
 
 
-# One HTTP request, complete.
-
-
 @dataclass(frozen=True, slots=True)
 class Request:
+    """The headers and the body of one HTTP request."""
+
     headers: Mapping[str, str]
     body: bytes
 
@@ -108,8 +111,6 @@ class Unbuildable(Exception):
     """This message cannot be given this channel's form. The text says why, without the customer's words."""
 
 
-# Templates of webhook bodies: Jinja in a sandbox, every value written as JSON, proved before it is used.
-
 LARGEST_TEMPLATE_BYTES = 64 * 1024
 LARGEST_BODY_CHARACTERS = 256 * 1024
 
@@ -119,7 +120,10 @@ class TemplateMistake(ValueError):
 
 
 class BodyTemplate:
-    """`{{ value }}` writes JSON, quotes included, so that nothing a customer writes can break the body."""
+    """A template of a webhook's body: Jinja in a sandbox.
+
+    `{{ value }}` writes JSON, quotes included, so that nothing that a customer writes can break the body.
+    """
 
     def __init__(self, path: Path, shown_as: str) -> None:
         """Raises TemplateMistake."""
@@ -174,8 +178,8 @@ class BodyTemplate:
             if trace.tb_frame.f_code.co_filename == self._name:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        said = re.sub(r"[^ -~]+", "?", str(error))[:120] if isinstance(error, TemplateError) else ""
-        return f"{self._name}, line {line}: {said or type(error).__name__}"
+        problem = re.sub(r"[^ -~]+", "?", str(error))[:120] if isinstance(error, TemplateError) else ""
+        return f"{self._name}, line {line}: {problem or type(error).__name__}"
 
 
 def _as_json(value: Any) -> Any:
@@ -189,7 +193,7 @@ def _as_json(value: Any) -> Any:
 
 def _context(message: Message, values: Mapping[str, str]) -> dict[str, Any]:
     """Every name is there for every message; what a message lacks is None."""
-    said = told(message)
+    words = words_of(message)
     data = payload(message)
     plain: dict[str, Any] = orjson.loads(orjson.dumps(data["data"], option=orjson.OPT_UTC_Z, default=str))
     return {
@@ -198,15 +202,15 @@ def _context(message: Message, values: Mapping[str, str]) -> dict[str, Any]:
         "timestamp": message.created_at.isoformat(),
         "dedup_key": message.thread,
         "store": {"key": message.shop.key, "name": message.shop.name},
-        "title": said.title,
-        "subject": said.subject,
-        "text": said.text,
-        "facts": [{"name": name, "value": value} for name, value in said.facts],
-        "items": [{"text": item.text, "link": item.link} for item in said.items],
-        "more": said.more,
-        "priority": str(said.priority),
-        "link": said.link,
-        "link_label": said.link_label,
+        "title": words.title,
+        "subject": words.subject,
+        "text": words.text,
+        "facts": [{"name": name, "value": value} for name, value in words.facts],
+        "items": [{"text": item.text, "link": item.link} for item in words.items],
+        "more": words.more,
+        "priority": str(words.priority),
+        "link": words.link,
+        "link_label": words.link_label,
         "case": plain.get("case") if isinstance(message, CaseMessage) else None,
         "answer": plain.get("answer"),
         "customer": plain.get("customer"),
@@ -215,8 +219,8 @@ def _context(message: Message, values: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def building(channel: Channel, template: BodyTemplate | None = None) -> Build:
-    """A new timestamp and signature for each attempt, the same id for all of them."""
+def request_builder(channel: Channel, template: BodyTemplate | None = None) -> Build:
+    """What builds a channel's requests: a new timestamp and signature each, the same id for each attempt."""
     secret = channel.secret.get_secret_value()
     signer = Webhook(secret) if secret else None
     values = {name: value.get_secret_value() for name, value in channel.values.items()}

@@ -1,4 +1,4 @@
-"""What a message says in words, the same in every channel that people read."""
+"""The words of every message: Slack, e-mail and webhook templates say the same, each in its own form."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ _BIDI = dict.fromkeys(map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """Plain text, cut to lengths that every receiver takes, without control characters or bidi marks.
+class MessageWords:
+    """The words of a message: plain text without control characters or bidi marks, as long as receivers take.
 
     `title` says what happened, `subject` what it is about: that is the same for all messages of a case.
     """
@@ -39,41 +39,43 @@ class Told:
     priority: Priority
 
 
-def told(message: Message) -> Told:
-    return _case(message) if isinstance(message, CaseMessage) else _notice(message)
+def words_of(message: Message) -> MessageWords:
+    """The words of a message about a case or of a notice."""
+    return _case_words(message) if isinstance(message, CaseMessage) else _notice_words(message)
 
 
 def cleaned(text: str, longest: int, *, lines: bool = False) -> str:
-    """Printable text up to a length, ending in … where it was cut; with `lines` it keeps its line breaks."""
+    """Printable text of at most `longest` characters, with … where it was cut; `lines` keeps line breaks."""
     kept = text.replace("\r\n", "\n").replace("\r", "\n") if lines else " ".join(text.split())
     shown = "".join(c for c in kept.translate(_BIDI) if c.isprintable() or (lines and c == "\n"))
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
-def who(case: Case, answer: Answer | None) -> str:
-    """The customer as an agent knows them, and whether somebody only claimed to be that customer."""
+def customer_label(case: Case, answer: Answer | None) -> str:
+    """The name, id, e-mail or reference of the customer; `(unverified)` if only a browser said who it is."""
     person = answer.body.person if answer else None
-    named = (person.name or person.id or person.email) if person else None
-    shown = cleaned(named or case.customer_ref[:8], LONGEST_LINE - 20)
-    vouched = answer.body.verified if answer else case.verified
-    return shown if vouched else f"{shown} (unverified)"
+    name = (person.name or person.id or person.email) if person else None
+    label = cleaned(name or case.customer_ref[:8], LONGEST_LINE - 20)
+    verified = answer.body.verified if answer else case.verified
+    return label if verified else f"{label} (unverified)"
 
 
-def case_line(case: Case, answer: Answer | None, customer: str) -> str:
-    """A case among others: `Ann, NPS 2, urgent`."""
-    return ", ".join((customer, score_of(answer), str(case.priority)))
+def case_summary(case: Case, answer: Answer | None, customer: str) -> str:
+    """A case as a line of a digest: `Ann, NPS 2, urgent`."""
+    return ", ".join((customer, score_text(answer), str(case.priority)))
 
 
-def score_of(answer: Answer | None) -> str:
+def score_text(answer: Answer | None) -> str:
+    """`NPS 2`, `CSAT 1`; `score unknown` without an answer."""
     return f"{answer.body.metric.upper()} {answer.score}" if answer else "score unknown"
 
 
-def _case(message: CaseMessage) -> Told:
+def _case_words(message: CaseMessage) -> MessageWords:
     case, answer = message.case, message.answer
     due = case.first_contact_due_at.astimezone(message.shop.zone)
     resolve = case.resolve_due_at.astimezone(message.shop.zone)
     facts = (
-        ("Customer", who(case, answer)),
+        ("Customer", customer_label(case, answer)),
         ("Priority", f"{case.priority} ({case.rule})"),
         ("Tier", message.tier or "unknown"),
         ("Call before", f"{due:%Y-%m-%d %H:%M %Z}"),
@@ -81,9 +83,9 @@ def _case(message: CaseMessage) -> Told:
         ("Touchpoint", (answer.body.touchpoint if answer else None) or "none"),
         ("Owner", case.owner or "nobody yet"),
     )
-    return Told(
-        title=f"{_happened(message)}: {score_of(answer)}",
-        subject=f"{who(case, answer)}: {case_name(case)}",
+    return MessageWords(
+        title=f"{_happened(message)}: {score_text(answer)}",
+        subject=f"{customer_label(case, answer)}: {case_name(case)}",
         text=cleaned((answer.comment if answer else None) or "", LONGEST_TEXT, lines=True),
         quoted=True,
         facts=tuple((name, cleaned(value, LONGEST_LINE)) for name, value in facts),
@@ -102,14 +104,14 @@ def _happened(message: CaseMessage) -> str:
 
 
 def case_name(case: Case) -> str:
-    """What people call it: `case 2036`."""
+    """What people call a case: `case 2036`."""
     return f"case {case.number}"
 
 
-def _notice(message: NoticeMessage) -> Told:
+def _notice_words(message: NoticeMessage) -> MessageWords:
     facts = message.detail.get("facts") or {}
     title = cleaned(message.title, LONGEST_LINE)
-    return Told(
+    return MessageWords(
         title=title,
         subject=title,
         text=cleaned(str(message.detail.get("text") or ""), LONGEST_TEXT, lines=True),

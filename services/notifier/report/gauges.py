@@ -16,7 +16,7 @@ from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.report.domain import AGE_HOURS
 from shared.db import Database, Session
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import metrics
 
 LAG_SECONDS: Final = 30
@@ -137,7 +137,7 @@ _OTHER_TEAM = "other"
 _BREACHES_AT_ONCE = 5000
 
 
-class CaseGauges(Leased):
+class CaseGauges(LeasedClockJob):
     """Counts open cases, clocks that ran out, first contacts, closings, reopenings and holds of deliveries.
 
     `teams`: those of the configuration; any other is `other`, so that labels stay few. Totals are those of

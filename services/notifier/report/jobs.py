@@ -11,7 +11,7 @@ from services.notifier.report.query import ReportQuery
 from services.notifier.report.wording import ten_lines
 from shared.config.stores import Store
 from shared.db import Database
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import tracing
 from shared.ops.logs import log
 
@@ -22,7 +22,7 @@ _LATEST = timedelta(hours=24)
 """After a longer absence the report of the week is not sent any more: it would come as if it were news."""
 
 
-class WeeklyReport(Leased):
+class WeeklyReport(LeasedClockJob):
     """Sends each store's report once for an ISO week, whatever crashes.
 
     The id of the notice, `report:<store>:<week>`, says which weeks were sent. `channels`: by store, the

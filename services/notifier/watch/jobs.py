@@ -22,7 +22,7 @@ from services.notifier.watch.store import Silence, parts_of
 from services.notifier.watch.wording import answers_back_notice, fall_notice, silence_notice
 from shared.config.stores import Store
 from shared.db import Database, Session
-from shared.jobs.rounds import Leased
+from shared.jobs.rounds import LeasedClockJob
 from shared.ops import tracing
 from shared.ops.logs import log
 
@@ -32,7 +32,7 @@ _HOURS_KEPT = timedelta(days=36)
 _SAMPLES_KEPT = timedelta(days=2 * 365 + 7)
 
 
-class Watch(Leased):
+class Watch(LeasedClockJob):
     """A fall is told once, and again only after it was over; so is a silence, and that answers are back.
 
     What was told is a row written in the same transaction as the notice, so a crash repeats nothing.

@@ -8,6 +8,8 @@ revision = "0001"
 down_revision = None
 
 TABLES = (
+    # `ref` says whose fact it is: null while its original has not arrived, and of an anonymous answer.
+    # `body` is a record of `facts/domain`; nothing in it is personal but the ref.
     """CREATE TABLE segmenter.facts (
         store text NOT NULL,
         kind text NOT NULL,
@@ -17,6 +19,9 @@ TABLES = (
         PRIMARY KEY (store, kind, id)
     ) WITH (fillfactor = 90)""",
     "CREATE INDEX facts_of_customer ON segmenter.facts (store, ref, kind, id) WHERE ref IS NOT NULL",
+    # From `known` to `consent_stamp`: the only personal data of this schema. From `tier` to `folded_at`: the
+    # fold of the customer's facts at `folded_at`; time alone may change it at `next_check_at`. From `seq` on:
+    # the row is its own outbox.
     """CREATE TABLE segmenter.customers (
         store text NOT NULL,
         ref text NOT NULL,

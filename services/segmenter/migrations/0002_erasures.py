@@ -16,6 +16,7 @@ def upgrade() -> None:
 STATEMENTS = (
     # Null: before this migration, so before every erasure.
     "ALTER TABLE segmenter.facts ADD COLUMN received_at timestamptz",
+    # True: `ref` is a surrogate.
     "ALTER TABLE segmenter.customers ADD COLUMN erased boolean NOT NULL DEFAULT false",
     # The end of what others were told of a customer; gone once it is told.
     """CREATE TABLE segmenter.forgotten (

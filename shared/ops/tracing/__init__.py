@@ -1,8 +1,9 @@
 """Traces from the POST to the alert. Without an endpoint OpenTelemetry's SDK is not even imported.
 
-The product carries a W3C `traceparent` in every request, record, outbox row and delivery anyway: its trace
-id is the correlation id. A span takes the one that came in as its parent and gives the one to pass on.
-`names` has the words, `span` is what callers hold, `otlp` is the only file that knows OpenTelemetry.
+Every request, record, outbox row and delivery carries a W3C `traceparent` anyway: its trace id is the
+correlation id. A span takes the `traceparent` that came in as its parent, and has the one to pass on.
+`names` has the names of attributes, `span` what callers hold, `otlp` is the only file that knows
+OpenTelemetry.
 """
 
 import re
@@ -33,7 +34,7 @@ def start(settings: PlatformSettings, service: str, version: str) -> None:
 
 
 def stop(within_seconds: float = 1.0) -> None:
-    """Send what is left, bounded; what a receiver does not take until then is lost."""
+    """Send the spans that wait, at most so long; those that the receiver has not taken by then are lost."""
     global _otlp  # noqa: PLW0603
     if _otlp is not None:
         _otlp.close(within_seconds)
@@ -54,7 +55,7 @@ def span(
 ) -> Span:
     """A span that begins now. `traceparent`: its parent; without one it begins a trace.
 
-    `links`: the traceparents of spans that it has to do with, but that did not cause it alone.
+    `links`: the traceparents of spans that are related but are not its parent.
     """
     if _otlp is None:
         return Span(traceparent)
@@ -62,7 +63,7 @@ def span(
 
 
 def new_trace(name: str) -> str:
-    """The traceparent for work that nobody asked for, such as what the clock starts."""
+    """A new trace's traceparent, for work that no request or record caused, such as a job's."""
     if _otlp is None:
         return new_traceparent()
     with _otlp.span(name, Kind.INTERNAL, "", None, ()) as root:
@@ -70,7 +71,7 @@ def new_trace(name: str) -> str:
 
 
 def sampled(traceparent: str) -> bool:
-    """Whether the sender recorded its part of the trace; a malformed one never."""
+    """Whether the sender recorded its part of this trace; False for a malformed traceparent."""
     return _SAMPLED.fullmatch(traceparent) is not None
 
 

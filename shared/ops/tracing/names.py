@@ -1,14 +1,14 @@
-"""The names in our spans, pinned here: OpenTelemetry's conventions for messaging may still change.
+"""The names of attributes in our spans, fixed here: OpenTelemetry's conventions for messaging may change.
 
-Not among them, on purpose: addresses and paths of requests, keys of records, URLs of receivers. They hold
-what customers are called by, or secrets.
+Left out on purpose: addresses and paths of requests, keys of records, URLs of receivers. They hold names of
+customers, or secrets.
 """
 
 from enum import StrEnum
 
 
 class Kind(StrEnum):
-    """What a span is to the others, as OpenTelemetry names it."""
+    """The role of a span, as OpenTelemetry names it."""
 
     SERVER = "SERVER"
     PRODUCER = "PRODUCER"

@@ -49,9 +49,9 @@ class Otlp:
     def __init__(
         self, settings: PlatformSettings, service: str, version: str, exporter: SpanExporter | None = None
     ) -> None:
-        # Its libraries log every failed try with a text that we do not know; `_Telling` says it once.
+        # The SDK logs every failed try with a text that we do not control; `_LoggingExporter` logs it once.
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
-        self._exporter = _Telling(exporter or OTLPSpanExporter())
+        self._exporter = _LoggingExporter(exporter or OTLPSpanExporter())
         self._processor = BatchSpanProcessor(self._exporter)
         provider = TracerProvider(
             sampler=_SAMPLERS[settings.otel_traces_sampler](settings.otel_traces_sampler_arg),
@@ -83,7 +83,7 @@ class Otlp:
         return _Recorded(recording)
 
     def close(self, within_seconds: float) -> None:
-        """Send what waits. The thread that does is a daemon: it keeps no process alive."""
+        """Send the spans that wait, from a daemon thread, which keeps no process alive."""
         last = threading.Thread(target=self._processor.shutdown, name="tracing-stop", daemon=True)
         last.start()
         last.join(within_seconds)
@@ -113,8 +113,8 @@ class _Recorded(Span):
         self._recording.end()
 
 
-class _Telling(SpanExporter):
-    """Says in our log when spans begin to be lost, and when they arrive again."""
+class _LoggingExporter(SpanExporter):
+    """An exporter that logs when spans begin to be lost, and when they arrive again."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         self._exporter = exporter
@@ -137,9 +137,9 @@ class _Telling(SpanExporter):
 
 
 def _context_of(traceparent: str) -> SpanContext | None:
-    """None for one that is malformed: then the trace begins here."""
-    found = _TRACEPARENT.fullmatch(traceparent)
-    if found is None:
+    """The context that a traceparent names; None for a malformed one: then the trace begins here."""
+    match = _TRACEPARENT.fullmatch(traceparent)
+    if match is None:
         return None
-    trace, span, flags = (int(part, 16) for part in found.groups())
+    trace, span, flags = (int(part, 16) for part in match.groups())
     return SpanContext(trace, span, is_remote=True, trace_flags=TraceFlags(flags))

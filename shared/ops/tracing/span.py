@@ -1,4 +1,4 @@
-"""A span as the product sees it, and as it is while tracing is off."""
+"""A span as callers see it; this one, used while tracing is off, records nothing."""
 
 from collections.abc import Mapping
 from types import TracebackType
@@ -10,27 +10,27 @@ Value = str | int | float | bool
 class Span:
     """Records nothing, and passes on the `traceparent` that it was given.
 
-    Used as a context manager it fails with what its block raises: by type, because the text of an
-    exception may quote a customer.
+    As a context manager it notes the type of an exception that its block raises; not the text, which may
+    quote a customer.
     """
 
     __slots__ = ("traceparent",)
 
     def __init__(self, traceparent: str) -> None:
         self.traceparent = traceparent
-        """What the next hop is to be given: it names this span as its parent."""
+        """To be sent to whoever goes on with the work: it names this span as the parent."""
 
     def rename(self, name: str) -> None:
-        """For a name that is known late."""
+        """Change the name, when the right one is known late."""
 
     def put(self, attributes: Mapping[str, Value]) -> None:
-        """Attributes by the constants in `names`; never what a customer wrote or is called by."""
+        """Set attributes, named by the constants in `names`; never a customer's name or words."""
 
     def fail(self, error_type: str) -> None:
-        """It did not work; `error_type` is one of a few words."""
+        """Mark the work as failed; `error_type` is one of few values, such as an exception's type."""
 
     def end(self) -> None:
-        """It is over."""
+        """Note the end of the work."""
 
     def __enter__(self) -> Self:
         return self

@@ -16,8 +16,8 @@ from prometheus_client import REGISTRY
 from shared.db import Database, Position, Session
 from shared.events import Received
 from shared.kafka import Applier, Outcomes
-from shared.kafka.applying import Lost
-from shared.kafka.consumer import Died
+from shared.kafka.applying import PartitionsLost
+from shared.kafka.consumer import FetcherDied
 from tests.integration.kafka.toy_group import Group, eventually
 
 MEMBER = Path(__file__).with_name("member.py")
@@ -106,7 +106,7 @@ class TestAZombie:
         applier = Applier(database, group.inbox, {group.event: group.handle})
         await group.set_offset(0, 7)
         item = applier.read(FakeRecord(group, offset=5), follows=5)
-        with pytest.raises(Lost):
+        with pytest.raises(PartitionsLost):
             await applier.apply([item])
         await database.close()
 
@@ -171,7 +171,7 @@ class TestWatching:
         await asyncio.wait({loop}, timeout=20)
         await database.close()
 
-        assert isinstance(loop.exception(), Died)
+        assert isinstance(loop.exception(), FetcherDied)
 
     async def test_lag_is_what_the_database_does_not_have_yet(
         self, group: Group, monkeypatch: pytest.MonkeyPatch

@@ -10,8 +10,9 @@ from aiokafka.cluster import ClusterMetadata
 
 from shared.db import Database, Session
 from shared.kafka import Consumer, gate
+from shared.kafka.topics import administering
 from shared.ops.health import NotReady
-from tests.integration.kafka.toy_group import Group, admin, eventually
+from tests.integration.kafka.toy_group import Group, eventually
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ class TestALogThatDoesNotFit:
 
     async def test_an_offset_below_the_start_halts(self, ten: Group) -> None:
         await ten.set_offset(0, 3)
-        async with admin(ten.bootstrap) as client:
+        async with administering(ten.bootstrap) as client:
             await delete_up_to(client, ten.topic, 5)
         async with ten.member() as consumer:
             await eventually(lambda: consumer.halted)
@@ -164,7 +165,7 @@ class TestALogThatDoesNotFit:
             assert client is not None
             client.pause(*client.assignment())
             await ten.produce([ten.record(f"late-{n}") for n in range(10)], partition=0)
-            async with admin(ten.bootstrap) as operator:
+            async with administering(ten.bootstrap) as operator:
                 await delete_up_to(operator, ten.topic, 15)
             client.resume(*client.assignment())
             await eventually(lambda: consumer.halted)
@@ -178,7 +179,7 @@ class TestALogThatDoesNotFit:
     ) -> None:
         async with ten.member() as consumer:
             await eventually(lambda: at(ten, 10))
-            async with admin(ten.bootstrap) as client:
+            async with administering(ten.bootstrap) as client:
                 await client.delete_topics([ten.topic])
             await eventually(lambda: make_again(ten))
             assert consumer._client is not None
@@ -210,6 +211,6 @@ async def delete_up_to(client: object, topic: str, offset: int) -> None:
 async def make_again(group: Group) -> bool:
     """Kafka deletes in the background."""
     await group.make_topic()
-    async with admin(group.bootstrap) as client:
+    async with administering(group.bootstrap) as client:
         described = await client.describe_topics([group.topic])
     return len(described[0]["partitions"]) == group.partitions

@@ -4,17 +4,18 @@ import asyncio
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import NewTopic
 
 from deploy.local.stack import LocalStack
+from shared.events.topics import Topic
 from shared.kafka import NotAcknowledged, Producer
-from shared.kafka import producer as pulse
-from shared.kafka.producer import Batch, Verdicts
+from shared.kafka import producer as producing
+from shared.kafka.producer import Batch, ErrorByPartition
+from shared.kafka.topics import administering, make
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group
 
@@ -27,22 +28,11 @@ async def producer(group: Group) -> AsyncIterator[Producer]:
     await producer.stop()
 
 
-@asynccontextmanager
-async def admin_of(group: Group) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=group.bootstrap)
-    await admin.start()
-    try:
-        yield admin
-    finally:
-        await admin.close()
-
-
 @pytest.fixture
 async def other_topic(group: Group) -> str:
-    """Of one partition, beside the group's own: for what happens to one lane alone."""
+    """Of one partition, beside the group's own: for what happens to one partition alone."""
     name = f"other-{uuid4().hex[:8]}"
-    async with admin_of(group) as admin:
-        await admin.create_topics([NewTopic(name, 1, 1)])
+    await make(group.bootstrap, [Topic(name)], partitions=1)
     return name
 
 
@@ -73,7 +63,7 @@ def producer_brokers(producer: Producer) -> set[int]:
     return producer._connections.brokers()
 
 
-def lane_of(group: Group, name: str) -> int:
+def partition_of(group: Group, name: str) -> int:
     return zlib.crc32(group.record(name)[0] or b"") % group.partitions
 
 
@@ -152,14 +142,14 @@ class TestSend:
         producer._flush()
         assert await second == "acknowledged"
 
-    async def test_takes_all_lanes_to_a_broker_in_one_request(
+    async def test_takes_all_partitions_to_a_broker_in_one_request(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         assert producer._connections is not None
         produce, requests = producer._connections.produce, []
 
-        async def noted(broker: int | None, batches: Sequence[Batch]) -> Verdicts:
-            requests.append({batch.lane[1] for batch in batches})
+        async def noted(broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
+            requests.append({batch.partition[1] for batch in batches})
             return await produce(broker, batches)
 
         monkeypatch.setattr(producer._connections, "produce", noted)
@@ -167,12 +157,12 @@ class TestSend:
 
         assert requests == [set(range(group.partitions))]
 
-    async def test_a_lane_that_has_to_wait_costs_the_others_of_its_wave_nothing(
+    async def test_a_partition_that_has_to_wait_costs_the_others_of_its_wave_nothing(
         self, group: Group, other_topic: str
     ) -> None:
         producer = Producer(group.bootstrap, deadline_seconds=4, request_timeout_seconds=1)
         await producer.start((group.topic, other_topic))
-        async with admin_of(group) as admin:
+        async with administering(group.bootstrap) as admin:
             await admin.delete_topics([other_topic])
         try:
             started = time.monotonic()
@@ -190,7 +180,7 @@ class TestSend:
         """A topic that is gone may be one that every broker has still to hear of."""
         producer = Producer(group.bootstrap, deadline_seconds=16, request_timeout_seconds=15)
         await producer.start((other_topic,))
-        async with admin_of(group) as admin:
+        async with administering(group.bootstrap) as admin:
             await admin.delete_topics([other_topic])
             sent = [producer.send(other_topic, b"key", b"0", [])]
             await asyncio.sleep(0.2)
@@ -277,7 +267,7 @@ class TestWithoutABroker:
     async def test_a_client_that_stays_wedged_is_replaced(
         self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(pulse, "REBUILD_AFTER_SECONDS", 0.0)
+        monkeypatch.setattr(producing, "REBUILD_AFTER_SECONDS", 0.0)
         wedged = producer._connections
         assert wedged is not None
 

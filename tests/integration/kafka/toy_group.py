@@ -11,14 +11,13 @@ from uuid import uuid4
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.record.util import calc_crc32c
 
 from shared.db import Database, Inbox, Session, driver
 from shared.db.plumbing import tables_v1
 from shared.events import EVENTS, Event, Received, encode
 from shared.events.topics import Topic
-from shared.kafka import Applier, Consumer, Handler, Outcomes
+from shared.kafka import Applier, Consumer, Handler, Outcomes, topics
 
 Headers = list[tuple[str, bytes]]
 Record = tuple[bytes | None, bytes | None, Headers]
@@ -75,8 +74,7 @@ class Group:
         return group
 
     async def make_topic(self) -> None:
-        async with admin(self.bootstrap) as client:
-            await client.create_topics([NewTopic(self.topic, self.partitions, 1)])
+        await topics.make(self.bootstrap, [Topic(self.topic)], partitions=self.partitions)
 
     @contextlib.asynccontextmanager
     async def sql(self) -> AsyncIterator["asyncpg.Connection[Any]"]:
@@ -227,16 +225,6 @@ class Group:
                     await loop
             finally:
                 await database.close()
-
-
-@contextlib.asynccontextmanager
-async def admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await client.start()
-    try:
-        yield client
-    finally:
-        await client.close()
 
 
 async def eventually(

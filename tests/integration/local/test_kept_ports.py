@@ -3,6 +3,8 @@
 import socket
 from pathlib import Path
 
+import pytest
+
 from deploy.local import ports
 
 
@@ -26,3 +28,8 @@ def test_is_another_one_where_somebody_listens_there(tmp_path: Path) -> None:
 def test_stays_what_it_was(tmp_path: Path) -> None:
     first = ports.kept(tmp_path / "port")
     assert ports.kept(tmp_path / "port", rather=first + 1) == first
+
+
+def test_is_in_the_range_that_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLOSELOOP_ENGINE_PORTS", "29990-29999")
+    assert {ports.choose() for _ in range(50)} <= set(range(29_990, 30_000))

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from deploy.local.process import LEASH, ChildProcess, recorded_process, wait_until
 
@@ -39,6 +40,22 @@ class TestLeash:
         done = subprocess.run([sys.executable, str(LEASH), "15", "1", "-", *SLEEP], check=False, timeout=10)
 
         assert done.returncode == 1
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="not on this machine: only root can change the user")
+    def test_another_account_may_start_what_lies_where_only_root_can_enter(self, tmp_path: Path) -> None:
+        """As below /root. `test -x` asks by access(2), as PostgreSQL does of its own programs."""
+        folder = tmp_path / "of-root"
+        folder.mkdir(mode=0o700)
+        program = folder / "program"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+
+        def code(*command: str) -> int:
+            leash = [sys.executable, str(LEASH), "15", str(os.getpid()), "nobody"]
+            return subprocess.run([*leash, *command], check=False, timeout=10).returncode
+
+        assert code("/usr/bin/test", "-x", str(program)) == 0
+        assert code(str(program)) == 0
 
 
 class TestChildProcess:

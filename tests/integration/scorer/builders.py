@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from services.scorer.counting import Counting
-from services.scorer.handlers import Handlers
-from services.scorer.jobs import HourCounts
-from services.scorer.store import scores
-from services.scorer.store.scores import Tally
-from services.scorer.store.series import Series, SeriesBook
+from services.scorer.counting.counter import Counting
+from services.scorer.counting.store.series import Series, SeriesBook
+from services.scorer.handlers import handlers
+from services.scorer.scores.jobs import HourCounts
+from services.scorer.scores.store import tallies
+from services.scorer.scores.store.tallies import Tally
 from shared.config import Config, load
 from shared.db import Database, driver, is_race, is_transient
 from shared.events import Envelope, Event, Received
@@ -114,13 +114,13 @@ class Shop:
         self.rules = {"name": "A shop", "policy": "all", "min_n": 1} | rules
         self.config = configured(self.folder, **{self.name: self.rules})
         self.counting = Counting(self.config, SeriesBook())
-        self.handlers = Handlers(self.counting)
+        self.handlers = handlers(self.counting)
         return self
 
     def without_store(self) -> "Shop":
         """Start the scorer with a configuration that does not know this store."""
         self.counting = Counting(configured(self.folder, other={"name": "Another"}), SeriesBook())
-        self.handlers = Handlers(self.counting)
+        self.handlers = handlers(self.counting)
         return self
 
     def received(self, sent: Sent) -> Received:
@@ -131,7 +131,7 @@ class Shop:
         """One batch in one transaction, as the applier does it; returns the outcomes."""
         outcomes: dict[str, int] = defaultdict(int)
         by_handler: dict[Any, list[Received]] = {}
-        table = self.handlers.table()
+        table = self.handlers
         for received in map(self.received, batch):
             by_handler.setdefault(table[type(received.event)], []).append(received)
         async with self.database.transaction() as session:
@@ -178,15 +178,15 @@ class Shop:
             db = await driver(session)
             found = await self.counting.book.find(db, series)
             if found is None:
-                return scores.NOTHING
+                return tallies.NOTHING
             if policy == "latest" and not present:
                 past = Window.ending(moment, length)
-                return await scores.tally_latest_in_the_past(
+                return await tallies.tally_latest_in_the_past(
                     db, self.name, found, past, metric=(metric, known.id), limit=10_000
                 )
             zone = self.config.stores[self.name].zone
             part = split(moment, length, zone)
-            return await scores.tally(db, self.name, found, part, latest=policy == "latest")
+            return await tallies.tally(db, self.name, found, part, latest=policy == "latest")
 
     async def counts(self, as_of: datetime | str, window: str = "30d", **more: Any) -> tuple[int, int, int]:
         """(promoters, passives, detractors)"""

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from services.scorer.store.hours import pieces
-from services.scorer.store.scores import tally
-from services.scorer.store.series import Series
+from services.scorer.counting.store.series import Series
+from services.scorer.scores.store.hours import pieces
+from services.scorer.scores.store.tallies import tally
 from shared.db import Database, driver
 from shared.feedback.windows import WINDOWS, split
 from tests.integration.scorer.builders import US, Sent, Shop, amend, answer, at, batches, retract, tiers

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
-from services.segmenter.domain import Programme
-from services.segmenter.domain.ruling import Rulebook, Rules
-from services.segmenter.handlers import bound
-from services.segmenter.jobs import fold_due
-from services.segmenter.store import customers
+from services.segmenter.handlers import handlers
+from services.segmenter.tiers import store as customers
+from services.segmenter.tiers.domain.programme import Programme
+from services.segmenter.tiers.domain.ruling import Rulebook, Rules
+from services.segmenter.tiers.jobs import fold_due
 from shared.db import Database
 from shared.events import Envelope, Event, Received
 from shared.events.cases import CaseClosed, CaseOpened
@@ -178,7 +178,7 @@ class Shop:
     async def send(self, *sent: Sent, now: datetime | None = None) -> dict[str, int]:
         """Apply the events as one batch."""
         batch = [self.mine(one).received() for one in sent]
-        handle = bound(self.book, lambda: now or self.now, b"secret")[type(batch[0].event)]
+        handle = handlers(self.book, lambda: now or self.now, b"secret")[type(batch[0].event)]
         async with self.database.transaction() as session:
             outcomes = await handle(session, batch) or {}
         return {outcome: count for (_, outcome), count in outcomes.items()}

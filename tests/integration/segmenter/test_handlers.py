@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from services.segmenter.handlers import HANDLERS, NotApplicable, bound
-from services.segmenter.jobs import rebuild, verify
+from services.segmenter.facts.handlers import NotApplicable
+from services.segmenter.handlers import HANDLERS, handlers
+from services.segmenter.operations import rebuild, verify
 from shared.db import Database
 from shared.events.responses import Customer
 from tests.integration.segmenter.builders import (
@@ -185,7 +186,7 @@ class TestAbsurd:
 
 class TestStoreThatTheConfigurationLacks:
     async def test_keeps_its_facts_and_is_folded_when_it_comes_back(self, shop: Shop) -> None:
-        handle = bound({}, lambda: shop.now, b"secret")[type(order("o-1", 600).event)]
+        handle = handlers({}, lambda: shop.now, b"secret")[type(order("o-1", 600).event)]
         for _ in range(2):
             async with shop.database.transaction() as session:
                 await handle(session, [shop.mine(order("o-1", 600, person="Asha")).received()])

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cli import CommandError, verify
-from services.scorer.audit import Report
-from services.scorer.store.audit import BucketFault
+from services.scorer.counting.store.verification import BucketFault
+from services.scorer.operations import Report
 
 FAULT = BucketFault("demo", "country:NL", "", "nps", "2026-11-22", "all", (1, 0, 0, 2), (0, 0, 0, 0))
 

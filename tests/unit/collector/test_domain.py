@@ -4,7 +4,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from services.collector.domain import Fault, check_score, checked_scale, chosen_id, event_time, namespaced
+from services.collector.domain import (
+    InvalidInput,
+    check_score,
+    checked_scale,
+    chosen_id,
+    event_time,
+    namespaced,
+)
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -24,7 +31,7 @@ class TestEventTime:
         if good:
             assert at(sent) == NOW + timedelta(minutes=minutes)
         else:
-            with pytest.raises(Fault, match="future"):
+            with pytest.raises(InvalidInput, match="future"):
                 at(sent)
 
     @pytest.mark.parametrize(
@@ -40,7 +47,7 @@ class TestEventTime:
         ],
     )
     def test_says_what_is_wrong_and_quotes_nothing(self, sent: str, why: str) -> None:
-        with pytest.raises(Fault, match=why) as refused:
+        with pytest.raises(InvalidInput, match=why) as refused:
             at(sent)
         assert refused.value.pointer == "/answered_at"
         assert not sent or sent not in refused.value.detail
@@ -49,11 +56,11 @@ class TestEventTime:
 class TestAScore:
     def test_is_checked_against_the_metrics_default_scale(self) -> None:
         check_score(checked_scale("csat", None), 5)
-        with pytest.raises(Fault, match=r"1\.\.5"):
+        with pytest.raises(InvalidInput, match=r"1\.\.5"):
             check_score(checked_scale("csat", None), 6)
 
     def test_of_an_unknown_scale_lists_what_there_is(self) -> None:
-        with pytest.raises(Fault, match=r"1-7, 1-5-effort") as refused:
+        with pytest.raises(InvalidInput, match=r"1-7, 1-5-effort") as refused:
             checked_scale("ces", "secret words")
         assert "secret" not in refused.value.detail
 
@@ -68,7 +75,7 @@ class TestAnId:
 
     @pytest.mark.parametrize("header", [b"", b"x" * 129, b"\xc3\xa9", b"a\tb", b"b"])
     def test_that_is_wrong_or_another_is_refused(self, header: bytes) -> None:
-        with pytest.raises(Fault):
+        with pytest.raises(InvalidInput):
             chosen_id("a", header)
 
     def test_of_a_page_stands_in_the_name_space_of_its_key(self) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.collector.tokens import AMEND_SECONDS, AmendTokens, CustomerTokens, Vouched
+from services.collector.tokens import AMEND_SECONDS, AmendTokens, CustomerIdentity, CustomerTokens
 
 NOW = 1_800_000_000
 
@@ -49,11 +49,11 @@ class TestAnAmendToken:
 class TestACustomerToken:
     def test_names_the_customer_in_its_store_until_it_ends(self) -> None:
         tokens = CustomerTokens(b"k" * 32)
-        token = tokens.issue("shop", Vouched("c-1", None), expires_at=NOW)
-        assert tokens.read("shop", token, now=NOW) == Vouched("c-1", None)
+        token = tokens.issue("shop", CustomerIdentity("c-1", None), expires_at=NOW)
+        assert tokens.read("shop", token, now=NOW) == CustomerIdentity("c-1", None)
         assert tokens.read("shop", token, now=NOW + 1) is None
         assert tokens.read("elsewhere", token, now=NOW) is None
 
     def test_is_no_amend_token_even_under_the_same_key(self) -> None:
-        token = CustomerTokens(b"k" * 32).issue("shop", Vouched("c-1", None), expires_at=NOW)
+        token = CustomerTokens(b"k" * 32).issue("shop", CustomerIdentity("c-1", None), expires_at=NOW)
         assert AmendTokens(b"k" * 32).read(token.replace("cst_", "amd_"), now=NOW) is None

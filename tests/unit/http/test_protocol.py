@@ -10,7 +10,8 @@ import pytest
 import uvicorn
 
 from shared.http import protocol
-from shared.http.protocol import WHOLE_REPLY, OneWrite, Protocol
+from shared.http.protocol import OneWrite, Protocol
+from shared.http.whole_reply import WHOLE_REPLY
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 

@@ -2,10 +2,10 @@
 
 import asyncio
 
-from shared.jobs.rounds import Rounds
+from shared.jobs.rounds import RepeatedJob
 
 
-class Counting(Rounds):
+class Counting(RepeatedJob):
     """Fails in the rounds of `fails`; after the first `more` it waits an hour, or for the bell."""
 
     def __init__(self, *, fails: tuple[int, ...] = (), more: int = 0) -> None:

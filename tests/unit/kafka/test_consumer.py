@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from shared.kafka.consumer import Batch, Died, Fetching, Unparsable
+from shared.kafka.consumer import BatchReader, FetchedBatch, FetcherDied, UnparsableRecord
 from shared.kafka.gate import Gate
 from shared.kafka.progress import Progress
 
@@ -37,12 +37,12 @@ def opened() -> Gate:
     return gate
 
 
-def fetching(gate: Gate, read: Any = lambda record, follows: (record.offset, follows)) -> Fetching:
-    return Fetching(gate, SimpleNamespace(read=read), Progress("g", ["t"]))  # type: ignore[arg-type]
+def fetching(gate: Gate, read: Any = lambda record, follows: (record.offset, follows)) -> BatchReader:
+    return BatchReader(gate, SimpleNamespace(read=read), Progress("g", ["t"]))  # type: ignore[arg-type]
 
 
-async def taken(client: Client, gate: Gate, at_most: int = 1000) -> Batch:
-    return await fetching(gate).batch(client, at_most)
+async def taken(client: Client, gate: Gate, at_most: int = 1000) -> FetchedBatch:
+    return await fetching(gate).read(client, at_most)
 
 
 class TestABatch:
@@ -69,7 +69,7 @@ class TestABatch:
 
         waiting = asyncio.create_task(other())
         reading = fetching(opened(), lambda record, _: seen.append(record.offset))
-        await reading.batch(Client(100), 1000)
+        await reading.read(Client(100), 1000)
         await waiting
         assert 0 < done[0] < 100
 
@@ -86,11 +86,11 @@ class TestABatch:
         assert batch.generation != gate.generation
 
     async def test_says_when_the_parser_broke(self) -> None:
-        with pytest.raises(Unparsable):
+        with pytest.raises(UnparsableRecord):
             await taken(Client(100, bad=60), opened())
 
     async def test_says_when_the_client_died(self) -> None:
         client = Client(1)
         client._fetcher.error_future.set_result(None)
-        with pytest.raises(Died):
+        with pytest.raises(FetcherDied):
             await taken(client, opened())

@@ -21,11 +21,11 @@ class Member:
             raise ValueError("offsets")
 
 
-class TestTellKafka:
+class TestCommitToKafka:
     async def test_says_nothing_of_no_partitions(self) -> None:
         progress, member = Progress("g", ["t"]), Member(0)
         progress.opened({TopicPartition("t", 0): 7})
-        await progress.tell_kafka(member)
+        await progress.commit_to_kafka(member)
         member.partitions.clear()
-        await progress.tell_kafka(member)
+        await progress.commit_to_kafka(member)
         assert member.told == [{TopicPartition("t", 0): 7}]

@@ -1,9 +1,11 @@
 """One fact a line, with fields from a list, and no personal text."""
 
+import ast
 import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import structlog
 
 from shared.ops import logs
 
+PROJECT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 SECRET = "jane@example.com"
 
 
@@ -54,6 +57,10 @@ class TestALine:
 
         assert SECRET not in str(lines())
 
+    def test_with_a_field_that_is_not_on_the_list_raises_in_tests(self) -> None:
+        with pytest.raises(logs.UndeclaredField, match=r"case\.opened: comment"):
+            logs.log("cases").info("case.opened", case_id="c-1", comment=SECRET)
+
     def test_shows_an_exception_by_its_type_and_place_alone(self, lines: Any) -> None:
         try:
             broken()
@@ -71,6 +78,21 @@ class TestALine:
             logs.log("cases").info("case.opened")
 
         assert lines()[0]["correlation_id"] == "abc"
+
+
+class TestTheCallsOfTheLog:
+    def test_name_declared_fields_only(self) -> None:
+        """Read from the source: a call in a loop that survives every exception would raise unseen."""
+        undeclared = [
+            f"{path.relative_to(PROJECT)}:{call.lineno} {keyword.arg}"
+            for folder in ("services", "shared", "cli")
+            for path in sorted((PROJECT / folder).rglob("*.py"))
+            for call in ast.walk(ast.parse(path.read_text()))
+            if isinstance(call, ast.Call) and ast.unparse(call.func).startswith("_log.")
+            for keyword in call.keywords
+            if keyword.arg not in {*logs.FIELDS, "exc_info"}
+        ]
+        assert undeclared == []
 
 
 class TestALibrarysLine:

@@ -1,6 +1,7 @@
 """Alerts by e-mail, to a real SMTP server."""
 
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,8 @@ class TestAnEmail:
 
 
 @pytest.fixture(scope="module")
-def certified(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def certified(need: Callable[..., None], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    need("openssl")
     return certificates(tmp_path_factory.mktemp("certificates"))
 
 

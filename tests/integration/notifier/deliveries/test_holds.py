@@ -123,9 +123,9 @@ class TestADatabase:
             async with database.transaction() as session:
                 await Inbox("notifier", group).begin(session, TOPIC, 0, stored)
 
-        assert await RestoreCheck(database, Brokers(bootstrap), group).look() is restored
+        assert await RestoreCheck(database, Brokers(bootstrap), group).check() is restored
 
         assert await why_held(database) == ([Why.RESTORED] if restored else [])
 
     async def test_of_a_new_installation_has_not(self, database: Database, bootstrap: str) -> None:
-        assert not await RestoreCheck(database, Brokers(bootstrap), f"new-{uuid4().hex}").look()
+        assert not await RestoreCheck(database, Brokers(bootstrap), f"new-{uuid4().hex}").check()

@@ -19,7 +19,7 @@ from services.notifier.deliveries.settings import Channel, ChannelKind
 
 NOW = datetime.now(UTC)
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-HOOK = webhook.building(
+HOOK = webhook.request_builder(
     Channel(kind=ChannelKind.WEBHOOK, url="https://example.com", secret=SecretStr(SECRET))
 )
 SHOP = Shop("s", "Shop", ZoneInfo("Europe/Amsterdam"), "https://x.example")

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from shared.http.protocol import WHOLE_REPLY
 from shared.http.traced import TracedRequests
+from shared.http.whole_reply import WHOLE_REPLY
 
 
 class TestATracedRequest:

@@ -1,0 +1,1 @@
+"""Erasures: a person asks to be forgotten."""

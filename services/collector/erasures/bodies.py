@@ -1,0 +1,28 @@
+"""The body of `POST /v1/erasures`, with the example of the documentation."""
+
+from typing import Any, Required
+
+from pydantic import TypeAdapter, with_config
+from typing_extensions import TypedDict
+
+from services.collector.bodies import STRICT, Email, Id
+
+
+@with_config(STRICT)
+class ErasedIn(TypedDict, total=False):
+    """An id, an e-mail or both: what was sent under either is erased."""
+
+    id: Id | None
+    email: Email | None
+
+
+@with_config(STRICT)
+class ErasureIn(TypedDict, total=False):
+    """The body of `POST /v1/erasures`: whom to forget."""
+
+    customer: Required[ErasedIn]
+
+
+ERASURE: TypeAdapter[ErasureIn] = TypeAdapter(ErasureIn)
+
+ERASURE_EXAMPLE: dict[str, Any] = {"customer": {"id": "c-1", "email": "ada@example.com"}}

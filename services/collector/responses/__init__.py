@@ -1,0 +1,1 @@
+"""Answers: how they get in, and how they are amended and retracted."""

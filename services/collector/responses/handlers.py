@@ -1,0 +1,183 @@
+"""Amend and retract an answer, and give out customer tokens: who may, which event, and wait for Kafka."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import orjson
+
+from services.collector.bodies import without_nulls
+from services.collector.callers import Caller, Callers, check_may_write, check_origin
+from services.collector.domain import InvalidInput, check_score, checked_scale, namespaced
+from services.collector.publishing import Publisher
+from services.collector.responses.bodies import AmendmentIn, VouchIn
+from services.collector.tokens import AmendableAnswer, AmendTokens, CustomerIdentity, CustomerTokens
+from shared.events.responses import FollowUp, ResponseAmended, ResponseRetracted
+from shared.http import Problem
+from shared.http.auth import bearer, check_store
+
+_BEARER = "bearer "
+_CUSTOMER_TOKEN_SECONDS = 86_400
+
+
+class Credentials(NamedTuple):
+    """What the headers of an amendment show: a key, or an amend token, or neither (it may be in the body)."""
+
+    caller: Caller | None
+    token: str | None
+
+
+class ResponseHandlers:
+    """One method for each route of the room but the hot one."""
+
+    def __init__(
+        self,
+        *,
+        callers: Callers,
+        publisher: Publisher,
+        amend_tokens: AmendTokens,
+        customer_tokens: CustomerTokens,
+    ) -> None:
+        self._callers = callers
+        self._publisher = publisher
+        self._amend_tokens = amend_tokens
+        self._customer_tokens = customer_tokens
+
+    async def credentials(self, authorization: str, store: str | None, *, origin: str | None) -> Credentials:
+        """The credentials of an amendment, checked. Raises Problem."""
+        scheme, shown = authorization[: len(_BEARER)], authorization[len(_BEARER) :]
+        if scheme.lower() == _BEARER and shown.startswith("amd_"):
+            token = shown.strip()
+            if self._amend_tokens.read(token, now=time.time()) is None:
+                raise _token_not_valid()
+            return Credentials(None, token)
+        if not authorization:
+            return Credentials(None, None)
+        caller = await self._callers.find(authorization.encode("latin-1"))
+        if caller.public:
+            check_origin(caller, origin.encode("latin-1") if origin else None)
+        else:
+            check_may_write(caller)
+        check_store(caller.key, store)
+        return Credentials(caller, None)
+
+    def check_any(self, credentials: Credentials, body: bytes) -> None:
+        """Raises Problem 401 unless the headers show a key or a token, or the body holds a valid token."""
+        if credentials.caller is not None or credentials.token is not None:
+            return
+        try:
+            token = orjson.loads(body)["amend_token"]
+            answer = self._amend_tokens.read(token, now=time.time())
+        except (ValueError, TypeError, KeyError, AttributeError):
+            answer = None
+        if answer is None:
+            raise _token_not_valid()
+
+    async def amend(
+        self,
+        body: AmendmentIn,
+        response_id: str,
+        credentials: Credentials,
+        *,
+        store: str | None,
+        traceparent: str,
+    ) -> ResponseAmended:
+        """Emit what changed in an answer, which may still be on its way, and return the event.
+
+        `response_id` and `store` are those of the request. Raises Problem and InvalidInput.
+        """
+        now = datetime.now(UTC)
+        caller, token = credentials.caller, credentials.token or body.get("amend_token")
+        store_of_request = store
+        if caller is None and token is None:
+            bearer("")  # raises the Problem that says how to send a key
+        if caller is not None and not caller.public:
+            store, key_id = caller.store, caller.key_id
+            scale: tuple[str, str | None] = (body.get("metric") or "nps", body.get("scale"))
+        else:
+            answer = self._amendable(token, response_id, caller)
+            if store_of_request is not None and store_of_request != answer.store:
+                raise Problem(404, "not-found", "There is no such store for this token.")
+            store, key_id, response_id = answer.store, answer.key_id, answer.response_id
+            scale = (answer.metric, answer.scale)
+            for name in ("metric", "scale"):
+                if body.get(name) is not None:
+                    raise InvalidInput(f"/{name}", "is known from the amend token; leave it out")
+        event = amendment_event(
+            body, store=store, response_id=response_id, key_id=key_id, scale=scale, now=now
+        )
+        await self._publisher.publish(event, traceparent, response_id=response_id)
+        return event
+
+    def _amendable(self, token: str | None, response_id: str, caller: Caller | None) -> AmendableAnswer:
+        """The answer of an amend token, which must be the one of the request. Raises Problem."""
+        if token is None:
+            raise Problem(403, "forbidden", "A public key amends with the amend_token of its answer only.")
+        answer = self._amend_tokens.read(token, now=time.time())
+        if answer is None or not self._callers.has_store(answer.store):
+            raise _token_not_valid()
+        public = namespaced(answer.key_id, answer.response_id) == answer.response_id
+        whole_id = namespaced(answer.key_id, response_id) if public else response_id
+        if whole_id != answer.response_id or (caller is not None and caller.store != answer.store):
+            raise Problem(403, "forbidden", "The amend token is for another answer.")
+        self._callers.bucket(answer.key_id, public=public).take(time.monotonic())
+        return answer
+
+    async def retract(self, response_id: str, caller: Caller, *, reason: str, traceparent: str) -> None:
+        """Emit that an answer no longer counts. Raises Problem."""
+        event = ResponseRetracted(
+            store=caller.store,
+            response_id=response_id,
+            received_at=datetime.now(UTC),
+            key_id=caller.key_id,
+            reason=reason,
+        )
+        await self._publisher.publish(event, traceparent, response_id=response_id)
+
+    def customer_token(self, body: VouchIn, caller: Caller) -> tuple[str, datetime]:
+        """A token with which a page shows who its customer is, and the time until which it is valid.
+
+        Raises InvalidInput when the body names nobody.
+        """
+        identity = CustomerIdentity(body.get("id"), body.get("email"))
+        if identity.id is None and identity.email is None:
+            raise InvalidInput("", "needs an id or an email")
+        expires_at = datetime.now(UTC).replace(microsecond=0)
+        expires_at += timedelta(seconds=body.get("valid_seconds") or _CUSTOMER_TOKEN_SECONDS)
+        token = self._customer_tokens.issue(caller.store, identity, expires_at=int(expires_at.timestamp()))
+        return token, expires_at
+
+
+def amendment_event(
+    body: AmendmentIn,
+    *,
+    store: str,
+    response_id: str,
+    key_id: str,
+    scale: tuple[str, str | None],
+    now: datetime,
+) -> ResponseAmended:
+    """The event of an amendment. Raises InvalidInput.
+
+    `scale` is the metric of the answer and the id of its scale, to check a new score against.
+    """
+    changed = without_nulls({name: body.get(name) for name in ("score", "comment", "answers", "complete")})
+    if not changed:
+        raise InvalidInput("", "needs at least one of score, comment, answers and complete")
+    if "score" in changed:
+        check_score(checked_scale(*scale), changed["score"])
+    if "answers" in changed:
+        changed["answers"] = tuple(FollowUp(**answer) for answer in changed["answers"])
+    return ResponseAmended(
+        store=store,
+        response_id=response_id,
+        received_at=now,
+        key_id=key_id,
+        revision=body.get("revision") or 1,
+        **changed,
+    )
+
+
+def _token_not_valid() -> Problem:
+    headers = {"WWW-Authenticate": 'Bearer realm="closeloop"'}
+    return Problem(401, "unauthorised", "The amend token is not valid or has expired.", headers=headers)

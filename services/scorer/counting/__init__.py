@@ -1,0 +1,1 @@
+"""Where every answer counts, and the day buckets that hold the counts: the hot path."""

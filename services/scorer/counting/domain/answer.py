@@ -1,0 +1,202 @@
+"""One answer and its revisions, merged so that the order of arrival does not matter."""
+
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from shared.feedback.identity import is_erased
+from shared.feedback.metrics import Group, scale_for
+
+TEXTS = ("comment", "answers")
+"""What people wrote in their own words."""
+
+_COUNTING = (
+    *("store", "response_id", "received_at", "key_id", "fingerprint", "metric", "scale", "score"),
+    *("answered_at", "complete", "touchpoint", "channel", "test", "historical", "identity", "verified"),
+)
+
+
+class Outcome(StrEnum):
+    """How an event about an answer ended."""
+
+    OK = "ok"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class Contribution(NamedTuple):
+    """What an answer adds to every one of its series on one day, and the instant at which it does.
+
+    `hour` is that of `at`, since 1970.
+    """
+
+    series: tuple[int, ...]
+    day: date
+    group: Group
+    score: int
+    at: datetime
+    hour: int
+
+
+class Revision(NamedTuple):
+    """A later value of one field; the highest (number, ce_id) wins."""
+
+    number: int
+    ce_id: str
+    value: Any
+
+
+class Body(NamedTuple):
+    """A submitted answer, as far as counting needs it. `raw` is its JSON as it came."""
+
+    ce_id: str
+    fingerprint: str
+    metric: str
+    scale: str
+    score: int
+    answered_at: datetime
+    respondent: str | None
+    test: bool
+    touchpoint: str | None
+    segments: Mapping[str, str]
+    channel: str
+    received_at: datetime
+    raw: bytes
+
+
+def anonymous(said: Mapping[str, Any], respondent: str, dimensions: Container[str]) -> dict[str, Any]:
+    """A submitted answer as an erasure leaves it: what counting needs, and nothing that names anybody.
+
+    Of the segments those stay that the store has declared; what else a client wrote there may be anything.
+    """
+    kept = {name: said[name] for name in _COUNTING if name in said}
+    segments = {name: value for name, value in (said.get("segments") or {}).items() if name in dimensions}
+    return kept | {"customer": {"ref": respondent}, "segments": segments}
+
+
+_NOTHING: Mapping[str, Revision] = {}
+"""What most answers have amended: one for all, since it is replaced and never changed."""
+
+
+@dataclass(slots=True)
+class Answer:
+    """All that is known under one response id.
+
+    `body` is None while only amendments or a retraction arrived. `counted` and `latest` are what the
+    buckets hold for it, and `new_rivals` the bodies that lost since it was read. `stored`: there is a row of
+    it; `changed`: that row does not say what is known now.
+    """
+
+    store: str
+    response_id: str
+    body: Body | None = None
+    amended: Mapping[str, Revision] = field(default_factory=lambda: _NOTHING)
+    retracted: bool = False
+    counted: Contribution | None = None
+    latest: bool = False
+    rivals: frozenset[str] = frozenset()
+    new_rivals: tuple[Body, ...] = ()
+    stored: bool = False
+    changed: bool = False
+
+    def submit(self, body: Body) -> Outcome:
+        """Two bodies under one id: the lowest `ce_id` wins, the other is a visible conflict."""
+        mine = self.body
+        if mine is None or body.ce_id < mine.ce_id:
+            self.body = body
+            self.changed = True
+        if mine is None:
+            return Outcome.OK
+        if body.fingerprint == mine.fingerprint:
+            return Outcome.DUPLICATE
+        winner, loser = (body, mine) if self.body is body else (mine, body)
+        known = loser.fingerprint in self.rivals
+        self.rivals = self.rivals - {winner.fingerprint} | {loser.fingerprint}
+        if not known:
+            self.new_rivals = (*self.new_rivals, loser)
+        return Outcome.DUPLICATE if known else Outcome.CONFLICT
+
+    def amend(self, number: int, ce_id: str, changes: Mapping[str, Any]) -> Outcome:
+        """Each field keeps the value of the highest (revision, `ce_id`)."""
+        outcome = Outcome.DUPLICATE
+        for name, value in changes.items():
+            known = self.amended.get(name)
+            if known is None or (known.number, known.ce_id) < (number, ce_id):
+                self.amended = {**self.amended, name: Revision(number, ce_id, value)}
+                self.changed = True
+                outcome = Outcome.OK
+        return outcome
+
+    def retract(self) -> Outcome:
+        """Final: nothing that arrives later brings it back."""
+        if self.retracted:
+            return Outcome.DUPLICATE
+        self.retracted = self.changed = True
+        return Outcome.OK
+
+    @property
+    def erased(self) -> bool:
+        """Whether its respondent asked to be forgotten."""
+        return self.body is not None and is_erased(self.body.respondent)
+
+    def forget(self, body: Body) -> None:
+        """The same answer by nobody; `body` says what is left of it."""
+        self.body = body
+        self.changed = True
+        self.forget_texts()
+
+    def forget_texts(self) -> None:
+        """Nothing that was written in words stays, also not what comes later; that it was changed does."""
+        for name in TEXTS:
+            revision = self.amended.get(name)
+            if revision is not None and revision.value is not None:
+                self.amended = {**self.amended, name: revision._replace(value=None)}
+                self.changed = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether it belongs in scores at all."""
+        return self.body is not None and not self.retracted and not self.body.test
+
+    @property
+    def score(self) -> int | None:
+        """The amended score, if it is one of the scale, else the submitted one."""
+        if self.body is None:
+            return None
+        amended = self.amended.get("score")
+        if amended and scale_for(self.body.metric, self.body.scale).is_valid(amended.value):
+            return int(amended.value)
+        return self.body.score
+
+
+# The policy `latest`: each respondent once per metric, by the last answer.
+
+
+def settle_latest(answers: Iterable[Answer]) -> None:
+    """Mark the last answer of each respondent, metric and scale among these; the rest are superseded.
+
+    `answers` must hold, for each respondent in it, the one that was latest before. An answer without a
+    respondent is its own. Ties in time go to the higher response id, so the order of arrival never decides.
+    """
+    last: dict[tuple[str, str, str, str], Answer] = {}
+    for answer in answers:
+        body = answer.body
+        if not answer.counts or body is None:
+            answer.latest = False
+        elif body.respondent is None:
+            answer.latest = True
+        else:
+            answer.latest = False
+            key = (answer.store, body.respondent, body.metric, body.scale)
+            rival = last.get(key)
+            if rival is None or _order(rival) < _order(answer):
+                last[key] = answer
+    for answer in last.values():
+        answer.latest = True
+
+
+def _order(answer: Answer) -> tuple[object, str]:
+    assert answer.body is not None  # noqa: S101 - only answers with a body are compared
+    return (answer.body.answered_at, answer.response_id)

@@ -1,0 +1,1 @@
+"""The SQL of counting: answers, respondents with their tiers, series, and the day buckets."""

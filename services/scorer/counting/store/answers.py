@@ -1,0 +1,155 @@
+"""Answers as they are stored, read by what is known of them. asyncpg itself, in arrays.
+
+Locks are taken in the order respondent, answer, bucket, each sorted, by every writer of this schema.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from services.scorer.counting.domain.answer import Answer, Body, Contribution, Revision
+from services.scorer.counting.store.packing import packed
+from shared.events.responses import Identity, ResponseSubmitted
+from shared.feedback.metrics import Group
+
+Connection: TypeAlias = "asyncpg.Connection[Any]"
+Key = tuple[str, str]
+"""Store and response id, or store and respondent."""
+Spells = list[tuple[datetime, str]]
+
+_PIECE = 500
+_GROUPS = {group.value: group for group in Group}
+ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.received_at,
+    a.ce_id, a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
+
+
+def body_of(event: ResponseSubmitted, ce_id: str, raw: bytes) -> Body:
+    """An event as the domain counts it. An anonymous answer is its own respondent."""
+    known = event.__dict__
+    customer = known["customer"]
+    return Body(
+        ce_id,
+        known["fingerprint"],
+        known["metric"],
+        known["scale"],
+        known["score"],
+        known["answered_at"],
+        customer.ref if customer and known["identity"] is not Identity.ANONYMOUS else None,
+        known["test"],
+        known["touchpoint"],
+        known["segments"],
+        known["channel"],
+        known["received_at"],
+        raw,
+    )
+
+
+def event_of(body: Body) -> ResponseSubmitted:
+    """The whole answer as it was submitted."""
+    return ResponseSubmitted.model_validate_json(body.raw)
+
+
+def hour_of(moment: datetime) -> int:
+    """Hours since 1970."""
+    return int(moment.timestamp() // 3600)
+
+
+async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = False) -> dict[Key, Answer]:
+    """These answers, as far as they are stored, with the fingerprints of their rivals.
+
+    Who writes them afterwards needs their `lock`: an answer without a respondent has no other guard.
+    """
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    rows = await db.fetch(
+        f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
+                WHERE c.store = a.store AND c.response_id = a.response_id) AS rivals
+            FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, response_id)
+            JOIN scorer.answers a USING (store, response_id)
+            {"ORDER BY a.store, a.response_id FOR UPDATE OF a" if lock else ""}""",
+        *packed(wanted),
+    )
+    return {(row[0], row[1]): answer_of(row, row["rivals"]) for row in rows}
+
+
+async def answers_of(db: Connection, respondents: Iterable[Key]) -> list[Answer]:
+    """The counted answers of these respondents."""
+    wanted = set(respondents)
+    if not wanted:
+        return []
+    rows = await db.fetch(
+        f"""SELECT {ANSWER_COLUMNS}
+            FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
+            JOIN scorer.answers a USING (store, respondent) WHERE a.series IS NOT NULL""",
+        *packed(wanted),
+    )
+    return await _in_pieces(rows, lambda row: answer_of(row, []))
+
+
+async def _in_pieces(rows: Sequence[Any], read: Callable[[Any], Answer]) -> list[Answer]:
+    """What a person answered has no bound: others get their turn in between."""
+    found: list[Answer] = []
+    for first in range(0, len(rows), _PIECE):
+        if first:
+            await asyncio.sleep(0)
+        found += map(read, rows[first : first + _PIECE])
+    return found
+
+
+async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_latest: bool) -> list[Answer]:
+    """The counted answers of these respondents, or the latest of them, as far as `settle_latest` looks.
+
+    What they said is not read: they may be moved, and not stored as changed.
+    """
+    wanted = set(respondents)
+    if not wanted:
+        return []
+    rows = await db.fetch(
+        """SELECT a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.latest,
+                  a.day, a.grp, a.score, a.series
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
+           JOIN scorer.answers a USING (store, respondent)
+           WHERE a.series IS NOT NULL AND (a.latest OR NOT $4)""",
+        *packed(wanted),
+        only_latest,
+    )
+    return await _in_pieces(rows, _standing)
+
+
+def _standing(row: Any) -> Answer:
+    store, response_id, respondent, metric, scale, at, latest, day, group, score, series = row
+    return Answer(
+        store=store,
+        response_id=response_id,
+        body=Body("", "", metric, scale, score, at, respondent, False, None, {}, "", at, b""),
+        counted=Contribution(tuple(series), day, _GROUPS[group], score, at, hour_of(at)),
+        latest=latest,
+        stored=True,
+    )
+
+
+def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
+    body = None
+    if row["body"] is not None:
+        raw = row["body"].encode()
+        body = body_of(ResponseSubmitted.model_validate_json(raw), row["ce_id"], raw)
+    counted = None
+    if row["series"] is not None:
+        at = row["answered_at"]
+        series, group = tuple(row["series"]), _GROUPS[row["grp"]]
+        counted = Contribution(series, row["day"], group, row["score"], at, hour_of(at))
+    return Answer(
+        store=row["store"],
+        response_id=row["response_id"],
+        body=body,
+        amended={name: Revision(*revision) for name, revision in (row["amended"] or {}).items()},
+        retracted=row["retracted"],
+        counted=counted,
+        latest=row["latest"],
+        rivals=frozenset(rivals),
+        stored=True,
+    )

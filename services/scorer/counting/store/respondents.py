@@ -1,0 +1,104 @@
+"""Whoever answers: the lock that guards everything about one respondent, and the tiers that were told."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+import orjson
+
+from services.scorer.counting.store.answers import Connection, Key, Spells
+from services.scorer.counting.store.packing import packed
+from shared.db import Raced
+from shared.events.customers import CustomerChanged
+
+# The tiers of respondents, as the segmenter told them.
+
+
+async def keep_newer(db: Connection, events: Mapping[Key, CustomerChanged]) -> dict[Key, Spells]:
+    """Store the tiers whose `seq` is higher than the stored one, and return the spells of those.
+
+    The respondents are locked.
+    """
+    wanted = sorted(events)
+    if not wanted:
+        return {}
+    stores, refs = zip(*wanted, strict=True)
+    spells = {key: [(spell.since, spell.tier) for spell in events[key].history] for key in wanted}
+    rows = await db.fetch(
+        """UPDATE scorer.respondents r SET tier_seq = n.seq, tiers = n.tiers
+           FROM unnest($1::text[], $2::text[], $3::bigint[], $4::jsonb[]) AS n(store, respondent, seq, tiers)
+           WHERE r.store = n.store AND r.respondent = n.respondent AND r.tier_seq < n.seq
+           RETURNING r.store, r.respondent""",
+        stores,
+        refs,
+        [events[key].seq for key in wanted],
+        [orjson.dumps([[since.isoformat(), tier] for since, tier in spells[key]]).decode() for key in wanted],
+    )
+    return {(row[0], row[1]): spells[row[0], row[1]] for row in rows}
+
+
+async def end(db: Connection, ends: Mapping[Key, int]) -> None:
+    """What was told of these respondents is to go when they are erased: a `seq` below zero says so."""
+    wanted = sorted(ends)
+    if wanted:
+        await db.execute(
+            """WITH held AS (
+                   SELECT r.store, r.respondent, n.seq
+                   FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n(store, respondent, seq)
+                   JOIN scorer.respondents r USING (store, respondent)
+                   WHERE r.tier_seq < n.seq AND r.tier_seq >= 0
+                   ORDER BY r.store, r.respondent FOR UPDATE OF r)
+               UPDATE scorer.respondents r SET tier_seq = -held.seq
+               FROM held WHERE r.store = held.store AND r.respondent = held.respondent""",
+            [key[0] for key in wanted],
+            [key[1] for key in wanted],
+            [ends[key] for key in wanted],
+        )
+
+
+async def lock_respondents(db: Connection, keys: Iterable[Key]) -> tuple[dict[Key, Spells], set[Key]]:
+    """Lock these respondents until the transaction ends: the tiers of all, and which are new here.
+
+    Raises Raced when another writer made one of them at the same time.
+    """
+    wanted = set(keys)
+    if not wanted:
+        return {}, set()
+    rows = await db.fetch(
+        """SELECT r.store, r.respondent, nullif(r.tiers, '[]')
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
+           JOIN scorer.respondents r USING (store, respondent)
+           ORDER BY r.store, r.respondent FOR UPDATE OF r""",
+        *packed(wanted),
+    )
+    found: dict[Key, Spells] = {(row[0], row[1]): spells_of(row[2]) if row[2] else [] for row in rows}
+    new = wanted - found.keys()
+    if new:
+        made = await db.execute(
+            """INSERT INTO scorer.respondents (store, respondent)
+               SELECT * FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
+               ORDER BY store, respondent ON CONFLICT DO NOTHING""",
+            *packed(new),
+        )
+        if made != f"INSERT 0 {len(new)}":
+            raise Raced
+        found.update((key, []) for key in new)
+    return found, new
+
+
+async def read_spells(db: Connection, keys: Iterable[Key]) -> dict[Key, Spells]:
+    """The tiers of these respondents, without a lock."""
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    rows = await db.fetch(
+        """SELECT r.store, r.respondent, r.tiers
+           FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
+           JOIN scorer.respondents r USING (store, respondent)""",
+        *packed(wanted),
+    )
+    return {(row[0], row[1]): spells_of(row[2]) for row in rows}
+
+
+def spells_of(tiers: list[list[str]]) -> Spells:
+    """The stored tier spells, oldest first."""
+    return [(datetime.fromisoformat(since), tier) for since, tier in tiers]

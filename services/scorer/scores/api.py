@@ -1,0 +1,321 @@
+"""`/v1/scores` and `/v1/answers`: parse, ask the store, map."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+
+from services.scorer.counting.counter import Counting, StoreRules
+from services.scorer.counting.domain.answer import Answer
+from services.scorer.counting.store import answers
+from services.scorer.counting.store.series import Series
+from services.scorer.scores.figure import shown
+from services.scorer.scores.store import tallies
+from services.scorer.scores.store.tallies import Tally
+from shared.access import Key, Scope
+from shared.db import Database, driver
+from shared.feedback.metrics import Metric, UnknownScale, scale_for
+from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window, split
+from shared.http import Problem, Text, require
+
+# What goes in and out, with its documentation and examples.
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {"description": "No key, or an unknown one"},
+    403: {"description": "The key lacks the scope scores:read"},
+    404: {"description": "Nothing of that name in the key's store"},
+    422: {
+        "description": "A parameter that does not fit, or a combination that is not declared: see `declared`"
+    },
+}
+
+
+class Asked(BaseModel):
+    """Which score. Unknown parameters are an error, so that a typo does not read another score."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    store: Text | None = Field(None, max_length=64, description="The key's own store, if it is named at all")
+    metric: str = Field("nps", max_length=16, description=", ".join(Metric), examples=["nps"])
+    scale: str | None = Field(
+        None, max_length=16, description="The metric's default scale if absent", examples=["0-10"]
+    )
+    window: str = Field("30d", max_length=16, description=f"{', '.join(WINDOWS)} of elapsed seconds")
+    segment: Text = Field(
+        "",
+        max_length=400,
+        description="As country:NL; several with commas; a comma within a value as \\,",
+        examples=["country:NL"],
+    )
+    touchpoint: Text = Field("", max_length=64, examples=["post_delivery"])
+    policy: Literal["all", "latest"] | None = Field(
+        None, description="Every answer, or each respondent's last one; the store's own if absent"
+    )
+    as_of: str | None = Field(
+        None,
+        max_length=64,
+        description="RFC 3339 with offset; now if absent",
+        examples=["2026-11-22T10:00:00+01:00"],
+    )
+
+
+class ScoreOut(BaseModel):
+    """A rolling score. Fewer answers than the store's minimum: `n` and everything of it is null."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "store": "demo",
+                    "metric": "nps",
+                    "scale": "0-10",
+                    "policy": "latest",
+                    "segment": "country:NL",
+                    "touchpoint": "",
+                    "window": "30d",
+                    "as_of": "2026-11-22T09:00:00Z",
+                    "n": 20,
+                    "promoters": 10,
+                    "passives": 5,
+                    "detractors": 5,
+                    "score": 25.0,
+                    "margin": 33.5,
+                    "ci95": [-11.7, 55.2],
+                    "confidence": "low",
+                    "band": "good",
+                    "mean": 7.85,
+                }
+            ]
+        }
+    )
+
+    store: str
+    metric: str
+    scale: str
+    policy: str
+    segment: str
+    touchpoint: str
+    window: str
+    as_of: datetime
+    n: int | None = Field(description="Answers in the window; 0 when there are none, null when hidden")
+    promoters: int | None
+    passives: int | None
+    detractors: int | None
+    score: float | None = Field(
+        description="−100 to 100 for nps and enps; percent favourable for csat and ces"
+    )
+    margin: float | None = Field(description="Half-width of the 95% interval in points")
+    ci95: tuple[float, float] | None = Field(description="Adjusted Wald for nps and enps, Wilson else")
+    confidence: Literal["suppressed", "low", "normal"]
+    band: str | None
+    mean: float | None = Field(description="Mean of the raw scores, on the scale")
+
+
+class AnswerOut(BaseModel):
+    """What is known under one response id, and what became of it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "response_id": "0193a1c2-7b1e-7c3e-9a51-2f8e7d6c5b4a",
+                    "status": "counted",
+                    "metric": "nps",
+                    "scale": "0-10",
+                    "score": 9,
+                    "answered_at": "2026-11-22T09:00:00Z",
+                    "received_at": "2026-11-22T09:00:01Z",
+                    "comment": "Fast delivery",
+                    "touchpoint": "post_delivery",
+                    "segments": {"country": "NL"},
+                    "latest": True,
+                    "amended": ["comment"],
+                    "conflicts": 0,
+                }
+            ]
+        }
+    )
+
+    response_id: str
+    status: Literal["counted", "test", "retracted", "awaiting_original", "store_unknown"]
+    metric: str | None
+    scale: str | None
+    score: int | None
+    answered_at: datetime | None
+    received_at: datetime | None
+    comment: str | None
+    touchpoint: str | None
+    segments: dict[str, str]
+    latest: bool = Field(description="Whether it is the respondent's last answer")
+    amended: list[str] = Field(description="Fields with a later value")
+    conflicts: int = Field(description="Other bodies that came under the same id and are not counted")
+
+
+Reader = Annotated[Key, Depends(require(Scope.SCORES_READ))]
+
+_SKEW = timedelta(minutes=5)
+_FIRST = datetime(2000, 1, 1, tzinfo=UTC)
+
+
+def routes(database: Database, counting: Counting, latest_scan_limit: int) -> APIRouter:
+    """`/v1/scores` and `/v1/answers`."""
+    router = APIRouter(prefix="/v1", responses=PROBLEMS)
+
+    async def tally(rules: StoreRules, series: Series, policy: str, window: Window, *, past: bool) -> Tally:
+        async with database.snapshot() as session:
+            db = await driver(session)
+            found = await counting.book.find(db, series)
+            if found is None:
+                return tallies.NOTHING
+            if not (past and policy == "latest"):
+                part = split(window.upto, window.upto - window.after, rules.zone)
+                return await tallies.tally(db, series.store, found, part, latest=policy == "latest")
+            return await tallies.tally_latest_in_the_past(
+                db,
+                series.store,
+                found,
+                window,
+                metric=(series.metric, series.scale),
+                limit=latest_scan_limit,
+            )
+
+    @router.get("/scores", summary="One rolling score", tags=["scores"])
+    async def read_score(key: Reader, asked: Annotated[Asked, Query()]) -> ScoreOut:
+        """Counts, score and interval over (as_of − window, as_of], exact to the second on event time."""
+        rules = _rules(counting, key)
+        series = _series(rules, key.store, asked)
+        now = datetime.now(UTC)
+        moment = _moment(asked.as_of, now)
+        window = Window.ending(moment, _length(asked.window))
+        policy = asked.policy or rules.config.policy
+        try:
+            found = await tally(rules, series, policy, window, past=moment < now)
+        except tallies.TooManyAnswers:
+            raise _wrong(
+                "as_of",
+                f"policy=latest in the past reads every answer, at most {latest_scan_limit}: "
+                "take a shorter window, or policy=all",
+            ) from None
+        return ScoreOut(
+            store=key.store,
+            metric=series.metric,
+            scale=series.scale,
+            policy=policy,
+            segment=series.segment,
+            touchpoint=series.touchpoint,
+            window=asked.window,
+            as_of=moment,
+            **shown(Metric(series.metric), found, rules.config).model_dump(),
+        )
+
+    @router.get("/answers/{response_id:path}", summary="The record of one answer", tags=["answers"])
+    async def read_answer(
+        key: Reader,
+        response_id: Annotated[
+            Text, Path(min_length=1, max_length=256, examples=["0193a1c2-7b1e-7c3e-9a51-2f8e7d6c5b4a"])
+        ],
+    ) -> AnswerOut:
+        """Whether it counts, its present score, and how many rival bodies came under its id."""
+        async with database.snapshot() as session:
+            found = await answers.read_answers(await driver(session), [(key.store, response_id)])
+        answer = found.get((key.store, response_id))
+        if answer is None:
+            raise Problem(404, "not-found", "There is no answer with this id.")
+        return _record(answer)
+
+    return router
+
+
+def _record(answer: Answer) -> AnswerOut:
+    body = answer.body
+    amended_comment = answer.amended.get("comment")
+    comment = amended_comment.value if amended_comment else answers.event_of(body).comment if body else None
+    return AnswerOut(
+        response_id=answer.response_id,
+        status=_status(answer),
+        metric=body.metric if body else None,
+        scale=body.scale if body else None,
+        score=answer.score,
+        answered_at=body.answered_at if body else None,
+        received_at=body.received_at if body else None,
+        comment=comment,
+        touchpoint=body.touchpoint if body else None,
+        segments=dict(body.segments) if body else {},
+        latest=answer.latest,
+        amended=sorted(answer.amended),
+        conflicts=len(answer.rivals),
+    )
+
+
+def _status(
+    answer: Answer,
+) -> Literal["counted", "test", "retracted", "awaiting_original", "store_unknown"]:
+    if answer.retracted:
+        return "retracted"
+    if answer.body is None:
+        return "awaiting_original"
+    if answer.body.test:
+        return "test"
+    return "counted" if answer.counted else "store_unknown"
+
+
+def _rules(counting: Counting, key: Key) -> StoreRules:
+    rules = counting.stores.get(key.store)
+    if rules is None:
+        raise Problem(404, "not-found", "The configuration no longer has this key's store.")
+    return rules
+
+
+def _series(rules: StoreRules, store: str, asked: Asked) -> Series:
+    try:
+        scale = scale_for(asked.metric, asked.scale)
+    except UnknownScale:
+        raise _wrong(
+            "scale" if asked.metric in tuple(Metric) else "metric",
+            f"must be one of {', '.join(Metric)}, with a scale of that metric",
+        ) from None
+    cut = rules.cuts.declared(asked.segment, asked.touchpoint)
+    if cut is None:
+        raise Problem(
+            422,
+            "not-declared",
+            "This combination has no score. Declare it in closeloop.yaml, then run closeloop rebuild.",
+            errors=[{"pointer": "/query/segment", "detail": "is not declared"}],
+            declared=rules.cuts.listing(),
+        )
+    return Series(store, scale.metric.value, scale.id, cut.segment, cut.touchpoint)
+
+
+def _length(window: str) -> timedelta:
+    try:
+        return parse_window(window)
+    except UnknownWindow:
+        raise _wrong("window", f"must be one of {', '.join(WINDOWS)}") from None
+
+
+def _moment(as_of: str | None, now: datetime) -> datetime:
+    if as_of is None:
+        return now
+    try:
+        # A plus sign that was not escaped arrives as a space.
+        moment = datetime.fromisoformat(as_of.replace(" ", "+"))
+        if moment.tzinfo is None:
+            raise _wrong("as_of", "needs an offset, as +01:00 or Z")
+        moment = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise _wrong("as_of", "must be a time as 2026-11-22T10:00:00+01:00") from None
+    if moment < _FIRST:
+        raise _wrong("as_of", "must not lie before the year 2000")
+    if moment > now + _SKEW:
+        raise _wrong("as_of", "must not lie in the future")
+    return min(moment, now)
+
+
+def _wrong(parameter: str, detail: str) -> Problem:
+    return Problem(
+        422,
+        "invalid",
+        f"{parameter} {detail}.",
+        errors=[{"pointer": f"/query/{parameter}", "detail": detail}],
+    )

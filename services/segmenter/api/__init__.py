@@ -1,5 +1,0 @@
-"""HTTP in and out: customers with the reason of their tier, the tiers, and the override by hand."""
-
-from services.segmenter.api.routes import routes
-
-__all__ = ["routes"]

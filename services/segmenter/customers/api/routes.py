@@ -1,0 +1,189 @@
+"""`/v1/customers` and `/v1/tiers`: parse, call, map."""
+
+import base64
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
+
+from services.segmenter.customers.api.shapes import (
+    CustomerList,
+    CustomerOut,
+    OverrideIn,
+    TiersOut,
+    customer_out,
+    listed_out,
+    tiers_out,
+)
+from services.segmenter.customers.store import listed
+from services.segmenter.facts import store as facts
+from services.segmenter.facts.domain.records import OverrideRecord
+from services.segmenter.facts.erasing import LEDGER
+from services.segmenter.facts.store import CustomerKey
+from services.segmenter.tiers import store as customers
+from services.segmenter.tiers.domain.ruling import Rulebook, Rules
+from services.segmenter.tiers.folding import override
+from shared.access import Key, Scope
+from shared.db import Database
+from shared.events import new_id
+from shared.feedback.identity import customer_ref
+from shared.http import Problem, Text, json_body, request_body, require
+from shared.ops.logs import log
+
+_log = log("segmenter")
+
+Reader = Annotated[Key, Depends(require(Scope.CUSTOMERS_READ))]
+Admin = Annotated[Key, Depends(require(Scope.ADMIN))]
+
+_REF = re.compile(r"[0-9a-f]{32}")
+
+_OVERRIDE_EXAMPLE = {
+    "tier": "Gold",
+    "until": "2027-01-31T00:00:00+01:00",
+    "reason": "From our old shop",
+}
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    401: {"description": "No key, or an unknown one"},
+    403: {"description": "The key lacks the scope"},
+    404: {"description": "This store has no such customer"},
+}
+
+
+def routes(database: Database, book: Rulebook, secret: bytes, on_change: Callable[[], None]) -> APIRouter:
+    """`/v1/customers` and `/v1/tiers`. `on_change` is called when an override was stored."""
+    router = APIRouter(prefix="/v1", tags=["customers"], responses=_RESPONSES)
+
+    async def of_key(key: Key, customer_id: str) -> CustomerKey:
+        """Raises Problem 404 for a customer whom this store never named."""
+        found = customer_ref(secret, key.store, customer_id=customer_id)
+        refs = [found] if found else []
+        if _REF.fullmatch(customer_id):
+            refs.append(customer_id)
+        async with database.snapshot() as session:
+            for ref in refs:
+                if await customers.find(session, CustomerKey(key.store, ref)):
+                    return CustomerKey(key.store, ref)
+        raise Problem(404, "not-found", "This store has no such customer.")
+
+    async def shown(customer: CustomerKey) -> CustomerOut:
+        async with database.snapshot() as session:
+            row = await customers.find(session, customer)
+            records = await facts.of_customers(session, [customer])
+            email = row.contact.email if row else None
+            same = await listed(session, customer.store, email=email, limit=20) if email else []
+        if row is None:
+            raise Problem(404, "not-found", "This store has no such customer.")
+        return customer_out(row, records[customer], same, _rules(book, customer.store), datetime.now(UTC))
+
+    @router.get("/customers", summary="Customers by tier, tag or e-mail address")
+    async def list_customers(  # noqa: PLR0917 - the parameters of the address
+        request: Request,
+        response: Response,
+        key: Reader,
+        tier: Annotated[Text | None, Query(max_length=64, examples=["Gold"])] = None,
+        tag: Annotated[Text | None, Query(max_length=64, examples=["detractor"])] = None,
+        email: Annotated[Text | None, Query(max_length=320, examples=["asha@example.com"])] = None,
+        limit: Annotated[int, Query(ge=1, le=500)] = 50,
+        cursor: Annotated[str | None, Query(max_length=200, description="From the header Link")] = None,
+    ) -> CustomerList:
+        rules = _rules(book, key.store)
+        if tier is not None:
+            _check_tier(tier, rules, "/tier")
+        after = _after(cursor)
+        async with database.snapshot() as session:
+            rows = await listed(
+                session,
+                key.store,
+                tier=tier,
+                tag=tag,
+                email=email.strip() if email else None,
+                after=after,
+                limit=limit + 1,
+            )
+        if len(rows) > limit:
+            following = request.url.include_query_params(cursor=_cursor(rows[limit - 1].ref))
+            response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+        return CustomerList(customers=[listed_out(row) for row in rows[:limit]])
+
+    @router.get("/customers/{customer_id:path}", summary="One customer, with the reason of the tier")
+    async def read_customer(
+        key: Reader,
+        customer_id: Annotated[
+            str,
+            Path(max_length=512, description="The store's own id, or a guest's ref", examples=["c-1"]),
+        ],
+    ) -> CustomerOut:
+        return await shown(await of_key(key, customer_id))
+
+    @router.post(
+        "/customers/{customer_id:path}/override",
+        summary="Set the tier by hand until a date",
+        openapi_extra=request_body(OverrideIn, _OVERRIDE_EXAMPLE),
+    )
+    async def set_tier(
+        key: Admin,
+        customer_id: Annotated[str, Path(max_length=512, examples=["c-1"])],
+        wanted: Annotated[OverrideIn, Depends(json_body(OverrideIn))],
+    ) -> CustomerOut:
+        rules = _rules(book, key.store)
+        _check_tier(wanted.tier, rules, "/tier")
+        customer = await of_key(key, customer_id)
+        record = OverrideRecord(
+            ref=customer.ref,
+            tier=wanted.tier,
+            until=wanted.until.astimezone(UTC),
+            reason=wanted.reason,
+            at=datetime.now(UTC),
+            by=key.key_id,
+        )
+        async with database.transaction() as session:
+            await LEDGER.share(session)
+            if await customers.find(session, customer) is None:  # erased meanwhile
+                raise Problem(404, "not-found", "This store has no such customer.")
+            await override(session, customer, record, fact_id=new_id(), book=book)
+        _log.info("customer.overridden", store=key.store, key_id=key.key_id)
+        on_change()
+        return await shown(customer)
+
+    @router.get("/tiers", summary="How many customers each tier has", tags=["tiers"])
+    async def read_tiers(key: Reader) -> TiersOut:
+        async with database.snapshot() as session:
+            members = await customers.members(session, key.store)
+        return tiers_out(members, _rules(book, key.store))
+
+    return router
+
+
+def _rules(book: Rulebook, store: str) -> Rules:
+    if store not in book:
+        raise Problem(404, "not-found", "The configuration has no such store any more.")
+    return book[store]
+
+
+def _check_tier(tier: str, rules: Rules, pointer: str) -> None:
+    names = [tier.name for tier in rules.programme.tiers]
+    if tier not in names:
+        detail = f"is one of {', '.join(names)}"
+        raise Problem(
+            422, "invalid", "There is no such tier.", errors=[{"pointer": pointer, "detail": detail}]
+        )
+
+
+def _cursor(ref: str) -> str:
+    return base64.urlsafe_b64encode(ref.encode()).decode().rstrip("=")
+
+
+def _after(cursor: str | None) -> str:
+    """The ref after which the page begins. Raises Problem 422 for a cursor that this API never gave."""
+    if cursor is None:
+        return ""
+    try:
+        ref = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+    except ValueError:
+        ref = ""
+    if not _REF.fullmatch(ref):
+        errors = [{"pointer": "/cursor", "detail": "is not a cursor of this list"}]
+        raise Problem(422, "invalid", "Take the cursor from the header Link.", errors=errors)
+    return ref

@@ -1,0 +1,223 @@
+"""What others were told of a customer, and what they still have to be told."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import text
+
+from services.segmenter.facts.store import CustomerKey
+from services.segmenter.tiers.domain.standing import Transition
+from shared.db import Session
+
+_HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ...])
+
+
+@dataclass(frozen=True, slots=True)
+class Untold:
+    """A customer whose latest state was not published yet."""
+
+    key: CustomerKey
+    seq: int
+    tier: str
+    since: datetime | None
+    tags: tuple[str, ...]
+    reason: str
+    rule_version: str
+    history: tuple[Transition, ...]
+    traceparent: str
+
+
+_UNTOLD = text("""
+    SELECT store, ref, seq, tier, since, tags, reason, rule_version, CAST(history AS text), traceparent
+    FROM segmenter.customers c
+    WHERE seq > published_seq AND known AND NOT erased
+      AND NOT EXISTS (SELECT 1 FROM segmenter.forgotten f WHERE f.store = c.store AND f.ref = c.ref)
+      AND (published_at IS NULL OR published_at <= now() - make_interval(secs => :interval))
+    ORDER BY changed_at LIMIT :limit""")
+
+_BACKLOG = text("""
+    SELECT count(*), min(changed_at) FROM (
+        SELECT changed_at FROM segmenter.customers
+        WHERE seq > published_seq AND known AND NOT erased ORDER BY changed_at LIMIT 10000) AS waiting""")
+
+_HELD = """
+    WITH sent AS (
+        SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]))
+               AS s(store, ref, seq)
+    ), held AS (
+        SELECT c.store, c.ref, sent.seq FROM segmenter.customers c
+        JOIN sent ON c.store = sent.store AND c.ref = sent.ref
+        ORDER BY c.store, c.ref FOR UPDATE OF c
+    )
+    UPDATE segmenter.customers c SET """
+
+_TOLD = text(f"""{_HELD} published_seq = greatest(c.published_seq, held.seq), published_at = now()
+    FROM held WHERE c.store = held.store AND c.ref = held.ref""")
+
+_UNTELL = text(f"""{_HELD} published_seq = least(c.published_seq, c.seq - 1), published_at = NULL
+    FROM held WHERE c.store = held.store AND c.ref = held.ref""")
+
+
+async def untold(session: Session, *, interval_seconds: float, limit: int) -> list[Untold]:
+    """The oldest news, but none of a customer of whom something was told within the interval."""
+    rows = await session.execute(_UNTOLD, {"interval": interval_seconds, "limit": limit})
+    return [
+        Untold(
+            CustomerKey(store, ref),
+            seq,
+            tier,
+            since,
+            tuple(tags),
+            reason,
+            rule_version,
+            _HISTORY.validate_json(history),
+            traceparent,
+        )
+        for store, ref, seq, tier, since, tags, reason, rule_version, history, traceparent in rows
+    ]
+
+
+async def backlog(session: Session) -> tuple[int, datetime | None]:
+    """How many customers have news (counted to 10,000), and since when."""
+    row = (await session.execute(_BACKLOG)).one()
+    return int(row[0]), row[1]
+
+
+async def told(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """These states are out."""
+    await session.execute(_TOLD, _parameters(sent))
+
+
+async def untell(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """Whatever is the newest state of these customers has to go out again."""
+    await session.execute(_UNTELL, _parameters(sent))
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A customer of whom nothing that was told may stay."""
+
+    key: CustomerKey
+    seq: int
+    traceparent: str
+
+
+async def forgotten(session: Session, *, limit: int) -> list[Forgotten]:
+    """Whose end is still to be told, the longest waiting first."""
+    rows = await session.execute(
+        text("""SELECT store, ref, seq, traceparent FROM segmenter.forgotten
+                ORDER BY forgotten_at LIMIT :limit"""),
+        {"limit": limit},
+    )
+    return [Forgotten(CustomerKey(store, ref), seq, trace) for store, ref, seq, trace in rows]
+
+
+async def ended(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """These ends are out."""
+    if sent:
+        await session.execute(
+            text("""DELETE FROM segmenter.forgotten f
+                    USING unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:seqs AS bigint[]))
+                          AS s(store, ref, seq)
+                    WHERE f.store = s.store AND f.ref = s.ref AND f.seq <= s.seq"""),
+            _parameters(sent),
+        )
+
+
+def _parameters(sent: Sequence[tuple[CustomerKey, int]]) -> dict[str, list[str] | list[int]]:
+    return {
+        "stores": [key.store for key, _ in sent],
+        "refs": [key.ref for key, _ in sent],
+        "seqs": [seq for _, seq in sent],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A customer in a list: as the last fold left it."""
+
+    ref: str
+    customer_id: str | None
+    email: str | None
+    name: str | None
+    tier: str
+    since: datetime | None
+    points: int
+    tags: list[str]
+    folded_at: datetime
+
+
+_LISTED = ", ".join(field.name for field in fields(Listed))
+_FILTERS = {
+    "tier": "tier = :tier",
+    "tag": "tags @> ARRAY[CAST(:tag AS text)]",
+    "email": "lower(email) = lower(:email)",
+}
+
+
+async def listed(
+    session: Session,
+    store: str,
+    *,
+    tier: str | None = None,
+    tag: str | None = None,
+    email: str | None = None,
+    after: str = "",
+    limit: int,
+) -> list[Listed]:
+    """Customers by ref, with a tier, a tag, an e-mail address (case does not matter)."""
+    wanted = {
+        name: value for name, value in (("tier", tier), ("tag", tag), ("email", email)) if value is not None
+    }
+    rows = await session.execute(
+        text(f"""SELECT {_LISTED} FROM segmenter.customers
+                 WHERE store = :store AND known AND NOT erased AND tier IS NOT NULL AND ref > :after
+                   {"".join(f"AND {_FILTERS[name]} " for name in wanted)}
+                 ORDER BY ref LIMIT :limit"""),
+        {"store": store, "after": after, "limit": limit, **wanted},
+    )
+    return [Listed(*row) for row in rows]
+
+
+# Have every known customer told once more.
+
+Place = tuple[str, str]
+"""Store and reference of a customer."""
+
+START: Place = ("", "")
+
+_TELL_AGAIN = text("""
+    WITH held AS (
+        SELECT store, ref FROM segmenter.customers
+        WHERE (store, ref) > (:after_store, :after_ref) AND known AND NOT erased
+              AND (CAST(:store AS text) IS NULL OR store = :store)
+        ORDER BY store, ref LIMIT :limit FOR UPDATE)
+    UPDATE segmenter.customers c
+    SET published_seq = least(c.published_seq, c.seq - 1), published_at = NULL
+    FROM held WHERE c.store = held.store AND c.ref = held.ref
+    RETURNING c.store, c.ref""")
+
+_WAITING = text("""
+    SELECT count(*) FROM segmenter.customers
+    WHERE seq > published_seq AND known AND NOT erased
+          AND (CAST(:store AS text) IS NULL OR store = :store)""")
+
+
+async def tell_again(session: Session, store: str | None, after: Place, limit: int) -> list[Place]:
+    """Have the publisher send the next customers again, under the `seq` they have; returns which they are.
+
+    Nobody hears of those who stand for the erased.
+    """
+    rows = await session.execute(
+        _TELL_AGAIN, {"after_store": after[0], "after_ref": after[1], "store": store, "limit": limit}
+    )
+    return sorted((row[0], row[1]) for row in rows)
+
+
+async def waiting(session: Session, store: str | None) -> int:
+    """How many customers the topic does not have yet."""
+    found = await session.execute(_WAITING, {"store": store})
+    count: int = found.scalar_one()
+    return count

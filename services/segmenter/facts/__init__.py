@@ -1,0 +1,1 @@
+"""What events said about answers, orders, engagements and cases: one stored fact for each."""

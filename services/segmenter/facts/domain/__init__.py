@@ -1,0 +1,1 @@
+"""Facts as they are merged. Standard library only."""

@@ -1,0 +1,290 @@
+"""What the events said about one thing, merged so that neither order nor repetition of them matters.
+
+A record is what is stored. Each has a method for each event about it, which returns the record after the
+event and how the event ended. The rules are those of the product's contract:
+
+- Two originals under one id: the lowest `ce_id` counts, the other is a conflict that stays visible.
+- An amended score counts from the highest (revision, `ce_id`). A retraction is final.
+- What comes before its original is kept, and counts when that comes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol, Self, TypeVar
+
+# Which of several originals counts.
+
+
+class Outcome(StrEnum):
+    OK = "ok"
+    DUPLICATE = "duplicate"
+    CONFLICT = "conflict"
+
+
+class _Original(Protocol):
+    @property
+    def ce_id(self) -> str: ...
+
+    @property
+    def content(self) -> object:
+        """What two deliveries of the same thing have in common."""
+
+
+_O = TypeVar("_O", bound=_Original)
+
+
+def first_of(known: _O | None, said: _O) -> tuple[_O, Outcome]:
+    """The original that counts, and what the newcomer is beside the known one."""
+    if known is None:
+        return said, Outcome.OK
+    outcome = Outcome.DUPLICATE if known.content == said.content else Outcome.CONFLICT
+    return (said if said.ce_id < known.ce_id else known), outcome
+
+
+# What the events said about one order; see `records`.
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    ce_id: str
+    ref: str
+    at: datetime
+    value: Decimal
+    currency: str
+
+    @property
+    def content(self) -> object:
+        return self.ref, self.at, self.value, self.currency
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    ce_id: str
+    at: datetime
+
+    @property
+    def content(self) -> object:
+        return self.at
+
+
+@dataclass(frozen=True, slots=True)
+class Refunded:
+    ce_id: str
+    at: datetime
+    amount: Decimal
+    currency: str
+
+    @property
+    def content(self) -> object:
+        return self.at, self.amount, self.currency
+
+
+@dataclass(frozen=True, slots=True)
+class OrderRecord:
+    """An order with its delivery and its refunds, by refund id. Without `placed` the rest is parked."""
+
+    placed: Placed | None = None
+    delivered: Delivered | None = None
+    refunds: Mapping[str, Refunded] = field(default_factory=dict)
+    conflict: bool = False
+
+    @property
+    def ref(self) -> str | None:
+        return self.placed.ref if self.placed else None
+
+    def place(self, placed: Placed) -> tuple[Self, Outcome]:
+        first, outcome = first_of(self.placed, placed)
+        return replace(self, placed=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
+
+    def deliver(self, delivered: Delivered) -> tuple[Self, Outcome]:
+        first, outcome = first_of(self.delivered, delivered)
+        return replace(self, delivered=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
+
+    def refund(self, refund_id: str, refunded: Refunded) -> tuple[Self, Outcome]:
+        """A refund id names one refund of this order; another order may use the same id."""
+        first, outcome = first_of(self.refunds.get(refund_id), refunded)
+        refunds = dict(sorted({**self.refunds, refund_id: first}.items()))
+        conflict = self.conflict or outcome is Outcome.CONFLICT
+        return replace(self, refunds=refunds, conflict=conflict), outcome
+
+
+class Kind(StrEnum):
+    ANSWER = "answer"
+    ORDER = "order"
+    ENGAGEMENT = "engagement"
+    CASE = "case"
+    OVERRIDE = "override"
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """An answer as it came. `ref` is None unless the respondent may be known (identity `identified`)."""
+
+    ce_id: str
+    fingerprint: str
+    ref: str | None
+    metric: str
+    scale: str
+    score: int
+    at: datetime
+    touchpoint: str | None
+    test: bool
+    verified: bool
+
+    @property
+    def content(self) -> object:
+        return self.fingerprint
+
+
+@dataclass(frozen=True, slots=True)
+class Rescored:
+    revision: int
+    ce_id: str
+    score: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRecord:
+    said: Submitted | None = None
+    rescored: Rescored | None = None
+    retracted: bool = False
+    conflict: bool = False
+
+    @property
+    def ref(self) -> str | None:
+        return self.said.ref if self.said else None
+
+    @property
+    def score(self) -> int | None:
+        """The score that counts now; None while only an amendment is known."""
+        if self.said is None:
+            return None
+        return self.rescored.score if self.rescored else self.said.score
+
+    def submitted(self, said: Submitted) -> tuple[Self, Outcome]:
+        first, outcome = first_of(self.said, said)
+        return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
+
+    def amended(self, change: Rescored | None) -> tuple[Self, Outcome]:
+        """`change` is None for an amendment that leaves the score alone."""
+        if change is None:
+            return self, Outcome.OK
+        held = self.rescored
+        if held is not None and (held.revision, held.ce_id) >= (change.revision, change.ce_id):
+            return self, Outcome.DUPLICATE if held == change else Outcome.OK
+        return replace(self, rescored=change), Outcome.OK
+
+    def retract(self) -> tuple[Self, Outcome]:
+        return replace(self, retracted=True), Outcome.DUPLICATE if self.retracted else Outcome.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Engaged:
+    """`kind` is the sender's word; one that the programme does not know is worth nothing."""
+
+    ce_id: str
+    ref: str
+    kind: str
+    at: datetime
+
+    @property
+    def content(self) -> object:
+        return self.ref, self.kind, self.at
+
+
+@dataclass(frozen=True, slots=True)
+class EngagementRecord:
+    said: Engaged | None = None
+    conflict: bool = False
+
+    @property
+    def ref(self) -> str | None:
+        return self.said.ref if self.said else None
+
+    def record(self, said: Engaged) -> tuple[Self, Outcome]:
+        first, outcome = first_of(self.said, said)
+        return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
+
+
+@dataclass(frozen=True, slots=True)
+class CaseRecord:
+    """When a case was opened, closed, and opened again."""
+
+    ref: str | None = None
+    opened_at: tuple[datetime, ...] = ()
+    closed_at: tuple[datetime, ...] = ()
+
+    def open(self, ref: str | None, at: datetime) -> tuple[Self, Outcome]:
+        known = at in self.opened_at
+        opened = tuple(sorted({*self.opened_at, at}))
+        changed = replace(self, ref=self._whose(ref), opened_at=opened)
+        return changed, Outcome.DUPLICATE if known else Outcome.OK
+
+    def close(self, ref: str | None, at: datetime) -> tuple[Self, Outcome]:
+        known = at in self.closed_at
+        closed = tuple(sorted({*self.closed_at, at}))
+        changed = replace(self, ref=self._whose(ref), closed_at=closed)
+        return changed, Outcome.DUPLICATE if known else Outcome.OK
+
+    def _whose(self, ref: str | None) -> str | None:
+        """A case has one customer; should two events differ, the choice must not depend on their order."""
+        return min((r for r in (self.ref, ref) if r is not None), default=None)
+
+    def spells(self) -> list[tuple[datetime, datetime | None]]:
+        """The times during which the case was open: (from, until), the last perhaps without an end."""
+        turns = sorted([(at, 0) for at in self.opened_at] + [(at, 1) for at in self.closed_at])
+        spells: list[tuple[datetime, datetime | None]] = []
+        since: datetime | None = None
+        for at, closes in turns:
+            if closes and since is not None:
+                spells.append((since, at))
+                since = None
+            elif not closes and since is None:
+                since = at
+        return [*spells, (since, None)] if since is not None else spells
+
+
+@dataclass(frozen=True, slots=True)
+class OverrideRecord:
+    """Somebody set the tier by hand. `by` is the id of the key that was used."""
+
+    ref: str
+    tier: str
+    until: datetime
+    reason: str
+    at: datetime
+    by: str
+
+
+Record = AnswerRecord | OrderRecord | EngagementRecord | CaseRecord | OverrideRecord
+
+EMPTY: Mapping[Kind, Record] = {
+    Kind.ANSWER: AnswerRecord(),
+    Kind.ORDER: OrderRecord(),
+    Kind.ENGAGEMENT: EngagementRecord(),
+    Kind.CASE: CaseRecord(),
+}
+"""What is known of a thing before the first event about it."""
+
+
+def anonymous(record: Record, ref: str) -> Record:
+    """The record of somebody who was erased: worth what it was, and under the reference of nobody."""
+    match record:
+        case AnswerRecord(said=said) if said:
+            return replace(record, said=replace(said, ref=ref))
+        case OrderRecord(placed=placed) if placed:
+            refunds = {str(n): refund for n, refund in enumerate(record.refunds.values(), 1)}
+            return replace(record, placed=replace(placed, ref=ref), refunds=refunds)
+        case EngagementRecord(said=said) if said:
+            return replace(record, said=replace(said, ref=ref))
+        case CaseRecord():
+            return replace(record, ref=ref)
+        case OverrideRecord():
+            return replace(record, ref=ref, reason="")
+        case _:
+            return record

@@ -1,0 +1,119 @@
+"""What each event does to the fact that it is about; the table is at the bottom."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from services.segmenter.facts.domain.contact import Contact
+from services.segmenter.facts.domain.records import (
+    AnswerRecord,
+    CaseRecord,
+    Delivered,
+    Engaged,
+    EngagementRecord,
+    OrderRecord,
+    Outcome,
+    Placed,
+    Record,
+    Refunded,
+    Rescored,
+    Submitted,
+)
+from shared.events import Received
+from shared.events.cases import CaseClosed, CaseOpened
+from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
+from shared.events.responses import Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
+
+_LARGEST_AMOUNT = Decimal(10) ** 12
+_FIRST_YEAR, _LAST_YEAR = 1900, 2200
+
+
+class NotApplicable(ValueError):
+    """An event that no producer of ours sends: an absurd time or amount."""
+
+
+def submitted(record: AnswerRecord, event: ResponseSubmitted, ce_id: str) -> tuple[Record, Outcome]:
+    return record.submitted(
+        Submitted(
+            ce_id=ce_id,
+            fingerprint=event.fingerprint,
+            ref=event.customer.ref if event.customer and event.identity is Identity.IDENTIFIED else None,
+            metric=event.metric,
+            scale=event.scale,
+            score=event.score,
+            at=utc(event.answered_at),
+            touchpoint=event.touchpoint,
+            test=event.test,
+            verified=event.verified,
+        )
+    )
+
+
+def amended(record: AnswerRecord, event: ResponseAmended, ce_id: str) -> tuple[Record, Outcome]:
+    return record.amended(Rescored(event.revision, ce_id, event.score) if event.score is not None else None)
+
+
+def retracted(record: AnswerRecord, _: ResponseRetracted, __: str) -> tuple[Record, Outcome]:
+    return record.retract()
+
+
+def placed(record: OrderRecord, event: OrderPlaced, ce_id: str) -> tuple[Record, Outcome]:
+    at, value = utc(event.placed_at), _amount(event.value)
+    return record.place(Placed(ce_id, event.customer.ref, at, value, event.currency))
+
+
+def delivered(record: OrderRecord, event: OrderDelivered, ce_id: str) -> tuple[Record, Outcome]:
+    return record.deliver(Delivered(ce_id, utc(event.delivered_at)))
+
+
+def refunded(record: OrderRecord, event: OrderRefunded, ce_id: str) -> tuple[Record, Outcome]:
+    at, amount = utc(event.refunded_at), _amount(event.amount)
+    return record.refund(event.refund_id, Refunded(ce_id, at, amount, event.currency))
+
+
+def engaged(record: EngagementRecord, event: EngagementRecorded, ce_id: str) -> tuple[Record, Outcome]:
+    return record.record(Engaged(ce_id, event.customer.ref, event.kind, utc(event.engaged_at)))
+
+
+def case_opened(record: CaseRecord, event: CaseOpened, _: str) -> tuple[Record, Outcome]:
+    return record.open(event.customer_ref, utc(event.at))
+
+
+def case_closed(record: CaseRecord, event: CaseClosed, _: str) -> tuple[Record, Outcome]:
+    return record.close(event.customer_ref, utc(event.at))
+
+
+def contact_in(received: Received) -> tuple[str | None, Contact]:
+    """Whom the event names, and what it says about them that may be believed."""
+    event = received.event
+    match event:
+        case CaseOpened() | CaseClosed():
+            return event.customer_ref, Contact()
+        case ResponseSubmitted(customer=customer) if customer and event.identity is Identity.IDENTIFIED:
+            believed = event.verified
+        case OrderPlaced(customer=customer) | EngagementRecorded(customer=customer):
+            believed = True
+        case _:
+            return None, Contact()
+    if not believed:
+        return customer.ref, Contact()
+    return customer.ref, Contact.named(
+        customer_id=customer.id,
+        email=customer.email,
+        name=customer.name,
+        consent=customer.consent,
+        at=utc(event.received_at),
+        ce_id=received.envelope.id,
+    )
+
+
+def utc(at: datetime) -> datetime:
+    """Raises NotApplicable for a time that no calendar of a shop has, so that none is stored."""
+    if at.tzinfo is None or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
+        raise NotApplicable("a time without zone, or beyond reason")
+    return at.astimezone(UTC)
+
+
+def _amount(value: Decimal) -> Decimal:
+    if not 0 <= value <= _LARGEST_AMOUNT:
+        raise NotApplicable("an amount below zero or beyond reason")
+    return value

@@ -1,0 +1,114 @@
+"""What operators ask of the segmenter through `closeloop`: the only door of this service for `cli/`.
+
+Fold everybody again, look whether that would change anything, publish again, check the section `loyalty`,
+and the handlers for a replay.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from services.segmenter.customers import store as publishing
+from services.segmenter.facts import store as facts
+from services.segmenter.facts.store import CustomerKey
+from services.segmenter.handlers import handlers
+from services.segmenter.tiers import store as customers
+from services.segmenter.tiers.domain.ruling import Rulebook, judge
+from services.segmenter.tiers.folding import Clock, refolded, utc_now
+from services.segmenter.tiers.settings import Loyalty, rulebook
+from shared.config import Config, ConfigError
+from shared.config.loading import Mistake
+from shared.config.secrets import Secrets
+from shared.db import Database
+from shared.events import Event
+from shared.kafka import Handler
+
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """How many customers were folded, and how many of them changed."""
+
+    seen: int
+    changed: int
+
+
+def loyalty_rules(config: Config) -> Rulebook:
+    """The rules of every store, for `rebuild` and `verify`. Raises ConfigError with every mistake."""
+    return rulebook(config)
+
+
+async def rebuild(
+    database: Database,
+    book: Rulebook,
+    store: str | None = None,
+    *,
+    clock: Clock = utc_now,
+    progress: Callable[[int], None] = lambda seen: None,
+) -> Rebuilt:
+    """Fold every customer of a store, or of all, from the stored facts. Harmless twice and in traffic."""
+    seen = changed = 0
+    for name in [store] if store is not None else book:
+        async for page_seen, page_changed in refolded(database, book, name, clock):
+            seen, changed = seen + page_seen, changed + page_changed
+            progress(seen)
+    return Rebuilt(seen, changed)
+
+
+async def verify(database: Database, book: Rulebook, store: str | None = None) -> list[CustomerKey]:
+    """Customers whose stored ruling is not the fold of their facts at the same instant; should be none."""
+    wrong: list[CustomerKey] = []
+    for name in [store] if store is not None else book:
+        after = ""
+        while True:
+            async with database.snapshot() as session:
+                keys = await customers.page(session, name, after=after, limit=_PAGE)
+                rows = await customers.read(session, keys)
+                records = await facts.of_customers(session, keys)
+            if not keys:
+                break
+            for row in rows:
+                _, ruling = judge(records[row.key], book[name], row.folded_at)
+                if row.ruling != ruling:
+                    wrong.append(row.key)
+            after = keys[-1].ref
+    return wrong
+
+
+async def republish(database: Database, store: str | None, *, batch: int = 5000) -> int:
+    """Mark every customer, so that the publisher of a running segmenter sends it again; returns how many.
+
+    Each keeps its `seq`: whoever knows the state ignores it.
+    """
+    marked, after = 0, publishing.START
+    while True:
+        async with database.transaction() as session:
+            some = await publishing.tell_again(session, store, after, batch)
+        if not some:
+            return marked
+        marked, after = marked + len(some), some[-1]
+
+
+async def count_unpublished(database: Database, store: str | None) -> int:
+    """How many customers were not sent yet."""
+    async with database.snapshot() as session:
+        return await publishing.waiting(session, store)
+
+
+def section_mistakes(config: Config, store: str) -> list[Mistake]:
+    """What the segmenter would refuse at its start in the section `loyalty` of this store."""
+    try:
+        config.section(store, "loyalty", Loyalty)
+    except ConfigError as error:
+        return list(error.mistakes)
+    return []
+
+
+def section_summary(config: Config, store: str) -> dict[str, list[str]]:
+    """What the section declares, by names, for people. The section has no mistakes."""
+    return {"tiers": [tier.name for tier in config.section(store, "loyalty", Loyalty).tiers]}
+
+
+def replay_handlers(config: Config, secrets: Secrets) -> Mapping[type[Event], Handler]:
+    """The handlers alone, as `closeloop dead replay` uses them. Raises ConfigError."""
+    return handlers(rulebook(config), utc_now, secrets.customers)
