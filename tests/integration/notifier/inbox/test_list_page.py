@@ -12,7 +12,7 @@ from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.inbox.search import ListQuery, place_of, query_of_address
 from shared.db import Database
-from tests.integration.notifier.office import Agent, Branch
+from tests.integration.notifier.inbox_pages import Agent, Branch
 
 _NAMES = re.compile(r"data-open><bdi>([^<]*)</bdi>")
 _COUNT = re.compile(r'>([^<>]+)<span class="count[^"]*">([^<]*)</span>')

@@ -16,7 +16,7 @@ from services.notifier.inbox import live
 from shared.access import users
 from shared.db import Database
 from shared.http.protocol import Protocol
-from tests.integration.notifier.office import Agent, Branch
+from tests.integration.notifier.inbox_pages import Agent, Branch
 
 
 class Serving:
