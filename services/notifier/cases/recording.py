@@ -103,44 +103,27 @@ class CaseRecorder:
         new: Container[str] = (),
         words: Mapping[str, str] | None = None,
     ) -> dict[str, Case]:
-        """The changes in their order; returns each case as it is in the end.
+        """Record the changes in their order; returns each case as it is after the last one.
 
-        The cases are locked by this transaction, but those of `new`, which are inserted. `words`: by
-        case, text by which it can be found from now on.
+        This transaction has locked the cases, except those of `new`, which are inserted. `words`: by case,
+        text by which it can be found from now on.
         """
-        last = {record.change.case.case_id: self._planned(record.change.case) for record in records}
+        last = {r.change.case.case_id: self._planned(r.change.case) for r in records}
         words = words or {}
         await self._add(session, records, [case for key, case in last.items() if key in new], words, now)
         await cases.save(session, [last[key] for key in sorted(last) if key not in new])
-        await cases.add_words(
-            session, {case_id: text for case_id, text in words.items() if case_id not in new}
-        )
+        await cases.add_words(session, {key: text for key, text in words.items() if key not in new})
         await cases.mark_retracted(
-            session,
-            [(record.change.case.store, record.response_id) for record in records if record.change.retracts],
+            session, [(r.change.case.store, r.response_id) for r in records if r.change.retracts]
         )
         await writing.add_steps(
-            session,
-            [
-                (record.change.case.case_id, record.change.step, now)
-                for record in records
-                if record.change.step
-            ],
+            session, [(r.change.case.case_id, r.change.step, now) for r in records if r.change.step]
         )
         await deliveries.release(
-            session,
-            [
-                (record.change.case.case_id, record.response_id)
-                for record in records
-                if record.change.releases_alert
-            ],
+            session, [(r.change.case.case_id, r.response_id) for r in records if r.change.releases_alert]
         )
-        await deliveries.cancel(
-            session, [record.change.case.case_id for record in records if record.change.cancels_alerts]
-        )
-        events = [
-            (event_of(record.change, record.response_id, now), record.traceparent) for record in records
-        ]
+        await deliveries.cancel(session, [r.change.case.case_id for r in records if r.change.cancels_alerts])
+        events = [(event_of(r.change, r.response_id, now), r.traceparent) for r in records]
         await self._outbox.put_all(session, events)
         for record in records:
             _log_change(record)
@@ -158,13 +141,9 @@ class CaseRecorder:
             opened,
             words,
             answers=[
-                (
-                    (record.change.case.store, record.response_id),
-                    cases.Link(record.change.case.case_id, record.change.part),
-                    now,
-                )
-                for record in records
-                if record.change.part is not None
+                ((r.change.case.store, r.response_id), cases.Link(r.change.case.case_id, r.change.part), now)
+                for r in records
+                if r.change.part is not None
             ],
             history=[
                 writing.HistoryRow(
@@ -280,14 +259,14 @@ def _owned(case: Case, final: Case) -> Case:
     return replace(case, owner=final.owner, status=status, auto_assigned=True)
 
 
-async def _owners(session: Session, wanted: Sequence[tuple[str, Team, AssignMode]]) -> list[str | None]:
+async def _owners(session: Session, requests: Sequence[tuple[str, Team, AssignMode]]) -> list[str | None]:
     """One owner each, in this order."""
-    asked = Counter((store, team.name) for store, team, _ in wanted)
-    taken = await cases.take(session, asked)
-    by_load = [(store, team) for store, team, how in wanted if how is AssignMode.LEAST_LOADED]
+    turns_needed = Counter((store, team.name) for store, team, _ in requests)
+    taken = await cases.take(session, turns_needed)
+    by_load = [(store, team) for store, team, how in requests if how is AssignMode.LEAST_LOADED]
     load = await cases.load(session, [(store, member) for store, team in by_load for member in team.members])
     owners = []
-    for store, team, how in wanted:
+    for store, team, how in requests:
         turn = taken[store, team.name]
         taken[store, team.name] += 1
         owner = next_owner(team, how, turn, {member: load.get((store, member), 0) for member in team.members})

@@ -44,7 +44,7 @@ async def put_off(session: Session, quiet: Sequence[Quiet]) -> int:
     """What is due in quiet hours waits for their end; tests of a channel never do. Returns how many."""
     if not quiet:
         return 0
-    done = await session.execute(
+    updated = await session.execute(
         text("""WITH put AS (
                     SELECT d.delivery_id, q.until
                     FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[]),
@@ -60,13 +60,13 @@ async def put_off(session: Session, quiet: Sequence[Quiet]) -> int:
                 UPDATE notifier.deliveries d SET next_at = put.until
                 FROM put WHERE d.delivery_id = put.delivery_id"""),
         {
-            "stores": [one.target[0] for one in quiet],
-            "channels": [one.target[1] for one in quiet],
-            "until": [one.until for one in quiet],
-            "urgent_too": [one.urgent_too for one in quiet],
+            "stores": [channel.target[0] for channel in quiet],
+            "channels": [channel.target[1] for channel in quiet],
+            "until": [channel.until for channel in quiet],
+            "urgent_too": [channel.urgent_too for channel in quiet],
         },
     )
-    return done.rowcount
+    return updated.rowcount
 
 
 async def crowded(session: Session, singles: Mapping[Target, int]) -> dict[Target, int]:
@@ -185,12 +185,12 @@ async def members(session: Session, notice_ids: Sequence[str]) -> dict[str, tupl
                     LIMIT :most) named"""),
         {"ids": list(notice_ids), "most": MOST_NAMED},
     )
-    found: dict[str, tuple[int, list[Member]]] = {notice_id: (0, []) for notice_id in notice_ids}
+    named_in: dict[str, tuple[int, list[Member]]] = {notice_id: (0, []) for notice_id in notice_ids}
     for row in rows:
-        named = found[row.notice_id][1]
+        named = named_in[row.notice_id][1]
         named.append(Member(row.case_id, row.store, row.response_id))
-        found[row.notice_id] = (row.total, named)
-    return found
+        named_in[row.notice_id] = (row.total, named)
+    return named_in
 
 
 MOST_CLAIMED = 500
@@ -238,11 +238,11 @@ async def begin(session: Session) -> bool:
     lost: a PostgreSQL that crashes may forget the last moments of claims and results. The same deliveries
     are then sent again under the same id, as after any crash between sending and recording.
     """
-    found = await session.execute(
+    rows = await session.execute(
         text("""SELECT set_config('synchronous_commit', 'off', true),
                        EXISTS (SELECT FROM notifier.channel_pauses WHERE store = '')""")
     )
-    return bool(found.one()[1])
+    return bool(rows.one()[1])
 
 
 async def claim(
@@ -293,17 +293,17 @@ async def claim(
 
 async def seconds_to_next(session: Session, targets: Iterable[Target]) -> float | None:
     """Until the next attempt of any of these targets is due; None when nothing waits."""
-    wanted = list(targets)
-    found = await session.execute(
+    channels = list(targets)
+    rows = await session.execute(
         text("""SELECT CAST(extract(epoch FROM min(one.next_at) - clock_timestamp()) AS float8)
                 FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[])) AS t(store, channel)
                 CROSS JOIN LATERAL (
                     SELECT d.next_at FROM notifier.deliveries d
                     WHERE d.state = 'pending' AND d.store = t.store AND d.channel = t.channel
                     ORDER BY d.next_at LIMIT 1) one"""),
-        {"stores": [store for store, _ in wanted], "channels": [channel for _, channel in wanted]},
+        {"stores": [store for store, _ in channels], "channels": [channel for _, channel in channels]},
     )
-    seconds: float | None = found.scalar_one()
+    seconds: float | None = rows.scalar_one()
     return seconds
 
 
@@ -349,11 +349,11 @@ async def record(session: Session, results: Sequence[Result]) -> set[str]:
 
 async def let_go(session: Session, tokens: Iterable[str]) -> int:
     """Give back what was claimed and not recorded, so that a successor need not wait for the lease."""
-    done = await session.execute(
+    updated = await session.execute(
         text("""UPDATE notifier.deliveries
                 SET lease_token = NULL, next_at = clock_timestamp(), attempt = greatest(attempt - 1, 0),
                     first_at = CASE WHEN attempt > 1 THEN first_at END
                 WHERE state = 'pending' AND lease_token = ANY(CAST(:tokens AS text[]))"""),
         {"tokens": list(tokens)},
     )
-    return done.rowcount
+    return updated.rowcount

@@ -59,7 +59,7 @@ async def hold(session: Session, why: Why) -> None:
 
 async def held(session: Session) -> list[Why]:
     """Why nothing is sent; empty when nothing holds it back."""
-    return [one.why for one in await holds(session)]
+    return [hold_in_force.why for hold_in_force in await holds(session)]
 
 
 async def holds(session: Session) -> list[Hold]:
@@ -77,7 +77,7 @@ async def release(session: Session) -> None:
 
 async def call_off(session: Session, received_before: datetime) -> int:
     """Do not send what is about answers that arrived before that moment; returns how many it were."""
-    done = await session.execute(
+    updated = await session.execute(
         text("""WITH told AS (
                     SELECT delivery_id FROM notifier.deliveries
                     WHERE state = 'pending' AND received_at < :before
@@ -88,7 +88,7 @@ async def call_off(session: Session, received_before: datetime) -> int:
                 FROM told WHERE d.delivery_id = told.delivery_id"""),
         {"before": received_before},
     )
-    return done.rowcount
+    return updated.rowcount
 
 
 async def waiting(session: Session) -> list[Waiting]:

@@ -91,10 +91,10 @@ class QuietHours:
     @classmethod
     def parse(cls, text: str) -> QuietHours:
         """`22:00-07:00`. Raises ValueError that says what is wrong."""
-        found = _SPAN.fullmatch(text.strip())
-        if not found:
+        match = _SPAN.fullmatch(text.strip())
+        if not match:
             raise ValueError("is not a span of hours such as 22:00-07:00")
-        hour, minute, end_hour, end_minute = map(int, found.groups())
+        hour, minute, end_hour, end_minute = map(int, match.groups())
         start, end = time(hour, minute), time(end_hour, end_minute)
         if start == end:
             raise ValueError("starts and ends at the same time; leave it out for no quiet hours")

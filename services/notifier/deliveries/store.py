@@ -97,8 +97,8 @@ async def _change_waiting(
 
 async def strand(session: Session, targets: Iterable[Target], *, after_seconds: float) -> int:
     """Declare dead what waits for a channel that is off or gone; returns how many."""
-    wanted = list(targets)
-    done = await session.execute(
+    channels = list(targets)
+    updated = await session.execute(
         text("""UPDATE notifier.deliveries SET state = 'dead', settled_at = clock_timestamp(),
                        last_error = 'the channel is off or not configured'
                 WHERE state = 'pending' AND next_at < statement_timestamp() - make_interval(secs => :after)
@@ -106,11 +106,11 @@ async def strand(session: Session, targets: Iterable[Target], *, after_seconds: 
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[])))"""),
         {
             "after": after_seconds,
-            "stores": [store for store, _ in wanted],
-            "channels": [channel for _, channel in wanted],
+            "stores": [store for store, _ in channels],
+            "channels": [channel for _, channel in channels],
         },
     )
-    return done.rowcount
+    return updated.rowcount
 
 
 async def replay(session: Session, store: str, delivery_id: str) -> State | None:

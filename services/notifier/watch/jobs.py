@@ -124,9 +124,9 @@ class Watch(LeasedClockJob):
             if last is None or not silent(rule, last, usually, now):
                 continue
             named = f"{rule.name}:{touchpoint}" if touchpoint else rule.name
-            found = Silence(rule.name, touchpoint, last, f"silence:{store}:{named}:{last:%Y%m%dT%H%M%SZ}")
-            if await watch_store.silence_began(session, store, found):
-                new = silence_notice(store, self._stores[store], rule, found, usually=usually)
+            begun = Silence(rule.name, touchpoint, last, f"silence:{store}:{named}:{last:%Y%m%dT%H%M%SZ}")
+            if await watch_store.silence_began(session, store, begun):
+                new = silence_notice(store, self._stores[store], rule, begun, usually=usually)
                 notices_made += await self._tell(session, new, rule.channels)
         return notices_made
 

@@ -50,12 +50,12 @@ async def add_arrivals(session: Session, answers: Mapping[Hour, Sequence[datetim
 
 async def last_answer(session: Session, store: str, touchpoint: str) -> datetime | None:
     """When the last answer came; `touchpoint` of "" is any. None when none ever did."""
-    found = await session.execute(
+    rows = await session.execute(
         text("""SELECT max(last_at) FROM notifier.intake_hours
                 WHERE store = :store AND touchpoint = coalesce(CAST(:touchpoint AS text), touchpoint)"""),
         {"store": store, "touchpoint": touchpoint or None},
     )
-    moment: datetime | None = found.scalar_one()
+    moment: datetime | None = rows.scalar_one()
     return moment
 
 
@@ -102,7 +102,7 @@ async def silences(session: Session, store: str) -> dict[tuple[str, str], Silenc
 
 async def silence_began(session: Session, store: str, silence: Silence) -> bool:
     """Note that a silence was told; False when it was told already."""
-    done = await session.execute(
+    inserted = await session.execute(
         text("""INSERT INTO notifier.silences (store, rule, touchpoint, since, notice_id)
                 VALUES (:store, :rule, :touchpoint, :since, :notice_id) ON CONFLICT DO NOTHING"""),
         {
@@ -113,26 +113,26 @@ async def silence_began(session: Session, store: str, silence: Silence) -> bool:
             "notice_id": silence.notice_id,
         },
     )
-    return done.rowcount > 0
+    return inserted.rowcount > 0
 
 
 async def silence_ended(session: Session, store: str, silence: Silence) -> bool:
     """Note that answers are back; False when somebody else did."""
-    done = await session.execute(
+    deleted = await session.execute(
         text("""DELETE FROM notifier.silences
                 WHERE store = :store AND rule = :rule AND touchpoint = :touchpoint"""),
         {"store": store, "rule": silence.rule, "touchpoint": silence.touchpoint},
     )
-    return done.rowcount > 0
+    return deleted.rowcount > 0
 
 
 def by_hour(answers: Sequence[tuple[str, str, datetime]]) -> dict[Hour, list[datetime]]:
     """(store, touchpoint, received at) of answers, by the hour in which they reached us."""
-    found: dict[Hour, list[datetime]] = {}
+    hours: dict[Hour, list[datetime]] = {}
     for store, touchpoint, at in answers:
         hour = Hour(store, touchpoint, at.replace(minute=0, second=0, microsecond=0))
-        found.setdefault(hour, []).append(at)
-    return found
+        hours.setdefault(hour, []).append(at)
+    return hours
 
 
 def key_of(metric: str, policy: str, segment: str, touchpoint: str, window: str) -> str:
@@ -172,7 +172,7 @@ async def keep_samples(session: Session, samples: Iterable[ScoreSample]) -> set[
     if not rows:
         return set()
     counts = [row.counts for row in rows]
-    found = await session.execute(
+    stored = await session.execute(
         text("""INSERT INTO notifier.score_samples AS s
                     (store, key, day, seq, as_of, n, promoters, passives, detractors)
                 SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:keys AS text[]), CAST(:days AS date[]),
@@ -197,7 +197,7 @@ async def keep_samples(session: Session, samples: Iterable[ScoreSample]) -> set[
             "detractors": [c.detractors if c else None for c in counts],
         },
     )
-    return {(row.store, row.key, row.day, row.seq) for row in found}
+    return {(row.store, row.key, row.day, row.seq) for row in stored}
 
 
 async def sampled_keys(session: Session, store: str) -> list[str]:
@@ -250,12 +250,12 @@ async def fall_began(
     session: Session, store: str, rule: str, key: str, *, since: datetime, notice_id: str
 ) -> bool:
     """Note that a fall was told; False when it was told already."""
-    done = await session.execute(
+    inserted = await session.execute(
         text("""INSERT INTO notifier.score_falls (store, key, rule, since, notice_id)
                 VALUES (:store, :key, :rule, :since, :notice_id) ON CONFLICT DO NOTHING"""),
         {"store": store, "key": key, "rule": rule, "since": since, "notice_id": notice_id},
     )
-    return done.rowcount > 0
+    return inserted.rowcount > 0
 
 
 async def falls_ended(session: Session, store: str, rule: str, keys: Sequence[str]) -> None:

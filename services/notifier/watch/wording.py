@@ -53,21 +53,21 @@ def fall_notice(notice_id: str, store: str, shop: Store, rule: ScoreRule, score:
 
 
 def silence_notice(
-    store: str, shop: Store, rule: SilenceRule, found: Silence, *, usually: float
+    store: str, shop: Store, rule: SilenceRule, begun: Silence, *, usually: float
 ) -> NewNotice:
-    at = f" at {found.touchpoint}" if found.touchpoint else ""
+    at = f" at {begun.touchpoint}" if begun.touchpoint else ""
     return NewNotice(
-        found.notice_id,
+        begun.notice_id,
         store,
         NoticeKind.SILENCE,
         f"No answers{at} for {rule.hours} hours",
         {
-            "text": f"The last answer{at} came on {full_moment(found.since, shop.zone)}. In the same "
+            "text": f"The last answer{at} came on {full_moment(begun.since, shop.zone)}. In the same "
             f"{rule.hours} hours of the four weeks before there were {_count(usually)}. Is the survey still "
             "sent, and do the shop's servers still reach us?",
-            "facts": {"Last answer": full_moment(found.since, shop.zone), "Rule": rule.name},
-            "touchpoint": found.touchpoint,
-            "since": found.since.isoformat(),
+            "facts": {"Last answer": full_moment(begun.since, shop.zone), "Rule": rule.name},
+            "touchpoint": begun.touchpoint,
+            "since": begun.since.isoformat(),
         },
         f"/inbox/report?store={store}",
     )
@@ -106,8 +106,8 @@ def _signed(value: float) -> str:
     return f"+{_number(value)}" if round1(value) > 0 else _number(value)
 
 
-def _range(found: Interval | None) -> str:
-    return "–" if found is None else f"{_number(found.lo)} to {_number(found.hi)}"
+def _range(interval: Interval | None) -> str:
+    return "–" if interval is None else f"{_number(interval.lo)} to {_number(interval.hi)}"
 
 
 def _p(gap: Difference) -> str:

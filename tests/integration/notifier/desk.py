@@ -35,7 +35,10 @@ def webhook(url: str = "http://127.0.0.1:1/hook") -> dict[str, Any]:
 
 @dataclass
 class Desk:
-    """A store of its own, so that tests do not see each other's rows."""
+    """A store of its own, so that tests do not see each other's rows.
+
+    It makes events, applies them as the consumer would, and reads the rows that they leave.
+    """
 
     database: Database
     alerts: Alerts = field(default_factory=lambda: Alerts.model_validate({"channels": {"alerts": webhook()}}))
@@ -126,8 +129,8 @@ class Desk:
         )
         return [row["what"] for row in rows]
 
-    async def facts(self) -> list[str]:
-        """The facts of this store in the outbox (nobody relays it here)."""
+    async def emitted(self) -> list[str]:
+        """The names of this store's events in the outbox (nobody relays it here)."""
         rows = await self.rows(
             "SELECT type FROM notifier.outbox"
             " WHERE convert_from(body, 'UTF8')::jsonb ->> 'store' = :store ORDER BY id"

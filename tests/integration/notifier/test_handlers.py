@@ -39,7 +39,7 @@ class TestALowAnswer:
         assert (delivery["reason"], delivery["channel"], delivery["state"]) == ("opened", "alerts", "pending")
         assert delivery["next_at"] == desk.now
         assert await desk.history() == ["opened"]
-        assert await desk.facts() == ["case.opened"]
+        assert await desk.emitted() == ["case.opened"]
 
     async def test_is_low_by_its_own_metric(self, desk: Desk) -> None:
         await desk.apply(
@@ -128,7 +128,7 @@ class TestASecondLowAnswer:
         assert (await desk.case())["version"] == 2
         assert len(await desk.deliveries()) == 1
         assert await desk.history() == ["opened", "joined"]
-        assert await desk.facts() == ["case.opened", "case.changed"]
+        assert await desk.emitted() == ["case.opened", "case.changed"]
 
     async def test_joins_within_one_batch(self, desk: Desk) -> None:
         await desk.apply(desk.submitted(2), desk.submitted(4, response_id="r-2"))
@@ -171,7 +171,7 @@ class TestASecondLowAnswer:
         case = await desk.case()
         assert (case["status"], case["reopened"], case["closed_at"]) == ("reopened", 1, None)
         assert [d["reason"] for d in await desk.deliveries()] == ["opened", "reopened:r-2"]
-        assert await desk.facts() == ["case.opened", "case.opened", "case.changed"]
+        assert await desk.emitted() == ["case.opened", "case.opened", "case.changed"]
 
     async def test_long_after_closing_opens_a_new_case(self, desk: Desk) -> None:
         await desk.apply(desk.submitted(2))
@@ -223,7 +223,7 @@ class TestARetraction:
         case = await desk.case()
         assert (case["status"], case["dismissed_because"]) == ("dismissed", "retracted")
         assert [d["state"] for d in await desk.deliveries()] == ["cancelled"]
-        assert await desk.facts() == ["case.opened", "case.closed"]
+        assert await desk.emitted() == ["case.opened", "case.closed"]
 
     async def test_of_a_touched_case_is_noted(self, desk: Desk) -> None:
         await desk.apply(desk.submitted(2))

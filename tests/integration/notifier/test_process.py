@@ -23,7 +23,7 @@ class TestTheProcess:
             payload = Webhook(SECRET).verify(hit.body, hit.headers)
             case = await shop.get(service, f"/v1/cases/{payload['data']['case']['id']}")
             async with asyncio.timeout(10):
-                while case["deliveries"][0]["state"] != "sent" or await shop.desk.facts():
+                while case["deliveries"][0]["state"] != "sent" or await shop.desk.emitted():
                     await asyncio.sleep(0.05)
                     case = await shop.get(service, f"/v1/cases/{case['id']}")
             async with httpx.AsyncClient() as client:

@@ -87,7 +87,7 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
         cursor: Annotated[str | None, Query(max_length=400)] = None,
     ) -> CasesOut:
-        wanted = CaseFilter(
+        case_filter = CaseFilter(
             statuses=_statuses(status),
             owner=_or_nobody("owner", owner),
             priority=priority,
@@ -100,10 +100,10 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
             watcher=_storable("watcher", watcher or "") or None,
         )
         async with database.snapshot() as session:
-            found = await search.page(session, key.store, wanted, after=_place(cursor), limit=limit + 1)
-            lines = lines_out(await case_lines(session, [case for case, _ in found[:limit]]))
-        if len(found) > limit:
-            last = found[limit - 1][1]
+            page = await search.page(session, key.store, case_filter, after=_place(cursor), limit=limit + 1)
+            lines = lines_out(await case_lines(session, [case for case, _ in page[:limit]]))
+        if len(page) > limit:
+            last = page[limit - 1][1]
             link_next(request, response, cursor_of(last.due, last.case_id))
         return CasesOut(cases=lines)
 
@@ -138,17 +138,17 @@ def _midnight(zone: ZoneInfo) -> datetime:
 
 
 def _statuses(text: str) -> tuple[Status, ...]:
-    wanted: set[Status] = set()
+    statuses: set[Status] = set()
     for word in filter(None, text.split(",")):
         if word == "live":
-            wanted |= LIVE
+            statuses |= LIVE
         elif word in Status.__members__.values():
-            wanted.add(Status(word))
+            statuses.add(Status(word))
         else:
             known = ", ".join(Status)
             error = {"pointer": "/query/status", "detail": f"A state is one of {known}, or live."}
             raise Problem(422, "invalid", "The request does not fit: see errors.", errors=[error])
-    return tuple(sorted(wanted))
+    return tuple(sorted(statuses))
 
 
 def _place(cursor: str | None) -> Place | None:
@@ -206,8 +206,8 @@ def _version(body: ActIn, if_match: str | None) -> int | None:
     """What the sender saw, as body and header say it; the older one when they differ."""
     if if_match is None or if_match.strip() == "*":
         return body.version
-    said = if_match.strip().removeprefix("W/").strip('"')
-    seen = int(said) if said.isascii() and said.isdigit() and len(said) < 10 else ANY_VERSION
+    tag = if_match.strip().removeprefix("W/").strip('"')
+    seen = int(tag) if tag.isascii() and tag.isdigit() and len(tag) < 10 else ANY_VERSION
     return seen if body.version is None else min(seen, body.version)
 
 
@@ -224,8 +224,8 @@ def acting_routes(casework: Casework) -> APIRouter:
         )
 
     def watching(*, on: bool) -> Callable[..., Awaitable[CaseDetailOut]]:
-        async def watch(visit: AtCase, given: Annotated[WatchIn, _body(WatchIn)]) -> CaseDetailOut:
-            command = Watch(given.watcher, watching=on)
+        async def watch(visit: AtCase, body: Annotated[WatchIn, _body(WatchIn)]) -> CaseDetailOut:
+            command = Watch(body.watcher, watching=on)
             return await visit.answered(casework.watch(visit.key.store, visit.case_id, visit.who, command))
 
         return watch
@@ -256,12 +256,12 @@ def acting_routes(casework: Casework) -> APIRouter:
             BulkIn, {"action": "assign", "owner": "kim@example.com", "cases": [{"id": "0193…", "version": 2}]}
         ),
     )
-    async def bulk(request: Request, key: Worker, given: Annotated[BulkIn, _bulk_body]) -> BulkOut:
+    async def bulk(request: Request, key: Worker, body: Annotated[BulkIn, _bulk_body]) -> BulkOut:
         results = await casework.bulk(
             key.store,
-            [(chosen.id, chosen.version) for chosen in given.cases],
+            [(chosen.id, chosen.version) for chosen in body.cases],
             f"key:{key.key_id}",
-            given.command(),
+            body.command(),
             traceparent=request.scope["closeloop.traceparent"],
         )
         return BulkOut(results=[_result(result) for result in results])
@@ -270,14 +270,14 @@ def acting_routes(casework: Casework) -> APIRouter:
 
 
 def _acting(casework: Casework, model: type[ActIn]) -> Callable[..., Awaitable[CaseDetailOut]]:
-    async def act(visit: AtCase, given: Annotated[ActIn, _body(model)]) -> CaseDetailOut:
+    async def act(visit: AtCase, body: Annotated[ActIn, _body(model)]) -> CaseDetailOut:
         return await visit.answered(
             casework.act(
                 visit.key.store,
                 visit.case_id,
                 visit.who,
-                given.command(),
-                version=_version(given, visit.request.headers.get("if-match")),
+                body.command(),
+                version=_version(body, visit.request.headers.get("if-match")),
                 traceparent=visit.traceparent,
             )
         )

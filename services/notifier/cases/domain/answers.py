@@ -157,7 +157,7 @@ def fold(response_id: str, revisions: Iterable[Revision]) -> Answer | None:
     if not bodies:
         return None
     body = bodies[0]
-    told: list[Submitted | Amended] = [*bodies, *amendments]
+    contents: list[Submitted | Amended] = [*bodies, *amendments]
     scale = scale_for(body.metric, body.scale)
     scores = [(a.score, a.received_at) for a in amendments if a.score is not None and scale.is_valid(a.score)]
     lows = [(s, at) for s, at in scores if scale.group_of(s) is Group.DETRACTOR]
@@ -173,8 +173,8 @@ def fold(response_id: str, revisions: Iterable[Revision]) -> Answer | None:
         low_since=min((at for _, at in lows), default=None),
         follow_ups=_last([a.follow_ups for a in amendments], body.follow_ups),
         scores=tuple(sorted({s for s, _ in scores} | {rival.score for rival in bodies})),
-        comments=tuple(sorted({r.comment for r in told if r.comment})),
-        wants_contact=any(asks_for_contact(r.follow_ups or ()) for r in told),
+        comments=tuple(sorted({r.comment for r in contents if r.comment})),
+        wants_contact=any(asks_for_contact(r.follow_ups or ()) for r in contents),
     )
 
 

@@ -178,9 +178,9 @@ class Case:
         return self.live and now > self.first_contact_due_at
 
     def resolve_missed(self, now: datetime) -> bool:
-        done = self.resolved_at or self.closed_at
-        if done is not None:
-            return done > self.resolve_due_at
+        ended_at = self.resolved_at or self.closed_at
+        if ended_at is not None:
+            return ended_at > self.resolve_due_at
         return self.live and self.status is not Status.SNOOZED and now > self.resolve_due_at
 
 

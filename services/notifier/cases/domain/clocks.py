@@ -77,13 +77,13 @@ class BusinessHours:
         """When the store is open between the two, in order and without overlap."""
         day = start.astimezone(self.zone).date()
         last = end.astimezone(self.zone).date()
-        done = start
-        while day <= last and done < end:
+        counted_to = start
+        while day <= last and counted_to < end:
             for begin, finish in self.week[day.weekday()] if day not in self.holidays else ():
-                opens, closes = max(self._moment(day, begin), done), min(self._moment(day, finish), end)
+                opens, closes = max(self._moment(day, begin), counted_to), min(self._moment(day, finish), end)
                 if opens < closes:
                     yield opens, closes
-                    done = closes
+                    counted_to = closes
             day += timedelta(days=1)
 
     def _moment(self, day: date, minutes: int) -> datetime:

@@ -142,8 +142,8 @@ class Policy:
         return self.hours if kind is ClockKind.BUSINESS and self.hours else ELAPSED
 
     def lead(self, team: str | None) -> str | None:
-        found = self.teams.get(team or "")
-        return found.lead if found else None
+        known_team = self.teams.get(team or "")
+        return known_team.lead if known_team else None
 
     @property
     def compares(self) -> bool:

@@ -79,8 +79,8 @@ def _within(least: int | None, score: int, most: int | None) -> bool:
     return (least is None or score >= least) and (most is None or score <= most)
 
 
-def _one_of(wanted: frozenset[str], fact: str | None) -> bool:
-    return not wanted or fact in wanted
+def _one_of(names: frozenset[str], fact: str | None) -> bool:
+    return not names or fact in names
 
 
 def _reaches(least: Decimal | int | None, fact: Decimal | int | None) -> bool:
@@ -131,13 +131,13 @@ def strictest(rules: Sequence[Rule], possible: Iterable[RuleInput]) -> Rule | No
     """
     order = {rule.name: place for place, rule in enumerate((*rules, DEFAULT_RULE))}
     matches = {rule for facts in possible if (rule := first_match(rules, facts)) is not None}
-    found = sorted(matches, key=lambda rule: order[rule.name])
-    if len(found) <= 1:
-        return found[0] if found else None
+    ranked = sorted(matches, key=lambda rule: order[rule.name])
+    if len(ranked) <= 1:
+        return ranked[0] if ranked else None
     channels = None
-    if all(rule.channels is not None for rule in found):
-        channels = tuple(dict.fromkeys(name for rule in found for name in rule.channels or ()))
-    return replace(min(found, key=lambda rule: rule.priority.rank), channels=channels)
+    if all(rule.channels is not None for rule in ranked):
+        channels = tuple(dict.fromkeys(name for rule in ranked for name in rule.channels or ()))
+    return replace(min(ranked, key=lambda rule: rule.priority.rank), channels=channels)
 
 
 def groups_beyond_low(rules: Iterable[Rule]) -> frozenset[Group]:

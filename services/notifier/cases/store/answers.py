@@ -165,15 +165,15 @@ def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
 
 async def read(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Answer]:
     """These answers as they are now; without those whose original is unknown."""
-    wanted = list(keys)
+    wanted_keys = list(keys)
     rows = await session.execute(
         text("""SELECT store, response_id, CAST(revisions AS text) AS revisions FROM notifier.answers
                 WHERE (store, response_id) IN
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[])))"""),
-        {"stores": [store for store, _ in wanted], "ids": [response for _, response in wanted]},
+        {"stores": [store for store, _ in wanted_keys], "ids": [response for _, response in wanted_keys]},
     )
-    found = {(r.store, r.response_id): readable(r.response_id, r.revisions) for r in rows}
-    return {key: answer for key, answer in found.items() if answer}
+    folded = {(r.store, r.response_id): readable(r.response_id, r.revisions) for r in rows}
+    return {key: answer for key, answer in folded.items() if answer}
 
 
 def readable(response_id: str, revisions: str) -> Answer | None:
@@ -199,11 +199,11 @@ async def since(
                     ORDER BY received_at, response_id LIMIT :at_once"""),
             {"store": store, "moment": place[0], "after": place[1], "at_once": at_once},
         )
-        found = rows.all()
-        if not found:
+        page = rows.all()
+        if not page:
             return
-        place = (found[-1].received_at, found[-1].response_id)
-        folded = [(row.customer_ref, _folded(row.response_id, _read(row.revisions))) for row in found]
+        place = (page[-1].received_at, page[-1].response_id)
+        folded = [(row.customer_ref, _folded(row.response_id, _read(row.revisions))) for row in page]
         yield [(ref, answer) for ref, answer in folded if answer]
 
 
@@ -223,8 +223,8 @@ def _read(stored: str) -> dict[str, Event]:
 
 
 def _folded(response_id: str, events: Events) -> Answer | None:
-    found = (revision_of(i, event) for i, event in events.items())
-    return fold(response_id, [revision for revision in found if revision])
+    revisions = (revision_of(i, event) for i, event in events.items())
+    return fold(response_id, [revision for revision in revisions if revision])
 
 
 # What customers answered before.
@@ -234,8 +234,8 @@ async def past_answers(
     session: Session, refs: Iterable[Ref], *, most: int = 20
 ) -> dict[Ref, list[PastAnswer]]:
     """The known answers of these customers that were not retracted, the newest first."""
-    wanted = sorted(set(refs))
-    if not wanted:
+    customers = sorted(set(refs))
+    if not customers:
         return {}
     rows = await session.execute(
         text("""SELECT w.store, w.ref, past.* FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))
@@ -245,15 +245,15 @@ async def past_answers(
                     WHERE a.store = w.store AND a.customer_ref = w.ref
                           AND a.score IS NOT NULL AND NOT a.retracted
                     ORDER BY a.answered_at DESC, a.response_id DESC LIMIT :most) past"""),
-        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted], "most": most},
+        {"stores": [store for store, _ in customers], "refs": [ref for _, ref in customers], "most": most},
     )
-    found: dict[Ref, list[PastAnswer]] = {}
+    past_of: dict[Ref, list[PastAnswer]] = {}
     for row in rows:
         past = PastAnswer(
             row.response_id, row.metric, row.scale, row.score, Group[row.grp.upper()], row.answered_at
         )
-        found.setdefault((row.store, row.ref), []).append(past)
-    return found
+        past_of.setdefault((row.store, row.ref), []).append(past)
+    return past_of
 
 
 # What is known before a batch is applied, in one look: each is a round trip, however little it finds.
@@ -275,9 +275,9 @@ async def known_before(
     session: Session, people: Iterable[Ref], keys: Iterable[AnswerKey], *, days: int
 ) -> KnownBefore:
     """What is known of these customers and answers. Nothing is locked by it."""
-    refs, wanted = sorted(set(people)), sorted(set(keys))
+    refs, answer_keys = sorted(set(people)), sorted(set(keys))
     known = KnownBefore()
-    if not refs and not wanted:
+    if not refs and not answer_keys:
         return known
     rows = await session.execute(
         text("""WITH who AS (
@@ -300,8 +300,8 @@ async def known_before(
             "stores": [store for store, _ in refs],
             "refs": [ref for _, ref in refs],
             "days": days,
-            "answer_stores": [store for store, _ in wanted],
-            "ids": [response for _, response in wanted],
+            "answer_stores": [store for store, _ in answer_keys],
+            "ids": [response for _, response in answer_keys],
         },
     )
     for row in rows:

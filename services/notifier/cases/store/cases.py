@@ -53,21 +53,21 @@ class Link:
 
 async def links(session: Session, keys: Iterable[AnswerKey]) -> dict[AnswerKey, Link]:
     """The cases of these answers."""
-    wanted = list(keys)
-    if not wanted:
+    answer_keys = list(keys)
+    if not answer_keys:
         return {}
     rows = await session.execute(
         text("""SELECT store, response_id, case_id, part FROM notifier.case_answers
                 WHERE (store, response_id) IN
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[])))"""),
-        {"stores": [store for store, _ in wanted], "ids": [response for _, response in wanted]},
+        {"stores": [store for store, _ in answer_keys], "ids": [response for _, response in answer_keys]},
     )
     return {(r.store, r.response_id): Link(r.case_id, Part(r.part)) for r in rows}
 
 
 async def lock(session: Session, refs: Iterable[Ref], case_ids: Iterable[str]) -> list[Case]:
     """All cases of these customers and these cases, locked in sorted order. The customers must be locked."""
-    wanted = list(refs)
+    customers = list(refs)
     rows = await session.execute(
         text(f"""SELECT {COLUMNS} FROM notifier.cases c
                  WHERE c.case_id IN (
@@ -78,8 +78,8 @@ async def lock(session: Session, refs: Iterable[Ref], case_ids: Iterable[str]) -
                  ORDER BY c.case_id FOR UPDATE OF c"""),
         {
             "case_ids": list(case_ids),
-            "stores": [store for store, _ in wanted],
-            "refs": [ref for _, ref in wanted],
+            "stores": [store for store, _ in customers],
+            "refs": [ref for _, ref in customers],
         },
     )
     return [case_of(row) for row in rows]
@@ -87,11 +87,11 @@ async def lock(session: Session, refs: Iterable[Ref], case_ids: Iterable[str]) -
 
 async def customer_of(session: Session, store: str, case_id: str) -> str | None:
     """Whose case it is; None when the store has no such case."""
-    found = await session.execute(
+    rows = await session.execute(
         text("SELECT customer_ref FROM notifier.cases WHERE store = :store AND case_id = :case_id"),
         {"store": store, "case_id": case_id},
     )
-    return found.scalar_one_or_none()
+    return rows.scalar_one_or_none()
 
 
 async def read(session: Session, store: str, case_id: str, *, for_update: bool = False) -> Case | None:
@@ -170,10 +170,10 @@ async def parts(session: Session, case_ids: Iterable[str]) -> dict[str, list[tup
                 WHERE case_id = ANY(CAST(:case_ids AS text[])) ORDER BY case_id, added_at, response_id"""),
         {"case_ids": list(case_ids)},
     )
-    found: dict[str, list[tuple[str, Part]]] = {}
+    parts_of: dict[str, list[tuple[str, Part]]] = {}
     for row in rows:
-        found.setdefault(row.case_id, []).append((row.response_id, Part(row.part)))
-    return found
+        parts_of.setdefault(row.case_id, []).append((row.response_id, Part(row.part)))
+    return parts_of
 
 
 def case_of(row: Any) -> Case:
@@ -209,13 +209,13 @@ TeamKey = tuple[str, str]
 MOST_COUNTED = 1000
 
 
-async def take(session: Session, wanted: Mapping[TeamKey, int]) -> dict[TeamKey, int]:
+async def take(session: Session, turns: Mapping[TeamKey, int]) -> dict[TeamKey, int]:
     """So many turns of each team; returns how many were taken before.
 
     The rows stay locked until the transaction ends, in sorted order, so nobody takes the same turn. Last
     of all locks: after customer, answer and case.
     """
-    keys = sorted(wanted)
+    keys = sorted(turns)
     if not keys:
         return {}
     rows = await session.execute(
@@ -227,16 +227,16 @@ async def take(session: Session, wanted: Mapping[TeamKey, int]) -> dict[TeamKey,
         {
             "stores": [store for store, _ in keys],
             "teams": [team for _, team in keys],
-            "counts": [wanted[key] for key in keys],
+            "counts": [turns[key] for key in keys],
         },
     )
-    return {(row.store, row.team): row.taken - wanted[row.store, row.team] for row in rows}
+    return {(row.store, row.team): row.taken - turns[row.store, row.team] for row in rows}
 
 
 async def load(session: Session, owners: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     """How many cases each (store, owner) has in work, counted up to MOST_COUNTED."""
-    wanted = sorted(set(owners))
-    if not wanted:
+    owner_keys = sorted(set(owners))
+    if not owner_keys:
         return {}
     rows = await session.execute(
         text(f"""SELECT w.store, w.owner, one.cases
@@ -248,8 +248,8 @@ async def load(session: Session, owners: Iterable[tuple[str, str]]) -> dict[tupl
                               AND {IS_LIVE} AND c.status <> 'resolved'
                         LIMIT :most) counted) one"""),
         {
-            "stores": [store for store, _ in wanted],
-            "owners": [owner for _, owner in wanted],
+            "stores": [store for store, _ in owner_keys],
+            "owners": [owner for _, owner in owner_keys],
             "most": MOST_COUNTED,
         },
     )

@@ -44,10 +44,10 @@ _COLUMNS = "store, customer_ref, tier, tags, risk, action, reasons"
 
 async def lock(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
     """Make this transaction the only one that changes these customers' answers and cases."""
-    wanted = sorted(set(refs))
-    found: dict[Ref, Customer] = {}
-    # Who becomes a customer while this waits is not in its snapshot, and is found by the next look.
-    while missing := [ref for ref in wanted if ref not in found]:
+    customers = sorted(set(refs))
+    locked: dict[Ref, Customer] = {}
+    # Who becomes a customer while this waits is not in its snapshot, and is locked by the next look.
+    while missing := [ref for ref in customers if ref not in locked]:
         rows = await session.execute(
             text(f"""WITH wanted AS (
                          SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))),
@@ -61,18 +61,18 @@ async def lock(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
                      SELECT * FROM made UNION ALL SELECT * FROM held"""),
             {"stores": [store for store, _ in missing], "refs": [ref for _, ref in missing]},
         )
-        found |= {(r.store, r.customer_ref): _customer(r) for r in rows}
-    return found
+        locked |= {(r.store, r.customer_ref): _customer(r) for r in rows}
+    return locked
 
 
 async def known(session: Session, refs: Iterable[Ref]) -> dict[Ref, Customer]:
     """What is known of these customers."""
-    wanted = sorted(set(refs))
+    customers = sorted(set(refs))
     rows = await session.execute(
         text(f"""SELECT {_COLUMNS} FROM notifier.customers
                 WHERE (store, customer_ref) IN
                       (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])))"""),
-        {"stores": [store for store, _ in wanted], "refs": [ref for _, ref in wanted]},
+        {"stores": [store for store, _ in customers], "refs": [ref for _, ref in customers]},
     )
     return {(r.store, r.customer_ref): _customer(r) for r in rows}
 

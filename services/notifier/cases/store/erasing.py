@@ -52,7 +52,7 @@ class AnswerToErase:
 
 async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> list[AnswerToErase]:
     """All answers to which one of these customers contributed until then, locked in sorted order."""
-    given = {
+    parameters = {
         "stores": [store for store, _ in sorted(erased)],
         "refs": [ref for _, ref in sorted(erased)],
         "at": [erased[key] for key in sorted(erased)],
@@ -74,7 +74,7 @@ async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> lis
                  SELECT a.store, a.response_id, a.customer_ref, CAST(a.revisions AS text)
                  FROM notifier.answers a JOIN theirs USING (store, response_id)
                  ORDER BY a.store, a.response_id FOR UPDATE OF a"""),
-        given,
+        parameters,
     )
     return [AnswerToErase((row[0], row[1]), row[2], orjson.loads(row[3])) for row in rows]
 
@@ -137,14 +137,14 @@ async def hand_over_customers(
 ) -> None:
     """Tier and tags go to the surrogate. What was told after the erasure stays: it is somebody new's."""
     keys = sorted(surrogates)
-    given = {**_columns(keys), "surrogates": [surrogates[key] for key in keys]}
+    parameters = {**_columns(keys), "surrogates": [surrogates[key] for key in keys]}
     await session.execute(
         text("""INSERT INTO notifier.customers (store, customer_ref, seq, tier, tags, risk)
                 SELECT c.store, n.surrogate, c.seq, c.tier, c.tags, c.risk
                 FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:surrogates AS text[]))
                      AS n(store, ref, surrogate)
                 JOIN notifier.customers c ON c.store = n.store AND c.customer_ref = n.ref"""),
-        given,
+        parameters,
     )
     await drop_customers(session, erased)
 
@@ -187,7 +187,7 @@ async def erase_from_cases(
     ids = sorted({*cases, *others})
     if not ids:
         return
-    given = {"ids": ids}
+    parameters = {"ids": ids}
     await session.execute(
         text("""UPDATE notifier.cases c SET words = '', changed_at = clock_timestamp(),
                     customer_ref = coalesce(n.ref, c.customer_ref),
@@ -199,7 +199,7 @@ async def erase_from_cases(
                 FROM unnest(CAST(:ids AS text[]), CAST(:refs AS text[])) AS n(id, ref)
                 WHERE c.case_id = n.id"""),
         {
-            **given,
+            **parameters,
             "refs": [cases.get(case_id) for case_id in ids],
             "kept": [RETRACTED, BECAUSE_ERASED],
             "causes": sorted(causes),
@@ -212,7 +212,7 @@ async def erase_from_cases(
                             THEN '{"root_cause": "Other"}' ELSE '{}' END ::jsonb
                 WHERE case_id = ANY(CAST(:ids AS text[]))
                       AND (detail ?| ARRAY['note', 'reason', 'root_cause'])"""),
-        {**given, "causes": sorted(causes)},
+        {**parameters, "causes": sorted(causes)},
     )
     await session.execute(
         text("""UPDATE notifier.deliveries SET last_reply = NULL, last_error = NULL, lease_token = NULL,
@@ -221,18 +221,18 @@ async def erase_from_cases(
                 WHERE delivery_id IN (SELECT delivery_id FROM notifier.deliveries
                                       WHERE case_id = ANY(CAST(:ids AS text[]))
                                       ORDER BY delivery_id FOR UPDATE)"""),
-        given,
+        parameters,
     )
 
 
 async def drop_orphans(session: Session, *, kept_days: int = 21) -> int:
     """Changes of answers that never came, once the log has let go of them too; returns how many."""
-    done = await session.execute(
+    deleted = await session.execute(
         text("""DELETE FROM notifier.answers
                 WHERE customer_ref IS NULL AND first_seen_at < now() - make_interval(days => :days)"""),
         {"days": kept_days},
     )
-    return int(done.rowcount)
+    return int(deleted.rowcount)
 
 
 def _columns(refs: Sequence[Ref]) -> dict[str, list[str]]:

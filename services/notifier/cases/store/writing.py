@@ -47,28 +47,28 @@ async def watchers(session: Session, case_ids: Iterable[str]) -> dict[str, list[
                 WHERE case_id = ANY(CAST(:case_ids AS text[])) ORDER BY case_id, who"""),
         {"case_ids": list(case_ids)},
     )
-    found: dict[str, list[str]] = {}
+    watchers_of: dict[str, list[str]] = {}
     for row in rows:
-        found.setdefault(row.case_id, []).append(row.who)
-    return found
+        watchers_of.setdefault(row.case_id, []).append(row.who)
+    return watchers_of
 
 
 async def watch(session: Session, case_id: str, who: str) -> bool:
     """Whether they did not watch it already."""
-    done = await session.execute(
+    inserted = await session.execute(
         text("INSERT INTO notifier.case_watchers (case_id, who) VALUES (:id, :who) ON CONFLICT DO NOTHING"),
         {"id": case_id, "who": who},
     )
-    return done.rowcount > 0
+    return inserted.rowcount > 0
 
 
 async def unwatch(session: Session, case_id: str, who: str) -> bool:
     """Whether they watched it."""
-    done = await session.execute(
+    deleted = await session.execute(
         text("DELETE FROM notifier.case_watchers WHERE case_id = :id AND who = :who"),
         {"id": case_id, "who": who},
     )
-    return done.rowcount > 0
+    return deleted.rowcount > 0
 
 
 async def add_steps(session: Session, steps: Sequence[tuple[str, str, datetime]]) -> None:
@@ -142,7 +142,7 @@ def _cases(cases: Sequence[Case], words: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _answers(answers: Sequence[tuple[AnswerKey, Link, datetime]]) -> dict[str, Any]:
-    rows = sorted(answers, key=lambda one: one[0])
+    rows = sorted(answers, key=lambda answer: answer[0])
     return {
         "answer_stores": [store for (store, _), _, _ in rows],
         "answer_ids": [response_id for (_, response_id), _, _ in rows],

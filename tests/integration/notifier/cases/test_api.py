@@ -78,7 +78,7 @@ class TestWorkingACase:
             "closed",
         ]
         assert {line["who"][:4] for line in closed["history"][1:]} == {"key:"}
-        assert await desk.facts() == ["case.opened", *["case.changed"] * 4, "case.closed"]
+        assert await desk.emitted() == ["case.opened", *["case.changed"] * 4, "case.closed"]
 
     async def test_closing_needs_a_root_cause_and_an_outcome(self, agent: Agent, case_id: str) -> None:
         refused = await agent.post(f"/v1/cases/{case_id}/close", outcome="recovered")

@@ -64,7 +64,7 @@ class TestAnErasure:
         assert (after["status"], after["dismissed_because"], after["words"]) == ("dismissed", "erased", "")
         assert await desk.history() == ["opened", "answer_amended", "noted", "dismissed"]
         assert {d["state"] for d in await desk.deliveries()} == {"cancelled"}
-        assert (await desk.facts())[-1] == "case.closed"
+        assert (await desk.emitted())[-1] == "case.closed"
 
     async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))

@@ -73,7 +73,7 @@ class TestAStep:
             ("escalated:lead_told", "care")
         ]
         assert await late.history() == ["opened", "escalated"]
-        assert await late.facts() == ["case.opened", "case.changed"]
+        assert await late.emitted() == ["case.opened", "case.changed"]
         assert case["next_step_at"] == late.now + timedelta(hours=30)
 
     async def test_that_comes_later_is_taken_in_its_turn(self, late: Desk) -> None:
@@ -132,4 +132,4 @@ class TestManyClocks:
         assert len(told) == 60
         assert set(told.values()) == {1}
         assert Counter(await late.history()) == {"opened": 60, "escalated": 60}
-        assert Counter(await late.facts()) == {"case.opened": 60, "case.changed": 60}
+        assert Counter(await late.emitted()) == {"case.opened": 60, "case.changed": 60}

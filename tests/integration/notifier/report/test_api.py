@@ -13,7 +13,7 @@ from services.notifier.report import api
 from shared.access import Scope, keys
 from tests.integration.notifier.application import bare_application
 from tests.integration.notifier.desk import Desk
-from tests.integration.notifier.ledger import AMSTERDAM, Ledger
+from tests.integration.notifier.past_cases import AMSTERDAM, PastCases
 
 PEPPER = b"p" * 32
 
@@ -53,14 +53,14 @@ async def reader(desk: Desk) -> AsyncIterator[Reader]:
 
 
 @pytest.fixture
-def ledger(desk: Desk) -> Ledger:
-    return Ledger(desk, now=datetime.now(UTC))
+def past(desk: Desk) -> PastCases:
+    return PastCases(desk, now=datetime.now(UTC))
 
 
 class TestTheReport:
-    async def test_has_counts_beside_each_share(self, reader: Reader, ledger: Ledger) -> None:
-        await ledger.case(opened=ledger.ago(days=3), contacted_after=2, closed=ledger.ago(days=2))
-        await ledger.case(opened=ledger.ago(days=3), contacted_after=6)
+    async def test_has_counts_beside_each_share(self, reader: Reader, past: PastCases) -> None:
+        await past.case(opened=past.ago(days=3), contacted_after=2, closed=past.ago(days=2))
+        await past.case(opened=past.ago(days=3), contacted_after=6)
         report = (await reader.get("/v1/cases/report")).json()
 
         assert (report["opened"], report["closed"], report["now"]["open"]) == (2, 1, 1)
@@ -107,8 +107,8 @@ class TestTheReport:
     @pytest.mark.parametrize(
         ("path", "accept"), [("/v1/cases/report", "text/csv"), ("/v1/cases/report.csv", "*/*")]
     )
-    async def test_as_csv(self, reader: Reader, ledger: Ledger, path: str, accept: str) -> None:
-        await ledger.case(opened=ledger.ago(days=3), closed=ledger.ago(days=2), cause="=cmd|' /C calc'!A0")
+    async def test_as_csv(self, reader: Reader, past: PastCases, path: str, accept: str) -> None:
+        await past.case(opened=past.ago(days=3), closed=past.ago(days=2), cause="=cmd|' /C calc'!A0")
         reply = await reader.get(path, {"Accept": accept})
 
         assert reply.headers["content-type"].startswith("text/csv")
@@ -127,13 +127,13 @@ class TestTheReport:
 
 class TestYouSaidWeDid:
     async def test_lists_the_customers_of_a_cause_and_marks_them(
-        self, reader: Reader, desk: Desk, ledger: Ledger
+        self, reader: Reader, desk: Desk, past: PastCases
     ) -> None:
         await desk.apply(desk.submitted(2, response_id="r-1", customer="c-1"))
         await desk.rows("UPDATE notifier.cases SET status = 'dismissed' WHERE store = :store RETURNING 1")
         for _ in range(3):
-            await ledger.case(
-                opened=ledger.ago(days=3), closed=ledger.ago(days=2), cause="Lost / damaged, in transit"
+            await past.case(
+                opened=past.ago(days=3), closed=past.ago(days=2), cause="Lost / damaged, in transit"
             )
         path = "/v1/cases/causes/Lost%20%2F%20damaged,%20in%20transit"
         first = await reader.get(f"{path}/customers", limit=2)
@@ -143,9 +143,7 @@ class TestYouSaidWeDid:
         following = first.headers["link"].partition(">")[0].removeprefix("<")
         assert [c["customer_ref"] for c in (await reader.get(following)).json()["customers"]] == ["c-3"]
 
-        await ledger.case(
-            opened=ledger.ago(days=1), closed=datetime.now(UTC), cause="Lost / damaged, in transit"
-        )
+        await past.case(opened=past.ago(days=1), closed=datetime.now(UTC), cause="Lost / damaged, in transit")
         marked = await reader.post(f"{path}/told", **{"from": listed["from"], "to": listed["to"]})
         assert marked.json() == {"cause": "Lost / damaged, in transit", "told": 3}
         left = (await reader.get(f"{path}/customers")).json()["customers"]

@@ -12,7 +12,7 @@ from services.notifier.deliveries.holds import Why
 from services.notifier.report.gauges import CaseGauges
 from shared.db import Database
 from tests.integration.notifier.desk import Desk
-from tests.integration.notifier.ledger import Ledger
+from tests.integration.notifier.past_cases import PastCases
 
 
 def shown(name: str, **labels: str) -> float:
@@ -24,17 +24,17 @@ def breaches(clock: str) -> float:
 
 
 @pytest.fixture
-async def ledger(desk: Desk) -> Ledger:
+async def past(desk: Desk) -> PastCases:
     """Cases of other tests are done with, so that figures of all stores are those of this one."""
     async with desk.database.transaction() as session:
         await session.execute(
             text("UPDATE notifier.cases SET status = 'dismissed' WHERE status NOT IN ('closed', 'dismissed')")
         )
-    return Ledger(desk, now=datetime.now(UTC))
+    return PastCases(desk, now=datetime.now(UTC))
 
 
 @pytest.fixture
-async def figures(database: Database, ledger: Ledger) -> AsyncIterator[CaseGauges]:
+async def figures(database: Database, past: PastCases) -> AsyncIterator[CaseGauges]:
     """A replica that has counted what was there."""
     job = CaseGauges(database, {"care"}, lag_seconds=0)
     await job.work()
@@ -44,13 +44,13 @@ async def figures(database: Database, ledger: Ledger) -> AsyncIterator[CaseGauge
 
 class TestOpenCases:
     async def test_by_priority_team_and_age_with_few_labels(
-        self, ledger: Ledger, figures: CaseGauges
+        self, past: PastCases, figures: CaseGauges
     ) -> None:
-        await ledger.case(opened=ledger.ago(hours=1), team="care", priority="urgent")
-        await ledger.case(opened=ledger.ago(hours=5), team="care", priority="urgent")
-        await ledger.case(opened=ledger.ago(days=8), team="gone")
-        await ledger.case(opened=ledger.ago(days=2))
-        await ledger.case(opened=ledger.ago(days=2), closed=ledger.ago(days=1))
+        await past.case(opened=past.ago(hours=1), team="care", priority="urgent")
+        await past.case(opened=past.ago(hours=5), team="care", priority="urgent")
+        await past.case(opened=past.ago(days=8), team="gone")
+        await past.case(opened=past.ago(days=2))
+        await past.case(opened=past.ago(days=2), closed=past.ago(days=1))
         await figures.work()
 
         def cases(priority: str, team: str, age: str) -> float:
@@ -64,9 +64,9 @@ class TestOpenCases:
         assert sum(sample.value for sample in family.samples) == 4
 
     async def test_are_shown_by_the_replica_that_counts_alone(
-        self, ledger: Ledger, figures: CaseGauges
+        self, past: PastCases, figures: CaseGauges
     ) -> None:
-        await ledger.case(opened=ledger.ago(hours=1))
+        await past.case(opened=past.ago(hours=1))
         await figures.work()
         figures.idle()
         [family] = [f for f in REGISTRY.collect() if f.name == "closeloop_cases_open"]
@@ -75,44 +75,44 @@ class TestOpenCases:
 
 class TestBreaches:
     async def test_each_is_counted_once_also_by_the_next_replica(
-        self, ledger: Ledger, figures: CaseGauges
+        self, past: PastCases, figures: CaseGauges
     ) -> None:
         before = breaches("first_contact"), breaches("resolve")
-        await ledger.case(opened=ledger.ago(hours=3))
-        late = await ledger.case(opened=ledger.ago(hours=5))
-        await ledger.case(opened=ledger.ago(hours=50), contacted_after=1)
-        await ledger.case(opened=ledger.ago(hours=50), contacted_after=5, closed=ledger.ago(hours=49))
+        await past.case(opened=past.ago(hours=3))
+        late = await past.case(opened=past.ago(hours=5))
+        await past.case(opened=past.ago(hours=50), contacted_after=1)
+        await past.case(opened=past.ago(hours=50), contacted_after=5, closed=past.ago(hours=49))
         for _ in range(2):
             await figures.work()
         assert (breaches("first_contact"), breaches("resolve")) == (before[0] + 2, before[1] + 1)
 
-        await ledger.set(late, first_contact_at=ledger.now, status="contacted")
+        await past.set(late, first_contact_at=past.now, status="contacted")
         figures.idle()
-        successor = CaseGauges(ledger.desk.database, set(), lag_seconds=0)
+        successor = CaseGauges(past.desk.database, set(), lag_seconds=0)
         await successor.work()
         assert (breaches("first_contact"), breaches("resolve")) == (before[0] + 2, before[1] + 1)
 
-    async def test_a_case_opened_again_may_be_late_again(self, ledger: Ledger, figures: CaseGauges) -> None:
+    async def test_a_case_opened_again_may_be_late_again(self, past: PastCases, figures: CaseGauges) -> None:
         before = breaches("resolve")
-        case_id = await ledger.case(opened=ledger.ago(days=5), contacted_after=1)
+        case_id = await past.case(opened=past.ago(days=5), contacted_after=1)
         await figures.work()
-        await ledger.set(case_id, status="reopened", reopened=1, resolve_due_at=ledger.ago(hours=1))
+        await past.set(case_id, status="reopened", reopened=1, resolve_due_at=past.ago(hours=1))
         for _ in range(2):
             await figures.work()
         assert breaches("resolve") == before + 2
 
-    async def test_a_snoozed_case_is_not_late(self, ledger: Ledger, figures: CaseGauges) -> None:
+    async def test_a_snoozed_case_is_not_late(self, past: PastCases, figures: CaseGauges) -> None:
         before = breaches("resolve")
-        await ledger.case(opened=ledger.ago(days=5), contacted_after=1, status="snoozed")
+        await past.case(opened=past.ago(days=5), contacted_after=1, status="snoozed")
         await figures.work()
         assert breaches("resolve") == before
 
     async def test_a_case_that_somebody_holds_is_counted_later(
-        self, ledger: Ledger, figures: CaseGauges
+        self, past: PastCases, figures: CaseGauges
     ) -> None:
         before = breaches("first_contact")
-        case_id = await ledger.case(opened=ledger.ago(days=1))
-        async with ledger.desk.database.transaction() as session:
+        case_id = await past.case(opened=past.ago(days=1))
+        async with past.desk.database.transaction() as session:
             await session.execute(
                 text("SELECT FROM notifier.cases WHERE case_id = :id FOR UPDATE"), {"id": case_id}
             )
@@ -124,7 +124,7 @@ class TestBreaches:
 
 class TestMoments:
     async def test_first_contacts_closings_and_reopenings_are_counted_once(
-        self, ledger: Ledger, figures: CaseGauges
+        self, past: PastCases, figures: CaseGauges
     ) -> None:
         names = (
             "closeloop_case_first_contact_seconds_count",
@@ -132,12 +132,12 @@ class TestMoments:
         )
         before = [shown(name, priority="urgent") for name in names]
         reopened = shown("closeloop_case_reopened_total")
-        ledger.now = datetime.now(UTC)
-        case_id = await ledger.case(
-            opened=ledger.ago(hours=2), contacted_after=2, closed=ledger.now, priority="urgent"
+        past.now = datetime.now(UTC)
+        case_id = await past.case(
+            opened=past.ago(hours=2), contacted_after=2, closed=past.now, priority="urgent"
         )
-        await ledger.entry(case_id, "contacted", ledger.now)
-        await ledger.entry(case_id, "reopened", ledger.now)
+        await past.entry(case_id, "contacted", past.now)
+        await past.entry(case_id, "reopened", past.now)
         for _ in range(2):
             await figures.work()
 

@@ -9,7 +9,7 @@ from services.notifier.report.jobs import WeeklyReport
 from services.notifier.settings import Alerts
 from shared.db import Database
 from tests.integration.notifier.desk import Desk, webhook
-from tests.integration.notifier.ledger import AMSTERDAM, Ledger
+from tests.integration.notifier.past_cases import AMSTERDAM, PastCases
 
 MONDAY_SEVEN = datetime(2026, 11, 23, 6, tzinfo=UTC)
 """07:00 in Amsterdam."""
@@ -49,10 +49,10 @@ class TestTheWeeklyReport:
         assert await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=hours)) == []
 
     async def test_tells_the_week_before_in_ten_lines_with_links(self, desk: Desk) -> None:
-        ledger = Ledger(desk, now=MONDAY_SEVEN)
+        past = PastCases(desk, now=MONDAY_SEVEN)
         for day in (1, 2, 3, 8):
-            await ledger.case(opened=ledger.ago(days=day), contacted_after=2)
-        await ledger.case(opened=ledger.ago(days=4), closed=ledger.ago(days=2))
+            await past.case(opened=past.ago(days=day), contacted_after=2)
+        await past.case(opened=past.ago(days=4), closed=past.ago(days=2))
         await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=1))
         [notice] = await notices(desk)
 

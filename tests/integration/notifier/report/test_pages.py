@@ -23,7 +23,7 @@ from shared.pages.pages import Pages
 from shared.pages.people import People
 from tests.integration.notifier.application import bare_application
 from tests.integration.notifier.desk import Desk, webhook
-from tests.integration.notifier.ledger import AMSTERDAM, Ledger
+from tests.integration.notifier.past_cases import AMSTERDAM, PastCases
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"
@@ -103,8 +103,8 @@ async def agent(desk: Desk) -> AsyncIterator[Lead]:
 
 
 @pytest.fixture
-def ledger(desk: Desk) -> Ledger:
-    return Ledger(desk, now=datetime.now(UTC))
+def past(desk: Desk) -> PastCases:
+    return PastCases(desk, now=datetime.now(UTC))
 
 
 def text_of(page: httpx.Response) -> str:
@@ -113,13 +113,11 @@ def text_of(page: httpx.Response) -> str:
 
 
 class TestTheReportPage:
-    async def test_says_the_counts_beside_each_share(self, lead: Lead, ledger: Ledger) -> None:
+    async def test_says_the_counts_beside_each_share(self, lead: Lead, past: PastCases) -> None:
         for hours in (0.5, 1.5, 3, 5, 30):
-            await ledger.case(opened=ledger.ago(days=3), contacted_after=hours, owner=lead.email)
-        await ledger.case(
-            opened=ledger.ago(days=3), contacted_after=2, closed=ledger.ago(days=1), owner="kofi@x"
-        )
-        await ledger.case(opened=ledger.ago(hours=1))
+            await past.case(opened=past.ago(days=3), contacted_after=hours, owner=lead.email)
+        await past.case(opened=past.ago(days=3), contacted_after=2, closed=past.ago(days=1), owner="kofi@x")
+        await past.case(opened=past.ago(hours=1))
         page = await lead.open("/inbox/report")
         text = text_of(page)
 
@@ -133,10 +131,8 @@ class TestTheReportPage:
         assert "promise for urgent: 4 h" in text
         assert "Carrier delay 1 +1 now and then Tell 1 customer what changed" in text
 
-    async def test_has_nothing_inline_and_only_its_own_host(self, lead: Lead, ledger: Ledger) -> None:
-        await ledger.case(
-            opened=ledger.ago(days=3), contacted_after=2, cause="<b>Lost</b>", closed=ledger.now
-        )
+    async def test_has_nothing_inline_and_only_its_own_host(self, lead: Lead, past: PastCases) -> None:
+        await past.case(opened=past.ago(days=3), contacted_after=2, cause="<b>Lost</b>", closed=past.now)
         page = await lead.open("/inbox/report")
 
         assert not re.search(r"<[^>]+\s(style|on\w+)=", page.text)
@@ -166,8 +162,8 @@ class TestTheReportPage:
         assert page.status_code == 200
         assert "That address names no report" in page.text
 
-    async def test_goes_out_as_csv(self, lead: Lead, ledger: Ledger) -> None:
-        await ledger.case(opened=ledger.ago(days=3), contacted_after=2)
+    async def test_goes_out_as_csv(self, lead: Lead, past: PastCases) -> None:
+        await past.case(opened=past.ago(days=3), contacted_after=2)
         page = await lead.open("/inbox/report")
         [link] = re.findall(r'href="(/inbox/report\.csv[^"]*)"', page.text)
         reply = await lead.client.get(link.replace("&amp;", "&"))
@@ -176,9 +172,9 @@ class TestTheReportPage:
         assert reply.headers["content-type"].startswith("text/csv")
         assert [row["value"] for row in rows if row["name"] == "opened"] == ["1"]
 
-    async def test_an_agent_sees_the_own_figures_alone(self, agent: Lead, ledger: Ledger) -> None:
-        await ledger.case(opened=ledger.ago(days=3), owner="kofi@shop.example")
-        await ledger.case(opened=ledger.ago(days=3), owner=agent.email)
+    async def test_an_agent_sees_the_own_figures_alone(self, agent: Lead, past: PastCases) -> None:
+        await past.case(opened=past.ago(days=3), owner="kofi@shop.example")
+        await past.case(opened=past.ago(days=3), owner=agent.email)
         page = await agent.open("/inbox/report")
         export = await agent.client.get("/inbox/report.csv")
 
@@ -188,15 +184,15 @@ class TestTheReportPage:
         assert (await agent.send("/inbox/report/test", "/account", channel="hook")).status_code == 403
 
     async def test_sends_a_test_and_sends_dead_ones_again(
-        self, lead: Lead, desk: Desk, ledger: Ledger
+        self, lead: Lead, desk: Desk, past: PastCases
     ) -> None:
-        case_id = await ledger.case(opened=ledger.ago(days=3))
+        case_id = await past.case(opened=past.ago(days=3))
         sent = await lead.send("/inbox/report/test", "/inbox/report", channel="hook", query="period=7d")
         assert (sent.status_code, sent.headers["location"]) == (303, "/inbox/report?period=7d")
         assert "A test is on its way through hook" in (await lead.open("/inbox/report")).text
         assert [d["channel"] for d in await desk.deliveries()] == ["hook"]
 
-        await ledger.delivery(case_id, "hook", "dead", 5, last_status=404)
+        await past.delivery(case_id, "hook", "dead", 5, last_status=404)
         assert "Send 1 again" in text_of(await lead.open("/inbox/report"))
         await lead.send("/inbox/report/replay", "/inbox/report", channel="hook")
         assert "1 alerts of hook are sent again." in (await lead.open("/inbox/report")).text
@@ -215,9 +211,9 @@ class TestTheReportPage:
 
 
 class TestTellingPeople:
-    async def test_lists_marks_and_leaves_nobody_twice(self, lead: Lead, desk: Desk, ledger: Ledger) -> None:
+    async def test_lists_marks_and_leaves_nobody_twice(self, lead: Lead, desk: Desk, past: PastCases) -> None:
         for _ in range(2):
-            await ledger.case(opened=ledger.ago(days=3), closed=ledger.ago(days=2), cause="Lost & found")
+            await past.case(opened=past.ago(days=3), closed=past.ago(days=2), cause="Lost & found")
         report = await lead.open("/inbox/report")
         [address] = re.findall(r'href="(/inbox/report/tell[^"]*)"', report.text)
         address = address.replace("&amp;", "&")
@@ -225,9 +221,7 @@ class TestTellingPeople:
         assert "2 customers to tell" in page.text
         assert "Mark 2 as told" in page.text
 
-        await ledger.case(
-            opened=ledger.ago(days=1), closed=ledger.now + timedelta(hours=1), cause="Lost & found"
-        )
+        await past.case(opened=past.ago(days=1), closed=past.now + timedelta(hours=1), cause="Lost & found")
         fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', page.text))
         fields["cause"] = fields["cause"].replace("&amp;", "&")
         sent = await lead.send(
@@ -242,8 +236,8 @@ class TestTellingPeople:
         )
         assert rows == [{"who": f"user:{lead.email}"}]
 
-    async def test_exports_the_customers(self, lead: Lead, desk: Desk, ledger: Ledger) -> None:
-        await ledger.case(opened=ledger.ago(days=3), closed=ledger.ago(days=2))
+    async def test_exports_the_customers(self, lead: Lead, desk: Desk, past: PastCases) -> None:
+        await past.case(opened=past.ago(days=3), closed=past.ago(days=2))
         reply = await lead.client.get("/inbox/report/tell.csv?cause=Carrier%20delay")
         [row] = csv.DictReader(io.StringIO(reply.text))
         assert row["outcome"] == "recovered"

@@ -13,7 +13,7 @@ from shared.events import Received
 from shared.events.scores import Figure, ScoreChanged
 from shared.feedback.nps import Counts
 from tests.integration.notifier.desk import Desk, received, webhook
-from tests.integration.notifier.ledger import AMSTERDAM
+from tests.integration.notifier.past_cases import AMSTERDAM
 
 START = datetime(2026, 9, 1, 12, tzinfo=UTC)
 HIGH, LOW = Counts(700, 150, 150), Counts(400, 250, 350)

@@ -8,7 +8,7 @@ from services.notifier.settings import Alerts
 from services.notifier.watch.handlers import count_arrivals
 from services.notifier.watch.jobs import Watch
 from tests.integration.notifier.desk import Desk, webhook
-from tests.integration.notifier.ledger import AMSTERDAM
+from tests.integration.notifier.past_cases import AMSTERDAM
 
 NOW = datetime(2026, 11, 26, 13, 30, tzinfo=UTC)
 

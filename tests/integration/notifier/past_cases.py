@@ -15,8 +15,11 @@ AMSTERDAM = Store(name="Shop", timezone="Europe/Amsterdam")
 
 
 @dataclass
-class Ledger:
-    """Writes cases, their history and their customers' answers into a desk's store."""
+class PastCases:
+    """Writes cases with their history, deliveries and answers straight into the rows of a desk's store.
+
+    `now`: the moment that everything is dated back from.
+    """
 
     desk: Desk
     now: datetime = datetime(2026, 11, 26, 13, 32, tzinfo=UTC)
@@ -77,6 +80,7 @@ class Ledger:
         return case_id
 
     async def entry(self, case_id: str, what: str, at: datetime, **detail: Any) -> None:
+        """A line of a case's history."""
         async with self.desk.database.transaction() as session:
             await session.execute(
                 text("""INSERT INTO notifier.history (case_id, at, who, what, detail)
@@ -106,6 +110,7 @@ class Ledger:
             )
 
     async def delivery(self, case_id: str, channel: str, state: str, seconds: float, **given: Any) -> None:
+        """A delivery of yesterday that took so many seconds to this state."""
         row = {
             "delivery_id": new_id(),
             "store": self.desk.store,
@@ -132,6 +137,7 @@ class Ledger:
             )
 
     async def set(self, case_id: str, **given: Any) -> None:
+        """Change columns of a case."""
         async with self.desk.database.transaction() as session:
             changes = ", ".join(f"{name} = :{name}" for name in given)
             await session.execute(
