@@ -11,7 +11,7 @@ from bench.answers import COUNTRIES, LINES, TOUCHPOINTS, made_events
 from bench.stage import CONFIG, STORE
 from services.scorer.counting.counter import StoreRules
 from services.scorer.counting.store import verification
-from services.scorer.counting.store.series import Series, SeriesBook
+from services.scorer.counting.store.series import Series, SeriesIds
 from shared import config as configuration
 
 DAYS = 365
@@ -90,7 +90,7 @@ def _kinds() -> list[tuple[str, str, str]]:
 
 async def _profiles(db: Connection) -> None:
     """For each combination of the values that decide the cuts: its series, and a body as it is stored."""
-    cuts, book = rules().cuts, SeriesBook()
+    cuts, book = rules().cuts, SeriesIds()
     event = next(made_events(1, days=1, upto=datetime.now(UTC)))
     rows = []
     for number, (touchpoint, country, line) in enumerate(_kinds(), start=1):

@@ -24,10 +24,10 @@ async def count_hours(db: Connection) -> int:
     counted = 0
     while True:
         async with db.transaction(isolation="repeatable_read"):
-            found = await hours.due(db, settled_seconds=0, limit=_AT_ONCE)
+            found = await hours.changed_hours(db, settled_seconds=0, limit=_AT_ONCE)
             if not found:
                 break
-            await hours.count(db, found, worth=_WORTH_ANSWERS)
+            await hours.count_hours(db, found, worth=_WORTH_ANSWERS)
         counted += len(found)
     for table in ("hours", "hour_marks", "counted_hours"):
         await db.execute(f"VACUUM ANALYZE scorer.{table}")

@@ -53,12 +53,13 @@ def test(
         _print(path, name, days, dry_run)
 
 
-def _store(config: Config, path: Path, wanted: str) -> str:
-    if wanted and wanted not in config.stores:
+def _store(config: Config, path: Path, name: str) -> str:
+    """The store that was named, else the first of the file. CommandError for one that it lacks."""
+    if name and name not in config.stores:
         raise CommandError(
-            f"{path} has no store {wanted!r}", remedy=f"It has: {', '.join(sorted(config.stores))}."
+            f"{path} has no store {name!r}", remedy=f"It has: {', '.join(sorted(config.stores))}."
         )
-    return wanted or next(iter(config.stores))
+    return name or next(iter(config.stores))
 
 
 async def _try(dry_run: notifier.DryRun, store: str, days: int) -> None:

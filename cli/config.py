@@ -49,7 +49,7 @@ def check(
 
 
 def mistakes_of_sections(config: Config) -> list[Mistake]:
-    """What the services would refuse in their own sections, in the order of the lines."""
+    """What the services would refuse at their start in their own sections, in the order of the lines."""
     mistakes = [
         mistake
         for store in config.stores

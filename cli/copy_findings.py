@@ -1,4 +1,5 @@
-"""What may be wrong with this machine and with the copy that `make run` started on it."""
+"""What `closeloop doctor` examines where the embedded parts are: this machine, and the copy of `make run` on
+it."""
 
 import asyncio
 import json
@@ -21,7 +22,7 @@ NEEDED_MEMORY_BYTES = 1_500_000_000
 
 
 def examine(home: Home) -> list[Finding]:
-    """The machine, what a start needs, and what should be answering now."""
+    """Check the machine, what a start needs, and whether the parts that should run answer."""
     checks: tuple[Callable[[Home], Finding], ...] = (
         _home,
         disk,
@@ -46,7 +47,7 @@ def _home(home: Home) -> Finding:
 
 
 def disk(home: Home) -> Finding:
-    """Of the fullest: the folders of the engines may be volumes of their own."""
+    """The free space of the fullest volume: the folders of the engines may be volumes of their own."""
     folders = [_nearest(folder) for folder in (home.root, home.root / "kafka", home.root / "postgres")]
     free, fullest = min((shutil.disk_usage(folder).free, folder) for folder in folders)
     return Finding(
@@ -87,11 +88,11 @@ def _leftovers(home: Home) -> Finding:
         return Finding("leftovers", True, f"none: process {home.holder()} is running this copy")
     files = sorted((home.root / "run").glob("*.json"))
     left = {file.stem: process.pid for file in files if (process := recorded_process(file))}
-    found = ", ".join(f"{name} ({pid})" for name, pid in left.items())
+    processes = ", ".join(f"{name} ({pid})" for name, pid in left.items())
     return Finding(
         "leftovers",
         not left,
-        f"still running without a supervisor: {found}" if left else "none",
+        f"still running without a supervisor: {processes}" if left else "none",
         "`closeloop up` ends them and starts new ones.",
     )
 

@@ -13,7 +13,7 @@ from cli import CommandError, product
 from cli.printing import print_table
 from cli.replaying import Failure, Replayer
 from shared.db import Session
-from shared.db.dead_letters import Buried, DeadLetters
+from shared.db.dead_letters import DeadLetters, StoredLetter
 
 app = typer.Typer(help="Records that a service could not apply.", no_args_is_help=True)
 
@@ -120,22 +120,23 @@ def discard(service: Service, letter_id: int = typer.Argument(metavar="ID")) -> 
     typer.echo(f"{service} {letter_id} is discarded.")
 
 
-async def _newest(services: list[Service], state: State, limit: int) -> list[tuple[str, Buried]]:
-    found: list[tuple[str, Buried]] = []
-    wanted: Any = None if state is State.ANY else state.value
+async def _newest(services: list[Service], state: State, limit: int) -> list[tuple[str, StoredLetter]]:
+    newest: list[tuple[str, StoredLetter]] = []
+    only_state: Any = None if state is State.ANY else state.value
     async with product.database() as database, database.snapshot() as session:
         for service in services:
-            letters = await DeadLetters(service).newest(session, state=wanted, limit=limit)
-            found += [(service.value, letter) for letter in letters]
-    return found
+            letters = await DeadLetters(service).newest(session, state=only_state, limit=limit)
+            newest += [(service.value, letter) for letter in letters]
+    return newest
 
 
-async def _find(service: Service, letter_id: int) -> Buried:
+async def _find(service: Service, letter_id: int) -> StoredLetter:
     async with product.database() as database, database.transaction() as session:
-        return await _found(session, service, letter_id)
+        return await _existing(session, service, letter_id)
 
 
-async def _found(session: Session, service: Service, letter_id: int) -> Buried:
+async def _existing(session: Session, service: Service, letter_id: int) -> StoredLetter:
+    """CommandError when the service has no such letter."""
     letter = await DeadLetters(service).find(session, letter_id)
     if letter is None:
         raise CommandError(
@@ -144,10 +145,10 @@ async def _found(session: Session, service: Service, letter_id: int) -> Buried:
     return letter
 
 
-async def _discard(service: Service, letter_id: int) -> Buried:
+async def _discard(service: Service, letter_id: int) -> StoredLetter:
     """The letter as it was before."""
     async with product.database() as database, database.transaction() as session:
-        letter = await _found(session, service, letter_id)
+        letter = await _existing(session, service, letter_id)
         await DeadLetters(service).settle(session, letter_id, "discarded")
         return letter
 
@@ -163,18 +164,18 @@ async def _replay(
                 ids = await DeadLetters(service).ids_to_settle(session, reason=reason)
         else:
             async with database.transaction() as session:
-                ids = [(await _found(session, service, letter_id)).id]
+                ids = [(await _existing(session, service, letter_id)).id]
         silent = quiet or len(ids) < 2
-        for one in track(ids, f"Replaying into the {service}", disable=silent, transient=True):
+        for dead_id in track(ids, f"Replaying into the {service}", disable=silent, transient=True):
             try:
-                outcome, detail = await replayer.replay(one), ""
+                outcome, detail = await replayer.replay(dead_id), ""
             except Failure as failure:
                 outcome, detail = "failed", str(failure)
-            results.append({"service": service.value, "id": one, "outcome": outcome, "detail": detail})
+            results.append({"service": service.value, "id": dead_id, "outcome": outcome, "detail": detail})
     return results
 
 
-def _shown(service: str, letter: Buried) -> dict[str, Any]:
+def _shown(service: str, letter: StoredLetter) -> dict[str, Any]:
     return {
         "service": service,
         "id": letter.id,
@@ -192,11 +193,11 @@ def _shown(service: str, letter: Buried) -> dict[str, Any]:
     }
 
 
-def _type(letter: Buried) -> str:
+def _type(letter: StoredLetter) -> str:
     return dict(letter.headers).get("ce_type", b"?").decode(errors="replace")
 
 
-def _place(letter: Buried) -> str:
+def _place(letter: StoredLetter) -> str:
     return f"{letter.topic}/{letter.partition}@{letter.offset}"
 
 

@@ -11,10 +11,10 @@ import typer
 from rich.console import Console
 
 from cli import CommandError, product
-from cli.progress import Tell, progress
+from cli.progress import ReportProgress, progress
 from shared.db import Database
 from shared.db.erasures import Erasures
-from shared.db.residue import Found, search
+from shared.db.residue import ColumnMatches, search
 from shared.events import encode, new_id
 from shared.events.erasures import CustomerErased
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
@@ -29,7 +29,8 @@ _LOOK_SECONDS = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Whom to forget, as it was given; `ids` also those that the store gave with the address."""
+    """Whom to erase. `ids`: the id that was given, and those that the store gave together with the
+    address."""
 
     store: str
     email: str
@@ -37,18 +38,19 @@ class Person:
 
     @property
     def words(self) -> list[str]:
-        """By what the person is found in a row; an id only where it stands as one."""
-        quoted = [json.dumps(one, ensure_ascii=False) for one in self.ids]
-        found = [f'"id":{space}{one}' for one in quoted for space in ("", " ")]
-        return [*found, *([self.email] if self.email else [])]
+        """Texts that name the person in a row; an id only where it stands as the value of `id`."""
+        quoted = [json.dumps(customer_id, ensure_ascii=False) for customer_id in self.ids]
+        pairs = [f'"id":{space}{customer_id}' for customer_id in quoted for space in ("", " ")]
+        return [*pairs, *([self.email] if self.email else [])]
 
 
 @dataclass(slots=True)
-class Proof:
-    """What an erasure has done. `waits`: services whose ledger lacks it; `left`: what names the person."""
+class ErasureCheck:
+    """How far an erasure is. `waits`: services whose ledger lacks it; `left`: columns that still name the
+    person."""
 
     waits: list[str] = field(default_factory=lambda: list(SERVICES))
-    left: list[Found] = field(default_factory=list)
+    left: list[ColumnMatches] = field(default_factory=list)
 
     @property
     def complete(self) -> bool:
@@ -76,14 +78,14 @@ def erase(
         raise CommandError("Nobody is named", remedy="Give --customer-id, --email or both.")
     if email.strip() and "@" not in email:
         raise CommandError("The e-mail address has no @", remedy="Give it as the store sent it.")
-    with progress(quiet=as_json) as tell:
+    with progress(quiet=as_json) as report_progress:
         person = Person(store, email.strip(), (customer_id,) if customer_id.strip() else ())
-        event, proof = product.run(_erase(person, timeout if wait else 0.0, tell))
+        event, check = product.run(_erase(person, timeout if wait else 0.0, report_progress))
     if as_json:
-        typer.echo(json.dumps(_as_json(event, proof if wait else None), indent=2))
+        typer.echo(json.dumps(_as_json(event, check if wait else None), indent=2))
     else:
-        _print(event, proof if wait else None)
-    if wait and not proof.complete:
+        _print(event, check if wait else None)
+    if wait and not check.complete:
         raise CommandError(
             f"The erasure is not complete after {timeout:.0f} s",
             remedy="Is a service down or behind? `closeloop doctor`. What came since the erasure is somebody "
@@ -91,13 +93,15 @@ def erase(
         )
 
 
-async def _erase(person: Person, seconds: float, tell: Tell) -> tuple[CustomerErased, Proof]:
+async def _erase(
+    person: Person, seconds: float, report_progress: ReportProgress
+) -> tuple[CustomerErased, ErasureCheck]:
     secret, store = product.secrets().customers, person.store
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         if person.email:
             known = await _ids_of(database, store, person.email)
             person = replace(person, ids=tuple(dict.fromkeys([*person.ids, *known])))
-        refs = [customer_ref(secret, store, customer_id=one) for one in person.ids]
+        refs = [customer_ref(secret, store, customer_id=customer_id) for customer_id in person.ids]
         refs.append(customer_ref(secret, store, email=person.email))
         first, *also = [ref for ref in refs if ref]
         event = CustomerErased(
@@ -108,7 +112,9 @@ async def _erase(person: Person, seconds: float, tell: Tell) -> tuple[CustomerEr
             erasure_id=new_id(),
         )
         await _send(event)
-        return event, await _proved(database, event, person, seconds, tell) if seconds else Proof()
+        return event, await _check_until_done(
+            database, event, person, seconds, report_progress
+        ) if seconds else ErasureCheck()
 
 
 async def _ids_of(database: Database, store: str, email: str) -> list[str]:
@@ -131,35 +137,36 @@ async def _send(event: CustomerErased) -> None:
         await producer.stop(2)
 
 
-async def _proved(
-    database: Database, event: CustomerErased, person: Person, seconds: float, tell: Tell
-) -> Proof:
-    """Look until nothing is left, or the time is over."""
+async def _check_until_done(
+    database: Database, event: CustomerErased, person: Person, seconds: float, report_progress: ReportProgress
+) -> ErasureCheck:
+    """Check the ledgers and all tables again and again, until the erasure is complete or the time is over."""
     words = [*event.refs, *person.words]
     deadline = time.monotonic() + seconds
     while True:
-        proof = Proof(waits=[], left=[])
+        check = ErasureCheck(waits=[], left=[])
         for name in SERVICES:
             async with database.transaction() as session:
-                wanted = {(event.store, ref) for ref in event.refs}
-                ledger = await Erasures(name).of(session, wanted)
-            if any(ledger.get(key, datetime.min.replace(tzinfo=UTC)) < event.erased_at for key in wanted):
-                proof.waits.append(name)
-        tell("services", len(SERVICES) - len(proof.waits), len(SERVICES))
-        if not proof.waits:
+                keys = {(event.store, ref) for ref in event.refs}
+                ledger = await Erasures(name).of(session, keys)
+            if any(ledger.get(key, datetime.min.replace(tzinfo=UTC)) < event.erased_at for key in keys):
+                check.waits.append(name)
+        report_progress("services", len(SERVICES) - len(check.waits), len(SERVICES))
+        if not check.waits:
             for name in SCHEMAS:
                 async with database.transaction() as session:
-                    proof.left += await search(session, name, words, store=person.store)
-                    for one in person.ids:
-                        by_id = {"customer_id": one}
-                        proof.left += await search(session, name, [], store=person.store, columns=by_id)
-        if proof.complete or time.monotonic() > deadline:
-            return proof
+                    check.left += await search(session, name, words, store=person.store)
+                    for customer_id in person.ids:
+                        by_id = {"customer_id": customer_id}
+                        check.left += await search(session, name, [], store=person.store, columns=by_id)
+        if check.complete or time.monotonic() > deadline:
+            return check
         await asyncio.sleep(_LOOK_SECONDS)
 
 
 def _ages_out(event: CustomerErased) -> dict[str, str]:
-    """Until when the topics may hold what was sent: they keep a segment a day longer than its records."""
+    """By topic, until when it may hold what was sent: a topic keeps a segment a day longer than its
+    records."""
     topics = (RESPONSES, ORDERS, CASES, ERASURES)
     return {
         topic.name: (event.erased_at + timedelta(days=(topic.kept_days or 0) + 1)).isoformat()
@@ -167,34 +174,34 @@ def _ages_out(event: CustomerErased) -> dict[str, str]:
     }
 
 
-def _as_json(event: CustomerErased, proof: Proof | None) -> dict[str, Any]:
-    said: dict[str, Any] = {
+def _as_json(event: CustomerErased, check: ErasureCheck | None) -> dict[str, Any]:
+    content: dict[str, Any] = {
         "erasure_id": event.erasure_id,
         "store": event.store,
         "refs": list(event.refs),
         "erased_at": event.erased_at.isoformat(),
         "ages_out": _ages_out(event),
     }
-    if proof is not None:
-        said |= {
-            "complete": proof.complete,
-            "waits": proof.waits,
-            "left": [asdict(found) for found in proof.left],
+    if check is not None:
+        content |= {
+            "complete": check.complete,
+            "waits": check.waits,
+            "left": [asdict(residue) for residue in check.left],
         }
-    return said
+    return content
 
 
-def _print(event: CustomerErased, proof: Proof | None) -> None:
+def _print(event: CustomerErased, check: ErasureCheck | None) -> None:
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"Erasure {event.erasure_id} of {len(event.refs)} reference(s) is in Kafka.", markup=False)
-    if proof is not None:
+    if check is not None:
         for name in SERVICES:
-            state = "waits " if name in proof.waits else "done  "
+            state = "waits " if name in check.waits else "done  "
             console.print(f"{state} {name}", markup=False)
-        for found in proof.left:
-            where = f"{found.schema}.{found.table}.{found.column}"
-            console.print(f"LEFT   {found.rows} rows of {where} name the person", markup=False)
-        if proof.complete:
+        for residue in check.left:
+            where = f"{residue.schema}.{residue.table}.{residue.column}"
+            console.print(f"LEFT   {residue.rows} rows of {where} name the person", markup=False)
+        if check.complete:
             console.print("ok     no column of any table names the person", markup=False)
     for topic, until in _ages_out(event).items():
         console.print(f"until {until[:10]} at the latest {topic} may hold what was sent", markup=False)

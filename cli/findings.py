@@ -1,4 +1,4 @@
-"""What `closeloop doctor` finds: one check and its result, and those checks that need nothing but Python."""
+"""A finding of `closeloop doctor`, and the checks that need nothing but Python."""
 
 import sys
 import time
@@ -20,8 +20,8 @@ class Finding:
 
 
 def python() -> Finding:
-    found = ".".join(map(str, sys.version_info[:3]))
-    return Finding("python", sys.version_info >= NEEDED_PYTHON, found, "Install Python 3.11 or newer.")
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", sys.version_info >= NEEDED_PYTHON, version, "Install Python 3.11 or newer.")
 
 
 def clock() -> Finding:

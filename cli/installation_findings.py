@@ -1,4 +1,5 @@
-"""What may be wrong with the installation that the environment names. Needs no embedded part."""
+"""What `closeloop doctor` examines without the embedded parts: the installation that the environment
+names."""
 
 from collections.abc import Callable
 
@@ -17,17 +18,17 @@ def examine() -> list[Finding]:
     return [
         python(),
         clock(),
-        _said("config", _config),
-        _said("secret", _secret),
-        _said("postgres", lambda: product.run(_schemas())),
-        _said("kafka", lambda: product.run(_topics())),
+        _finding("config", _config),
+        _finding("secret", _secret),
+        _finding("postgres", lambda: product.run(_schemas())),
+        _finding("kafka", lambda: product.run(_topics())),
     ]
 
 
-def _said(check: str, look: Callable[[], str]) -> Finding:
-    """What the look says, or its error as the finding."""
+def _finding(check: str, examine_one: Callable[[], str]) -> Finding:
+    """The result of a check as a finding; a CommandError becomes one that is not ok."""
     try:
-        return Finding(check, True, look())
+        return Finding(check, True, examine_one())
     except CommandError as error:
         return Finding(check, False, str(error), error.remedy)
 

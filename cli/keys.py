@@ -79,14 +79,13 @@ def list_keys(
 @app.command()
 def revoke(key_id: str = typer.Argument(..., help="As `closeloop keys list` shows it.")) -> None:
     """Stop a key for good; every service refuses it within 5 s."""
-    wanted = key_id
     if parsed := keys.parse(key_id):
-        wanted = parsed[1]  # somebody pasted the whole key, as people do
-    if not product.run(_revoke(wanted)):
+        key_id = parsed[1]  # the whole key was pasted
+    if not product.run(_revoke(key_id)):
         raise CommandError(
-            f"There is no key {wanted} that still works", remedy="`closeloop keys list` shows them all."
+            f"There is no key {key_id} that still works", remedy="`closeloop keys list` shows them all."
         )
-    typer.echo(f"Key {wanted} is revoked; every service refuses it within 5 s.")
+    typer.echo(f"Key {key_id} is revoked; every service refuses it within 5 s.")
 
 
 def expiry(text: str, now: datetime) -> datetime | None:

@@ -67,18 +67,18 @@ def line_of(alert: Any) -> str:
 def _line_of(alert: Any) -> str:
     match alert:
         case {
-            "type": str(what),
+            "type": str(alert_type),
             "data": {"case": {"priority": priority, "rule": rule}, "answer": answer} as data,
         }:
             answer = answer or {}
             score = f"{str(answer.get('metric', '')).upper()} {answer.get('score')}"
-            parts = [what, f"{priority} ({rule})", score, _who(data.get("customer") or {})]
+            parts = [alert_type, f"{priority} ({rule})", score, _who(data.get("customer") or {})]
             if comment := answer.get("comment"):
                 parts.append(json.dumps(comment, ensure_ascii=False))
             parts.append((data.get("links") or {}).get("case", ""))
             return "  ".join(part for part in parts if part)
-        case {"type": str(what), "data": {"notice": {"title": str(title)}} as data}:
-            return "  ".join((what, title, (data.get("links") or {}).get("notice", "")))
+        case {"type": str(alert_type), "data": {"notice": {"title": str(title)}} as data}:
+            return "  ".join((alert_type, title, (data.get("links") or {}).get("notice", "")))
         case _:
             return json.dumps(alert, ensure_ascii=False)[:LONGEST_LINE]
 

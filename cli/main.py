@@ -1,7 +1,7 @@
 """The command `closeloop`. A new subcommand is one line in `COMMANDS`.
 
 Each names a function (`closeloop NAME`) or a `typer.Typer` (`closeloop NAME COMMAND`). Its module is
-imported only when that subcommand, or the whole help, is wanted.
+imported only when that subcommand, or the whole help, is asked for.
 """
 
 import sys
@@ -37,11 +37,11 @@ COMMANDS = {
 
 def main() -> None:
     """Run the command; an expected failure is one sentence and what to do, exit code 1."""
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    name = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        build([wanted] if wanted in COMMANDS else _at_hand())(prog_name="closeloop")
+        build([name] if name in COMMANDS else _importable())(prog_name="closeloop")
     except Exception as error:
-        # CommandError, or an error of a part that says itself what to do.
+        # CommandError, or an error of a part that has a remedy of its own.
         remedy = getattr(error, "remedy", None)
         if remedy is None:
             raise
@@ -67,7 +67,7 @@ def build(names: list[str]) -> typer.Typer:
     return app
 
 
-def _at_hand() -> list[str]:
+def _importable() -> list[str]:
     """The subcommands for the whole help: an image for production lacks what some of them need."""
     names = []
     for name in COMMANDS:

@@ -19,8 +19,8 @@ from deploy.local.home import PROJECT, Home
 from deploy.local.observing import Observers
 from deploy.local.ports import LOOPBACK
 
-# In production minutes, so that one message tells all; here somebody waits in front of it.
-TOLD_WITHIN_SECONDS = 10
+# In production minutes, so that one message has all alerts; here somebody waits for the first.
+GROUP_WAIT_SECONDS = 10
 DASHBOARDS = PROJECT / "deploy" / "grafana" / "dashboards"
 
 
@@ -35,7 +35,7 @@ def observe() -> None:
         signal.signal(number, lambda *_: stop.set())
     with _receiving() as alerts_url:
         home = Home.from_environment()
-        observers = Observers(home, services, alerts_url=alerts_url, group_wait_seconds=TOLD_WITHIN_SECONDS)
+        observers = Observers(home, services, alerts_url=alerts_url, group_wait_seconds=GROUP_WAIT_SECONDS)
         try:
             observers.start()
             typer.echo(_welcome(observers))
@@ -65,7 +65,7 @@ Alerts are printed here as they come; each names its page in docs/runbooks. Ctrl
 
 
 def lines_of(message: Any) -> list[str]:
-    """What Alertmanager sent, a line an alert. Anything else gives nothing."""
+    """One line for each alert of a message of Alertmanager; none for anything else."""
     try:
         return [
             f"{time.strftime('%H:%M:%S')} {alert['status']:<8} {alert['labels']['severity']:<6}"

@@ -56,8 +56,8 @@ def kafka_bootstrap() -> Brokers:
 def secrets() -> Secrets:
     """From CLOSELOOP_SECRET (else that of the running copy) and CLOSELOOP_SIGNING_SECRET, as services do."""
     signing = os.environ.get("CLOSELOOP_SIGNING_SECRET", "")
-    if given := os.environ.get("CLOSELOOP_SECRET"):
-        return Secrets(given, signing)
+    if root_secret := os.environ.get("CLOSELOOP_SECRET"):
+        return Secrets(root_secret, signing)
     file = Home.from_environment().root / "secret"
     try:
         return Secrets(file.read_text(encoding="ascii").strip(), signing)
@@ -70,8 +70,8 @@ def secrets() -> Secrets:
 
 def config_path() -> Path:
     """CLOSELOOP_CONFIG, else `closeloop.yaml` here, else the one that ships."""
-    if given := os.environ.get("CLOSELOOP_CONFIG"):
-        return Path(given)
+    if path := os.environ.get("CLOSELOOP_CONFIG"):
+        return Path(path)
     here = Path("closeloop.yaml")
     return here if here.exists() else PROJECT / "closeloop.yaml"
 
@@ -88,10 +88,10 @@ def config() -> Config:
 
 def require_store(name: str) -> None:
     """CommandError unless the configuration has this store."""
-    known = config().stores
-    if name not in known:
+    stores = config().stores
+    if name not in stores:
         raise CommandError(
-            f"{config_path()} has no store {name!r}", remedy=f"It has: {', '.join(sorted(known))}."
+            f"{config_path()} has no store {name!r}", remedy=f"It has: {', '.join(sorted(stores))}."
         )
 
 
@@ -143,10 +143,11 @@ def _hint(variable: str) -> str:
     return "`closeloop status` says how the running copy is doing."
 
 
-def _named(variable: str, key: str, what: str) -> str:
-    if given := os.environ.get(variable):
-        return given
+def _named(variable: str, key: str, meaning: str) -> str:
+    """The variable of the environment, else the value of `demo.json` under this key."""
+    if value := os.environ.get(variable):
+        return value
     try:
         return str(demo()[key])
     except CommandError as error:
-        raise CommandError(str(error), remedy=f"{error.remedy} Or set {variable} to {what}.") from None
+        raise CommandError(str(error), remedy=f"{error.remedy} Or set {variable} to {meaning}.") from None

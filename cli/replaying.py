@@ -1,4 +1,4 @@
-"""Apply a dead letter again, as the service itself would have."""
+"""Applies dead letters again, by the handlers of the service that could not."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -17,7 +17,7 @@ BuildHandlers = Callable[[Config, Secrets], Mapping[type[Event], Handler]]
 
 
 class Failure(Exception):
-    """The letter still cannot be applied. `str()` says why, without quoting the record."""
+    """A letter still cannot be applied. `str()` says why, without a word of the record."""
 
 
 class Replayer:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import typer
 
 from cli import CommandError, product
-from cli.progress import Tell, progress
+from cli.progress import ReportProgress, progress
 from services.scorer import operations as scorer
 from services.segmenter import operations as segmenter
 from shared.db import Database
@@ -62,8 +62,8 @@ def republish_segmenter(
 def _republish(service: Service, store: str, wait_seconds: float | None, *, as_json: bool) -> None:
     if store:
         product.require_store(store)
-    with progress(quiet=as_json) as tell:
-        marked, left = product.run(_work(service, store or None, wait_seconds, tell))
+    with progress(quiet=as_json) as report_progress:
+        marked, left = product.run(_work(service, store or None, wait_seconds, report_progress))
     if as_json:
         typer.echo(json.dumps({"marked": marked, "waiting": left}))
     elif wait_seconds is None:
@@ -78,7 +78,7 @@ def _republish(service: Service, store: str, wait_seconds: float | None, *, as_j
 
 
 async def _work(
-    service: Service, store: str | None, wait_seconds: float | None, tell: Tell
+    service: Service, store: str | None, wait_seconds: float | None, report_progress: ReportProgress
 ) -> tuple[int, int]:
     """How many were marked, and how many of the store's states were not sent at the end."""
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
@@ -86,7 +86,7 @@ async def _work(
         left = await service.count_unpublished(database, store)
         deadline = time.monotonic() + (wait_seconds or 0)
         while left and time.monotonic() < deadline:
-            tell(service.name, max(0, marked - left), marked)
+            report_progress(service.name, max(0, marked - left), marked)
             await asyncio.sleep(LOOK_EVERY_SECONDS)
             left = await service.count_unpublished(database, store)
         return marked, left

@@ -43,10 +43,10 @@ def _print(states: list[TopicState]) -> None:
     table = Table("topic", "partitions", "state", box=None)
     for state in states:
         if not state.partitions:
-            told = "[red]missing[/red]"
+            mark = "[red]missing[/red]"
         elif state.differs:
-            told = "[yellow]differs:[/yellow] " + ", ".join(state.differs)
+            mark = "[yellow]differs:[/yellow] " + ", ".join(state.differs)
         else:
-            told = "[green]ok[/green]"
-        table.add_row(state.name, str(state.partitions or "-"), told)
+            mark = "[green]ok[/green]"
+        table.add_row(state.name, str(state.partitions or "-"), mark)
     print_table(table)

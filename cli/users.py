@@ -108,21 +108,21 @@ def list_users(
     store: str = typer.Option("", "--store", help="Only of this store."), as_json: bool = AS_JSON
 ) -> None:
     """List people with their roles and when they were last seen."""
-    found = product.run(_all(store or None))
+    accounts = product.run(_all(store or None))
     if as_json:
-        typer.echo(json.dumps([_shown(account) for account in found], indent=2))
+        typer.echo(json.dumps([_shown(account) for account in accounts], indent=2))
         return
     table = Table("e-mail", "name", "stores", "state", "last seen", box=None)
-    for account in found:
+    for account in accounts:
         roles = ", ".join(f"{store} ({role})" for store, role in sorted(account.stores.items()))
         seen = account.last_seen_at.strftime("%Y-%m-%d %H:%M UTC") if account.last_seen_at else "–"
         table.add_row(account.email, account.shown_name, roles, _state(account), seen)
     print_table(table)
 
 
-def _base(given: str) -> str:
-    """Where the links lead: what was given, else NOTIFIER_PUBLIC_URL, else the copy that runs here."""
-    base = given or os.environ.get("NOTIFIER_PUBLIC_URL", "")
+def _base(url: str) -> str:
+    """Where the links lead: the option --url, else NOTIFIER_PUBLIC_URL, else the copy that runs here."""
+    base = url or os.environ.get("NOTIFIER_PUBLIC_URL", "")
     if not base:
         try:
             base = str(product.demo()["urls"]["notifier"])
@@ -186,7 +186,7 @@ def _shown(account: Account) -> dict[str, Any]:
     }
 
 
-async def _found(session: Session, email: str) -> Account:
+async def _existing(session: Session, email: str) -> Account:
     account = await users.by_email(session, email.strip().casefold())
     if account is None:
         raise CommandError(f"There is nobody with {email}", remedy="`closeloop users list` shows everybody.")
@@ -203,15 +203,15 @@ async def _added(
             raise CommandError(f"{email!r} {error}", remedy="Nothing was changed.") from None
         await users.set_role(session, user_id, store, users.role_of(new_role))
         if password:
-            version = (await _found(session, email)).password_version
-            made = passwords.hashed(password)
-            await users.set_password(session, user_id, version=version, password_hash=made)
-        return await _found(session, email)
+            version = (await _existing(session, email)).password_version
+            password_hash = passwords.hashed(password)
+            await users.set_password(session, user_id, version=version, password_hash=password_hash)
+        return await _existing(session, email)
 
 
 async def _open_account(email: str) -> Account:
     async with product.database() as database, database.transaction() as session:
-        account = await _found(session, email)
+        account = await _existing(session, email)
     if not account.active:
         raise CommandError(
             f"The account of {account.email} is closed", remedy="`closeloop users invite` opens it again."
@@ -222,14 +222,14 @@ async def _open_account(email: str) -> Account:
 async def _given_role(email: str, store: str, new_role: RoleName) -> Account:
     await _open_account(email)
     async with product.database() as database, database.transaction() as session:
-        account = await _found(session, email)
+        account = await _existing(session, email)
         await users.set_role(session, account.user_id, store, users.role_of(new_role))
-        return await _found(session, email)
+        return await _existing(session, email)
 
 
 async def _removed(email: str, store: str) -> Account:
     async with product.database() as database, database.transaction() as session:
-        account = await _found(session, email)
+        account = await _existing(session, email)
         if store and not await users.leave(session, account.user_id, store):
             raise CommandError(
                 f"{account.email} does not work for {store}",
@@ -237,7 +237,7 @@ async def _removed(email: str, store: str) -> Account:
             )
         if not store or set(account.stores) <= {store}:
             await users.deactivate(session, account.user_id)
-        return await _found(session, email)
+        return await _existing(session, email)
 
 
 async def _all(store: str | None) -> list[Account]:

@@ -1,4 +1,4 @@
-"""`closeloop verify`: do the books balance."""
+"""`closeloop verify`: whether every accepted answer is counted once, and all scores and tiers are right."""
 
 import json
 from typing import Any
@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from cli import CommandError, product
-from cli.progress import Tell, progress
+from cli.progress import ReportProgress, progress
 from services.scorer import operations as scorer
 from services.segmenter import operations as segmenter
 
@@ -20,8 +20,8 @@ def verify(as_json: bool = typer.Option(False, "--json", help="The whole report 
 
     accepted = counted + test + conflict + dead + retracted + erased. Exit code 1 if the books do not balance.
     """
-    with progress(quiet=as_json) as tell:
-        report, wrong = product.run(_verify(tell))
+    with progress(quiet=as_json) as report_progress:
+        report, wrong = product.run(_verify(report_progress))
     balanced = report.balanced and not wrong
     if as_json:
         typer.echo(json.dumps(_as_json(report, wrong, balanced=balanced), indent=2))
@@ -34,16 +34,16 @@ def verify(as_json: bool = typer.Option(False, "--json", help="The whole report 
         )
 
 
-async def _verify(tell: Tell) -> tuple[scorer.Report, list[Any]]:
+async def _verify(report_progress: ReportProgress) -> tuple[scorer.VerifyReport, list[Any]]:
     config = product.config()
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
-        report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=tell)
-        tell("customers", 0, 0)
-        wrong = await segmenter.verify(database, segmenter.loyalty_rules(config))
+        report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=report_progress)
+        report_progress("customers", 0, 0)
+        wrong = await segmenter.verify(database, segmenter.read_rules(config))
     return report, list(wrong)
 
 
-def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict[str, Any]:
+def _as_json(report: scorer.VerifyReport, wrong: list[Any], *, balanced: bool) -> dict[str, Any]:
     return {
         "balanced": balanced,
         "scorer": {
@@ -62,7 +62,7 @@ def _as_json(report: scorer.Report, wrong: list[Any], *, balanced: bool) -> dict
     }
 
 
-def _print(report: scorer.Report, wrong: list[Any]) -> None:
+def _print(report: scorer.VerifyReport, wrong: list[Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
 
     def line(good: bool, text: str) -> None:

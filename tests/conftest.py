@@ -4,11 +4,13 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import PurePosixPath
 
 import pytest
 import structlog
+from jinja2.bccache import Bucket, BytecodeCache
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
@@ -54,12 +56,14 @@ TOGETHER = (
 
 LONGEST_FIRST = (
     "tests/e2e",
+    "tests/daytwo",
     "tests/observability",
     "tests/faults",
-    "tests/daytwo",
-    "tests/integration/local",
-    "tests/integration/kafka",
     "tests/browser",
+    "tests/integration/ops",
+    "tests/integration/kafka",
+    "tests/integration/collector",
+    "tests/integration/local",
     "tests/integration",
     "tests/deploy",
 )
@@ -131,6 +135,49 @@ def _print_left_out(reporter: pytest.TerminalReporter) -> None:
         reporter.section("left out")
         for line in lines:
             reporter.line(line)
+
+
+# -- what is made again and again
+
+
+@pytest.fixture(scope="session")
+def cheap_passwords() -> Iterator[None]:
+    """Argon2 with the parameters of production takes a quarter of a second of CPU, by design.
+
+    Of the processes that tests start nothing changes.
+    """
+    from shared.access import passwords
+
+    quick = partial(passwords.PasswordHasher, time_cost=1, memory_cost=8 * 1024, parallelism=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "PasswordHasher", quick)
+        yield
+
+
+@pytest.fixture(scope="session")
+def compiled_templates() -> Iterator[None]:
+    """A process compiles its templates once. Tests that make an application each would do it each time."""
+    from shared.web import templating
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            templating, "Environment", partial(templating.Environment, bytecode_cache=CompiledTemplates())
+        )
+        yield
+
+
+class CompiledTemplates(BytecodeCache):
+    """In memory. A template whose text changed has another checksum, which jinja2 looks at."""
+
+    def __init__(self) -> None:
+        self._code: dict[str, bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if bucket.key in self._code:
+            bucket.bytecode_from_string(self._code[bucket.key])
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._code[bucket.key] = bucket.bytecode_to_string()
 
 
 # -- the engines

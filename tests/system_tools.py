@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 PACKAGES = {
     "amtool": "prometheus-alertmanager",
     "chromium": "chromium",
+    "curl": "curl",
     "libatomic.so.1": "libatomic1",  # of the Node.js in playwright's package
     "openssl": "openssl",
     "podman": "podman",

@@ -25,7 +25,7 @@ from deploy.local.home import Home
 
 AT_ONCE_IN_HISTORY = 24
 AT_ONCE_LIVE = 32
-TELL_EVERY_SECONDS = 10.0
+REPORT_EVERY_SECONDS = 10.0
 
 
 def demo(
@@ -54,7 +54,7 @@ def demo(
             except CommandError as error:
                 console.print(f"{error}. {error.remedy}", markup=False)
         try:
-            asyncio.run(_demo(running, shop, world, console, _Wish(days, answers_a_day, rate, once, seed)))
+            asyncio.run(_demo(running, shop, world, console, _Options(days, answers_a_day, rate, once, seed)))
         except KeyboardInterrupt:
             console.print("Stopped")
         except ExceptionGroup as group:
@@ -62,8 +62,8 @@ def demo(
 
 
 @dataclass(frozen=True, slots=True)
-class _Wish:
-    """What the options ask for."""
+class _Options:
+    """The options of the command."""
 
     days: int
     answers_a_day: float
@@ -72,20 +72,22 @@ class _Wish:
     seed: int
 
 
-async def _demo(running: dict[str, Any], shop: Shop, world: World, console: Console, wish: _Wish) -> None:
-    if wish.days:
-        await _send_history(running, shop, world, console, wish)
-    if not wish.once:
-        rng = random.Random(f"{wish.seed}/live/{world.next_run()}")
-        await _send_live(running, shop, console, wish, rng)
+async def _demo(
+    running: dict[str, Any], shop: Shop, world: World, console: Console, options: _Options
+) -> None:
+    if options.days:
+        await _send_history(running, shop, world, console, options)
+    if not options.once:
+        rng = random.Random(f"{options.seed}/live/{world.next_run()}")
+        await _send_live(running, shop, console, options, rng)
 
 
 async def _send_history(
-    running: dict[str, Any], shop: Shop, world: World, console: Console, wish: _Wish
+    running: dict[str, Any], shop: Shop, world: World, console: Console, options: _Options
 ) -> None:
     now = datetime.now(UTC)
-    first = world.began - timedelta(days=wish.days)
-    steps = world.missing(shop.history(first, now, wish.answers_a_day), wish.days)
+    first = world.began - timedelta(days=options.days)
+    steps = world.missing(shop.history(first, now, options.answers_a_day), options.days)
     started = time.monotonic()
     async with Sender(running, at_once=AT_ONCE_IN_HISTORY) as sender:
         columns = (TextColumn("History"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -102,21 +104,21 @@ async def _send_history(
                 for _ in range(sender.at_once):
                     group.create_task(post())
     if not sender.outcomes["unanswered"]:
-        world.sent(wish.days, now)
+        world.sent(options.days, now)
     took = time.monotonic() - started
-    told = _told(sender) if steps else "is there already"
-    console.print(f"History of {wish.days} days: {told}, in {took:.0f} s", markup=False)
+    summary = _summary(sender) if steps else "is there already"
+    console.print(f"History of {options.days} days: {summary}, in {took:.0f} s", markup=False)
 
 
 async def _send_live(
-    running: dict[str, Any], shop: Shop, console: Console, wish: _Wish, rng: random.Random
+    running: dict[str, Any], shop: Shop, console: Console, options: _Options, rng: random.Random
 ) -> None:
     run = secrets.token_hex(3)  # ids of an earlier run must not be met again
-    console.print(f"Live traffic, {wish.rate:g} customers a second; Ctrl-C ends it", markup=False)
+    console.print(f"Live traffic, {options.rate:g} customers a second; Ctrl-C ends it", markup=False)
     async with Sender(running, at_once=AT_ONCE_LIVE) as sender, asyncio.TaskGroup() as group:
         waiting: list[tuple[datetime, int, Step]] = []
         free = asyncio.Semaphore(AT_ONCE_LIVE)
-        told_at = time.monotonic()
+        reported_at = time.monotonic()
         order = itertools.count()
 
         async def post(steps: list[Step]) -> None:
@@ -137,14 +139,14 @@ async def _send_live(
                 due.append(heapq.heappop(waiting)[2])
             await free.acquire()
             group.create_task(post(due))
-            if time.monotonic() - told_at >= TELL_EVERY_SECONDS:
-                told_at = time.monotonic()
-                console.print(f"{time.strftime('%H:%M:%S')} sent so far: {_told(sender)}", markup=False)
-            await asyncio.sleep(rng.expovariate(wish.rate))
+            if time.monotonic() - reported_at >= REPORT_EVERY_SECONDS:
+                reported_at = time.monotonic()
+                console.print(f"{time.strftime('%H:%M:%S')} sent so far: {_summary(sender)}", markup=False)
+            await asyncio.sleep(rng.expovariate(options.rate))
 
 
-def _told(sender: Sender) -> str:
-    counts = ", ".join(f"{count} {what}" for what, count in sender.outcomes.items())
+def _summary(sender: Sender) -> str:
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in sender.outcomes.items())
     return f"{counts} (first refusal: {sender.refusal})" if sender.refusal else counts or "nothing"
 
 

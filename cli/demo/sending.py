@@ -20,7 +20,8 @@ GIVE_UP_AFTER = 20
 
 
 class Sender:
-    """One client of the collector; `outcomes` counts what became of the steps."""
+    """Sends steps to the collector; `outcomes` counts how they ended, `refusal` is the first that was
+    refused."""
 
     def __init__(self, demo: dict[str, Any], *, at_once: int) -> None:
         self.at_once = at_once

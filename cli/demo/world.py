@@ -33,11 +33,11 @@ class World:
             pass
 
     def missing(self, steps: list[Step], days: int) -> list[Step]:
-        """What was not sent before."""
+        """Those of these steps that were not sent before."""
         return [step for step in steps if step.at > self.sent_until] if days <= self.days else steps
 
     def sent(self, days: int, until: datetime) -> None:
-        """All history of so many days up to the moment was accepted."""
+        """Note that the history of so many days up to this moment was accepted."""
         self.days, self.sent_until = max(days, self.days), until
         self._write()
 

@@ -62,7 +62,7 @@ def _make(folder: Path) -> None:
         try:
             broker.wait_ready(TIMEOUT_SECONDS)
         finally:
-            broker.stop()
+            broker.stop(TIMEOUT_SECONDS)  # it writes the record when it ends: seconds, on a busy machine many
         making = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={record}", f"-XX:AOTCache={archive}"]
         made = subprocess.run(
             java(folder, *making), capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS

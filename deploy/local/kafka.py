@@ -107,9 +107,9 @@ class KafkaNode(ChildPart):
         """Whether it answers and counts itself among the live brokers."""
         return self.node_id in alive_brokers(ports.LOOPBACK, self.port, timeout_seconds=1)
 
-    def stop(self) -> None:
+    def stop(self, grace_seconds: float = STOP_GRACE_SECONDS) -> None:
         """SIGTERM, wait for a clean shutdown, then SIGKILL."""
-        self._process.stop(STOP_GRACE_SECONDS)
+        self._process.stop(grace_seconds)
 
     def kill(self) -> None:
         """SIGKILL: the crash that tests need."""

@@ -1,5 +1,4 @@
-"""What the routes of all rooms share: how they find the caller, the body and the parameters, and the problems
-of their documentation."""
+"""What the routes of all rooms share: caller, body, parameters, and the problems that are documented."""
 
 from typing import Annotated, Any
 

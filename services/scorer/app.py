@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from services.scorer.counting.counter import Counting
-from services.scorer.counting.store.series import SeriesBook
+from services.scorer.counting.counter import AnswerCounter
+from services.scorer.counting.store.series import SeriesIds
 from services.scorer.handlers import TOPICS, handlers
 from services.scorer.scores.api import routes
 from services.scorer.scores.gauges import ScoreGauges
-from services.scorer.scores.jobs import HourCounts, PublishedScores, seldom
+from services.scorer.scores.jobs import HourCounter, ScoreSource, at_most_every
 from services.scorer.settings import ScorerSettings
 from shared import config as configuration
 from shared.http import standard_app
@@ -26,17 +26,17 @@ def build(
     """The application. Raises ConfigError before anything is opened."""
     config = configuration.load(platform.closeloop_config)
     runtime = Runtime("scorer", platform, settings, config, loops=loops, only=only)
-    counting = Counting(config, SeriesBook())
-    ring = runtime.publish("publisher", PublishedScores(counting, settings.publish_interval_seconds))
+    counter = AnswerCounter(config, SeriesIds())
+    ring = runtime.publish("publisher", ScoreSource(counter, settings.publish_interval_seconds))
     runtime.consume(
         TOPICS,
-        handlers(counting),
-        on_commit=seldom(ring, 0.2),
+        handlers(counter),
+        on_commit=at_most_every(ring, 0.2),
         batch_records=settings.batch_records,
     )
 
-    runtime.job("hours", HourCounts(runtime.database))
-    gauges = ScoreGauges(runtime.database, counting)
+    runtime.job("hours", HourCounter(runtime.database))
+    gauges = ScoreGauges(runtime.database, counter)
     runtime.job("gauges", LeasedGaugeJob(runtime.database, "scorer", gauges))
 
     @asynccontextmanager
@@ -53,5 +53,5 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(routes(runtime.database, counting, settings.latest_scan_limit))
+        app.include_router(routes(runtime.database, counter, settings.latest_scan_limit))
     return app

@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from services.scorer.counting.counter import Counting
-from services.scorer.counting.erasing import Forgetting
+from services.scorer.counting.counter import AnswerCounter
+from services.scorer.counting.erasing import AnswerEraser
 from services.scorer.counting.handlers import AnswerHandlers
 from shared.db import Session
 from shared.events import Event, Received
@@ -18,14 +18,14 @@ TOPICS = (RESPONSES, CUSTOMERS, ERASURES)
 """What the scorer consumes: the topics of the events in the table."""
 
 
-def handlers(counting: Counting) -> Mapping[type[Event], Handler]:
+def handlers(counter: AnswerCounter) -> Mapping[type[Event], Handler]:
     """One handler for every event, so that a batch of several kinds is applied as one.
 
     It hands each kind to its feature in the order of the table: erasures come first, so that they take their
     lock before any row is locked.
     """
-    forgetting = Forgetting(counting)
-    answers = AnswerHandlers(counting, forgetting)
+    eraser = AnswerEraser(counter)
+    answers = AnswerHandlers(counter, eraser)
     erase, count, move = answers.erase, answers.count_answers, answers.move_tiers
     table: dict[type[Event], Callable[[Session, Sequence[Received]], Awaitable[Outcomes]]] = {
         CustomerErased: erase,
@@ -39,7 +39,7 @@ def handlers(counting: Counting) -> Mapping[type[Event], Handler]:
         kinds = {type(received.event) for received in batch}
         outcomes: Counter[tuple[str, str]] = Counter()
         if CustomerErased not in kinds:
-            await forgetting.ledger.share(session)
+            await eraser.ledger.share(session)
         for handler in (erase, count, move):
             mine = {kind for kind in kinds if table[kind] is handler}
             if mine:

@@ -8,12 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from services.scorer.counting.counter import Counting
+from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import respondents, verification
 from services.scorer.counting.store.answers import Key
-from services.scorer.counting.store.series import SeriesBook
+from services.scorer.counting.store.series import SeriesIds
 from services.scorer.counting.store.verification import Accepted, BucketFault
 from services.scorer.handlers import handlers
 from services.scorer.scores.store import published
@@ -36,13 +36,13 @@ Progress = Callable[[str, int, int], None]
 """Called with a step's name, what is done, and what there is in all (0: not known)."""
 
 
-def silent(_: str, __: int, ___: int) -> None:
-    """A progress that nobody watches."""
+def no_progress(_: str, __: int, ___: int) -> None:
+    """Nobody watches."""
 
 
 @dataclass(slots=True)
-class Report:
-    """What an audit found. `balanced`: nothing is missing, doubled or in the wrong place."""
+class VerifyReport:
+    """What `verify` found. `balanced`: nothing is missing, doubled or in the wrong place."""
 
     accepted: int = 0
     """Distinct bodies (store, id, content) in the log, up to where the consumer is."""
@@ -78,12 +78,12 @@ async def verify(
     config: Config,
     bootstrap: str | Brokers,
     *,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     batch: int = 5000,
-) -> Report:
+) -> VerifyReport:
     """Recompute every bucket, every answer's place from its facts, and every accepted body's fate."""
-    report = Report()
-    counting = Counting(config, SeriesBook())
+    report = VerifyReport()
+    counter = AnswerCounter(config, SeriesIds())
     async with database.snapshot() as session:
         db = await driver(session)
         total = await verification.count_answers(db, None)
@@ -95,7 +95,7 @@ async def verify(
         async for answers in verification.all_answers(db, None, batch):
             report.answers += len(answers)
             spells = await respondents.read_spells(db, _respondents(answers))
-            wrong = await counting.misplaced(db, answers, spells)
+            wrong = await counter.misplaced(db, answers, spells)
             report.misplaced += [answer.response_id for answer in wrong]
             progress("answers", report.answers, total)
         await _reconcile(db, bootstrap, report, progress)
@@ -103,7 +103,7 @@ async def verify(
 
 
 async def _reconcile(
-    db: store.Connection, bootstrap: str | Brokers, report: Report, progress: Progress
+    db: store.Connection, bootstrap: str | Brokers, report: VerifyReport, progress: Progress
 ) -> None:
     """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds.
 
@@ -135,7 +135,7 @@ async def _reconcile(
                 report.fates["dead"] += 1
             else:
                 bodies.append(body)
-        report.fates.update(await verification.what_became_of(db, bodies))
+        report.fates.update(await verification.fates_of(db, bodies))
         read += len(records)
         progress("log", read, whole)
 
@@ -145,7 +145,7 @@ async def rebuild(
     config: Config,
     *,
     store_name: str | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     batch: int = 1000,
 ) -> int:
     """Count every answer where today's configuration says, while the consumers go on; returns how many moved.
@@ -153,19 +153,19 @@ async def rebuild(
     Then every bucket is written anew from the answers, in one transaction during which consumers wait;
     hours counted before it are void.
     """
-    counting = Counting(config, SeriesBook())
+    counter = AnswerCounter(config, SeriesIds())
     moved = done = 0
     async with database.snapshot() as session:
         total = await verification.count_answers(await driver(session), store_name)
     after: Key = ("", "")
     while True:
         async with database.snapshot() as session:
-            some = await verification.next_keys(await driver(session), store_name, after, batch)
-        if not some:
+            keys = await verification.next_keys(await driver(session), store_name, after, batch)
+        if not keys:
             break
-        moved += await _recount(database, counting, some)
-        after = some[-1]
-        done += len(some)
+        moved += await _recount(database, counter, keys)
+        after = keys[-1]
+        done += len(keys)
         progress("answers", done, total)
     async with database.transaction() as session:
         db = await driver(session)
@@ -176,14 +176,14 @@ async def rebuild(
     return moved
 
 
-async def _recount(database: Database, counting: Counting, keys: Collection[Key]) -> int:
+async def _recount(database: Database, counter: AnswerCounter, keys: Collection[Key]) -> int:
     """Count these answers anew, a few times over when the consumers write them at the same moment."""
     for left in reversed(range(_TRIES)):
         try:
             async with database.transaction() as session:
                 db = await driver(session)
                 answers, spells = await _locked(db, keys)
-                return await counting.recount(db, answers, spells=spells, shard=JOB_SHARD)
+                return await counter.recount(db, answers, spells=spells, shard=JOB_SHARD)
         except Exception as error:
             if not left or not is_transient(error):
                 raise
@@ -209,23 +209,23 @@ def _respondents(answers: Iterable[Answer]) -> set[Key]:
 async def republish(database: Database, store: str | None, *, batch: int = 5000) -> int:
     """Mark every published score, so that the publisher of a running scorer sends it again; returns how many.
 
-    Each keeps its `seq`: whoever knows the state ignores it.
+    Each keeps its `seq`, so consumers that know the state ignore it.
     """
     marked, after = 0, published.START
     while True:
         async with database.transaction() as session:
-            some = await published.tell_again(await driver(session), store, after, batch)
-        if not some:
+            ids = await published.mark_unpublished(await driver(session), store, after, batch)
+        if not ids:
             return marked
-        marked, after = marked + len(some), some[-1]
+        marked, after = marked + len(ids), ids[-1]
 
 
 async def count_unpublished(database: Database, store: str | None) -> int:
     """How many scores were not sent yet."""
     async with database.snapshot() as session:
-        return await published.unpublished_of(await driver(session), store)
+        return await published.count_unpublished(await driver(session), store)
 
 
 def replay_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
     """The handlers alone, as `closeloop dead replay` uses them."""
-    return handlers(Counting(config, SeriesBook()))
+    return handlers(AnswerCounter(config, SeriesIds()))

@@ -11,7 +11,7 @@ from services.segmenter.handlers import TOPICS, handlers
 from services.segmenter.settings import SegmenterSettings
 from services.segmenter.tiers.folding import utc_now
 from services.segmenter.tiers.jobs import TierClock, TierGauges
-from services.segmenter.tiers.settings import rulebook
+from services.segmenter.tiers.settings import loyalty_rules
 from shared import config as configuration
 from shared.http import standard_app
 from shared.jobs.rounds import LeasedGaugeJob
@@ -25,18 +25,18 @@ def build(
 ) -> FastAPI:
     """The application. Raises ConfigError before anything is opened."""
     config = configuration.load(platform.closeloop_config)
-    book = rulebook(config)
+    rules_by_store = loyalty_rules(config)
     runtime = Runtime("segmenter", platform, settings, config, loops=loops, only=only)
     publish = runtime.publish("publisher", CustomerSource(settings.publish_interval_seconds))
     clock = TierClock(
         runtime.database,
-        book,
+        rules_by_store,
         batch=settings.clock_batch,
         sleep_seconds=settings.clock_sleep_seconds,
         on_change=publish,
     )
     runtime.job("tier-clock", clock)
-    gauges = TierGauges(runtime.database, book)
+    gauges = TierGauges(runtime.database, rules_by_store)
     runtime.job("gauges", LeasedGaugeJob(runtime.database, "segmenter", gauges))
 
     def committed() -> None:
@@ -45,7 +45,7 @@ def build(
 
     runtime.consume(
         TOPICS,
-        handlers(book, utc_now, runtime.secrets.customers),
+        handlers(rules_by_store, utc_now, runtime.secrets.customers),
         on_commit=committed,
         batch_records=settings.batch_records,
     )
@@ -64,5 +64,5 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(routes(runtime.database, book, runtime.secrets.customers, committed))
+        app.include_router(routes(runtime.database, rules_by_store, runtime.secrets.customers, committed))
     return app

@@ -1,6 +1,7 @@
-"""A batch of events in one transaction: merge the facts, then fold the customers that they are about.
+"""Which event goes to which feature: the table `FACTS` at the bottom, and erasures.
 
-Locks are taken in the order fact, customer, each sorted.
+A batch of events is applied in one transaction: facts are merged (`facts`), then the customers whom they are
+about are folded (`tiers`). Locks are taken in the order fact, customer, each sorted.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 from services.segmenter.facts import store as facts
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.domain.records import EMPTY, Kind, Outcome, Record
-from services.segmenter.facts.erasing import LEDGER, named_at, of_nobody, of_the_erased
+from services.segmenter.facts.erasing import LEDGER, late_for_the_erased, named_at, without_erased_customer
 from services.segmenter.facts.handlers import (
     amended,
     case_closed,
@@ -26,11 +27,11 @@ from services.segmenter.facts.handlers import (
     utc,
 )
 from services.segmenter.facts.store import CustomerKey, FactKey
-from services.segmenter.tiers.domain.ruling import Rulebook
+from services.segmenter.tiers.domain.ruling import RulesByStore
 from services.segmenter.tiers.erasing import erase
 from services.segmenter.tiers.folding import Clock, refold
 from shared.db import Session
-from shared.db.erasures import outcomes as ended
+from shared.db.erasures import outcomes as erasure_outcomes
 from shared.db.erasures import until
 from shared.events import Event, Received
 from shared.events.cases import CaseClosed, CaseOpened
@@ -42,7 +43,7 @@ from shared.kafka import Handler, Outcomes
 from shared.ops import metrics
 
 
-def handlers(book: Rulebook, clock: Clock, secret: bytes) -> Mapping[type[Event], Handler]:
+def handlers(rules_by_store: RulesByStore, clock: Clock, secret: bytes) -> Mapping[type[Event], Handler]:
     """One handler for every event, so that a batch takes its locks once and in one order.
 
     `secret` names orders where their ids may not stay.
@@ -53,57 +54,72 @@ def handlers(book: Rulebook, clock: Clock, secret: bytes) -> Mapping[type[Event]
         erasures = [received for received in batch if isinstance(received.event, CustomerErased)]
         if erasures:
             erased = until(received.event for received in erasures)
-            news = await erase(session, erased, book=book, now=clock(), secret=secret)
-            outcomes.update(ended(erasures, news))
+            newly_erased = await erase(
+                session, erased, rules_by_store=rules_by_store, now=clock(), secret=secret
+            )
+            outcomes.update(erasure_outcomes(erasures, newly_erased))
         else:
             await LEDGER.share(session)
-        told = [received for received in batch if not isinstance(received.event, CustomerErased)]
-        if told:
-            outcomes.update(await apply(session, told, book=book, clock=clock, secret=secret))
+        about_facts = [received for received in batch if not isinstance(received.event, CustomerErased)]
+        if about_facts:
+            outcomes.update(
+                await apply(session, about_facts, rules_by_store=rules_by_store, clock=clock, secret=secret)
+            )
         return outcomes
 
-    return dict.fromkeys((*HANDLERS, CustomerErased), handle)
+    return dict.fromkeys((*FACTS, CustomerErased), handle)
 
 
 async def apply(
-    session: Session, batch: Sequence[Received], *, book: Rulebook, clock: Clock, secret: bytes
+    session: Session, batch: Sequence[Received], *, rules_by_store: RulesByStore, clock: Clock, secret: bytes
 ) -> Outcomes:
     """Merge the events of a batch into the facts, and fold the customers whose facts changed."""
     outcomes: Counter[tuple[str, str]] = Counter()
-    keys = [_fact_key(received.event, HANDLERS[type(received.event)].kind) for received in batch]
-    known = await facts.locked(session, keys)
-    late = await of_the_erased(session, batch, known, secret=secret)
+    keys = [_fact_key(received.event, FACTS[type(received.event)].kind) for received in batch]
+    known = await facts.lock_facts(session, keys)
+    late = await late_for_the_erased(session, batch, known, secret=secret)
     known = {key: record for key, record in known.items() if key not in late.parked}
     merged: dict[FactKey, Record] = dict(known)
-    told_at: dict[FactKey, datetime] = {}
-    visit = _Visit()
+    named_since: dict[FactKey, datetime] = {}
+    affected = _Affected()
     for place, (key, received) in enumerate(zip(keys, batch, strict=True)):
         if place in late.places:
             outcomes[received.topic, "skipped"] += 1
             continue
-        kind, merge = HANDLERS[type(received.event)]
+        kind, merge = FACTS[type(received.event)]
         before = merged.get(key, EMPTY[kind])
-        received = of_nobody(received, before)  # noqa: PLW2901
+        received = without_erased_customer(received, before)  # noqa: PLW2901
         after, outcome = merge(before, received.event, received.envelope.id)
         merged[key] = after
         if (at := named_at(after, received)) is not None:
-            told_at[key] = at
+            named_since[key] = at
         outcomes[received.topic, outcome] += 1
-        visit.note(received, before, after)
+        affected.note(received, before, after)
         _measure(received, outcome, clock)
     changed = {key: record for key, record in merged.items() if record != known.get(key)}
-    await facts.save(
+    await facts.save_facts(
         session,
         new={key: record for key, record in changed.items() if key not in known},
         known={key: record for key, record in changed.items() if key in known},
-        received=told_at,
+        received=named_since,
     )
-    await refold(session, visit.named, book=book, now=clock(), stale=visit.stale, traces=visit.traces)
+    await refold(
+        session,
+        affected.named,
+        rules_by_store=rules_by_store,
+        now=clock(),
+        stale=affected.stale,
+        traces=affected.traces,
+    )
     return outcomes
 
 
-class _Visit:
-    """Whom the events of a batch are about."""
+class _Affected:
+    """The customers whom the events of a batch are about.
+
+    `named`: all of them, with what was said about them; `stale`: those whose facts changed; `traces`: the
+    trace of the event that changed them.
+    """
 
     def __init__(self) -> None:
         self.named: dict[CustomerKey, Contact] = {}
@@ -111,13 +127,16 @@ class _Visit:
         self.traces: dict[CustomerKey, str] = {}
 
     def note(self, received: Received, before: Record, after: Record) -> None:
-        """A customer is named even by an event that loses: which one loses depends on nobody's timing."""
+        """Add the customers of one event.
+
+        An event that loses names its customer too: which one loses must not depend on the order of arrival.
+        """
         contact = contact_in(received)
         refs = {before.ref, after.ref} if before != after else set()
         for ref in (refs | {contact[0]}) - {None}:
             key = CustomerKey(received.event.store, str(ref))
-            said = contact[1] if ref == contact[0] else Contact()
-            self.named[key] = self.named.get(key, Contact()).merged(said)
+            named_with = contact[1] if ref == contact[0] else Contact()
+            self.named[key] = self.named.get(key, Contact()).merged(named_with)
             if ref in refs:
                 self.stale.add(key)
                 self.traces[key] = received.envelope.traceparent
@@ -135,23 +154,23 @@ def _fact_key(event: Event, kind: Kind) -> FactKey:
     return FactKey(event.store, kind, name)
 
 
-class Step(NamedTuple):
-    """The kind of fact that an event is about, and what it does to it."""
+class Merge(NamedTuple):
+    """The kind of fact that an event is about, and the function that merges the event into it."""
 
     kind: Kind
-    merge: Callable[[Any, Any, str], tuple[Record, Outcome]]
+    function: Callable[[Any, Any, str], tuple[Record, Outcome]]
 
 
-HANDLERS: Mapping[type[Event], Step] = {
-    ResponseSubmitted: Step(Kind.ANSWER, submitted),
-    ResponseAmended: Step(Kind.ANSWER, amended),
-    ResponseRetracted: Step(Kind.ANSWER, retracted),
-    OrderPlaced: Step(Kind.ORDER, placed),
-    OrderDelivered: Step(Kind.ORDER, delivered),
-    OrderRefunded: Step(Kind.ORDER, refunded),
-    EngagementRecorded: Step(Kind.ENGAGEMENT, engaged),
-    CaseOpened: Step(Kind.CASE, case_opened),
-    CaseClosed: Step(Kind.CASE, case_closed),
+FACTS: Mapping[type[Event], Merge] = {
+    ResponseSubmitted: Merge(Kind.ANSWER, submitted),
+    ResponseAmended: Merge(Kind.ANSWER, amended),
+    ResponseRetracted: Merge(Kind.ANSWER, retracted),
+    OrderPlaced: Merge(Kind.ORDER, placed),
+    OrderDelivered: Merge(Kind.ORDER, delivered),
+    OrderRefunded: Merge(Kind.ORDER, refunded),
+    EngagementRecorded: Merge(Kind.ENGAGEMENT, engaged),
+    CaseOpened: Merge(Kind.CASE, case_opened),
+    CaseClosed: Merge(Kind.CASE, case_closed),
 }
 
 TOPICS = (RESPONSES, ORDERS, CASES, ERASURES)

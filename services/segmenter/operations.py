@@ -12,9 +12,9 @@ from services.segmenter.facts import store as facts
 from services.segmenter.facts.store import CustomerKey
 from services.segmenter.handlers import handlers
 from services.segmenter.tiers import store as customers
-from services.segmenter.tiers.domain.ruling import Rulebook, judge
-from services.segmenter.tiers.folding import Clock, refolded, utc_now
-from services.segmenter.tiers.settings import Loyalty, rulebook
+from services.segmenter.tiers.domain.ruling import RulesByStore, judge
+from services.segmenter.tiers.folding import Clock, refold_pages, utc_now
+from services.segmenter.tiers.settings import Loyalty, loyalty_rules
 from shared.config import Config, ConfigError
 from shared.config.loading import Mistake
 from shared.config.secrets import Secrets
@@ -33,14 +33,14 @@ class Rebuilt:
     changed: int
 
 
-def loyalty_rules(config: Config) -> Rulebook:
+def read_rules(config: Config) -> RulesByStore:
     """The rules of every store, for `rebuild` and `verify`. Raises ConfigError with every mistake."""
-    return rulebook(config)
+    return loyalty_rules(config)
 
 
 async def rebuild(
     database: Database,
-    book: Rulebook,
+    rules_by_store: RulesByStore,
     store: str | None = None,
     *,
     clock: Clock = utc_now,
@@ -48,27 +48,29 @@ async def rebuild(
 ) -> Rebuilt:
     """Fold every customer of a store, or of all, from the stored facts. Harmless twice and in traffic."""
     seen = changed = 0
-    for name in [store] if store is not None else book:
-        async for page_seen, page_changed in refolded(database, book, name, clock):
+    for name in [store] if store is not None else rules_by_store:
+        async for page_seen, page_changed in refold_pages(database, rules_by_store, name, clock):
             seen, changed = seen + page_seen, changed + page_changed
             progress(seen)
     return Rebuilt(seen, changed)
 
 
-async def verify(database: Database, book: Rulebook, store: str | None = None) -> list[CustomerKey]:
+async def verify(
+    database: Database, rules_by_store: RulesByStore, store: str | None = None
+) -> list[CustomerKey]:
     """Customers whose stored ruling is not the fold of their facts at the same instant; should be none."""
     wrong: list[CustomerKey] = []
-    for name in [store] if store is not None else book:
+    for name in [store] if store is not None else rules_by_store:
         after = ""
         while True:
             async with database.snapshot() as session:
-                keys = await customers.page(session, name, after=after, limit=_PAGE)
-                rows = await customers.read(session, keys)
-                records = await facts.of_customers(session, keys)
+                keys = await customers.page_of_customers(session, name, after=after, limit=_PAGE)
+                rows = await customers.read_customers(session, keys)
+                records = await facts.facts_of_customers(session, keys)
             if not keys:
                 break
             for row in rows:
-                _, ruling = judge(records[row.key], book[name], row.folded_at)
+                _, ruling = judge(records[row.key], rules_by_store[name], row.folded_at)
                 if row.ruling != ruling:
                     wrong.append(row.key)
             after = keys[-1].ref
@@ -78,21 +80,21 @@ async def verify(database: Database, book: Rulebook, store: str | None = None) -
 async def republish(database: Database, store: str | None, *, batch: int = 5000) -> int:
     """Mark every customer, so that the publisher of a running segmenter sends it again; returns how many.
 
-    Each keeps its `seq`: whoever knows the state ignores it.
+    Each keeps its `seq`, so consumers that know the state ignore it.
     """
     marked, after = 0, publishing.START
     while True:
         async with database.transaction() as session:
-            some = await publishing.tell_again(session, store, after, batch)
-        if not some:
+            keys = await publishing.mark_unpublished(session, store, after, batch)
+        if not keys:
             return marked
-        marked, after = marked + len(some), some[-1]
+        marked, after = marked + len(keys), keys[-1]
 
 
 async def count_unpublished(database: Database, store: str | None) -> int:
     """How many customers were not sent yet."""
     async with database.snapshot() as session:
-        return await publishing.waiting(session, store)
+        return await publishing.count_unpublished(session, store)
 
 
 def section_mistakes(config: Config, store: str) -> list[Mistake]:
@@ -111,4 +113,4 @@ def section_summary(config: Config, store: str) -> dict[str, list[str]]:
 
 def replay_handlers(config: Config, secrets: Secrets) -> Mapping[type[Event], Handler]:
     """The handlers alone, as `closeloop dead replay` uses them. Raises ConfigError."""
-    return handlers(rulebook(config), utc_now, secrets.customers)
+    return handlers(loyalty_rules(config), utc_now, secrets.customers)

@@ -35,7 +35,7 @@ class Keyring(Cache[str]):
         super().__init__(database, "keys")
         self._pepper = pepper
         self._keys: dict[str, StoredKey] = {}
-        self._nobody = keys.digest("nobody", pepper)
+        self._no_digest = keys.digest("nobody", pepper)
 
     async def _read(self, session: Session) -> None:
         self._keys = {key.key_id: key for key in await keys.all_keys(session)}
@@ -47,8 +47,8 @@ class Keyring(Cache[str]):
         """The key of a token, from memory alone. None when it is unknown, revoked or expired."""
         parsed = keys.parse(token)
         stored = self._keys.get(parsed[1]) if parsed else None
-        given = keys.digest(parsed[2], self._pepper) if parsed else self._nobody
-        if not hmac.compare_digest(given, stored.digest if stored else b"\0" * 32) or stored is None:
+        digest = keys.digest(parsed[2], self._pepper) if parsed else self._no_digest
+        if not hmac.compare_digest(digest, stored.digest if stored else b"\0" * 32) or stored is None:
             return None
         now = datetime.now(UTC)
         if stored.revoked_at or (stored.expires_at and stored.expires_at <= now):

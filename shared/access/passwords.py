@@ -83,13 +83,13 @@ class _Turn:
 
 
 @lru_cache(maxsize=1)
-def _nobody() -> str:
+def _hash_of_no_account() -> str:
     return hashed("nobody's")
 
 
 def _verified(stored: str | None, password: str) -> bool:
     try:
-        PasswordHasher().verify(stored or _nobody(), password)
+        PasswordHasher().verify(stored or _hash_of_no_account(), password)
     except (VerificationError, InvalidHashError):
         return False
     return stored is not None

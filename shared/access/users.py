@@ -35,9 +35,9 @@ class Account:
         return self.name or self.email.partition("@")[0]
 
 
-def normal_email(given: str) -> str:
+def normal_email(address: str) -> str:
     """The address as it is stored and compared. Raises ValueError when it is no e-mail address."""
-    email = given.strip().casefold()
+    email = address.strip().casefold()
     if len(email) > LONGEST_EMAIL or not _EMAIL.fullmatch(email):
         raise ValueError("is not an e-mail address, as ines@shop.example is")
     return email

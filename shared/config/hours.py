@@ -1,4 +1,4 @@
-"""Business hours of a store: its week and its holidays, in its own time zone."""
+"""The business hours of a store: its week and its holidays, in its own time zone."""
 
 import re
 from collections.abc import Container
@@ -20,7 +20,7 @@ _KEYS = re.compile(rf"({'|'.join(DAYS)})(?:-({'|'.join(DAYS)}))?")
 
 
 class BusinessHours(BaseModel):
-    """Written as `mon-fri: "09:00-12:00, 13:00-17:30"`, `sat: …` and `holidays: [2026-12-25]`."""
+    """In the file: `mon-fri: "09:00-12:00, 13:00-17:30"`, `sat: …` and `holidays: [2026-12-25]`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

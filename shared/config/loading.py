@@ -1,4 +1,4 @@
-"""Read the file once at boot, and say where each mistake stands."""
+"""Read `closeloop.yaml` once at boot, and name the line of each mistake."""
 
 import hashlib
 import os
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\$\{([A-Z][A-Z0-9_]*)(?::-([^}]*))?\}")
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """`line` counts from 1; 0 is the file as a whole. `where` is the dotted place, if there is one."""
+    """A mistake in the file. `line` counts from 1, 0 is the whole file; `where` is the place with dots."""
 
     line: int
     where: str
@@ -33,7 +33,7 @@ class Mistake:
 
 
 class ConfigError(ValueError):
-    """The file cannot be used. `mistakes` are in the order of their lines."""
+    """The file cannot be used. `mistakes` are sorted by line."""
 
     def __init__(self, path: Path, mistakes: list[Mistake]) -> None:
         self.path = path
@@ -46,7 +46,7 @@ class _File(Strict):
 
 
 class Config:
-    """The checked file. `version` names its content, and is stored with every decision made by it."""
+    """The checked file. `version` is a hash of its content, stored with every decision made by it."""
 
     def __init__(
         self, path: Path, stores: Mapping[str, Store], version: str, lines: dict[Place, int]
@@ -57,19 +57,19 @@ class Config:
         self._lines = lines
 
     def section(self, store: str, name: str, model: type[M]) -> M:
-        """A service's own section of one store; raises ConfigError with the lines of its mistakes."""
+        """A service's own section of one store. Raises ConfigError with the lines of its mistakes."""
         try:
             return model.model_validate(getattr(self.stores[store], name))
         except ValidationError as error:
             raise ConfigError(self.path, _mistakes(error, self._lines, ("stores", store, name))) from None
 
     def mistake(self, what: str, *place: str | int) -> Mistake:
-        """One that only shows when two sections are read together."""
+        """A mistake at this place, found by a service that reads two sections together."""
         return Mistake(_line(self._lines, place), _dotted(place), what)
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
-    """Read and check the file; raises ConfigError with every mistake at once."""
+    """Read and check the file. Raises ConfigError with all mistakes at once."""
     try:
         raw = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -80,8 +80,8 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
         node = yaml.compose(raw, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        said = (getattr(error, "context", None), getattr(error, "problem", None))
-        problem = ", ".join(part for part in said if part) or "is not YAML"
+        texts = (getattr(error, "context", None), getattr(error, "problem", None))
+        problem = ", ".join(text for text in texts if text) or "is not YAML"
         raise ConfigError(path, [Mistake(mark.line + 1 if mark else 0, "", problem)]) from None
     reader = _Reader(environment)
     document = reader.plain(node, ()) if node else {}
@@ -95,7 +95,7 @@ def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
 
 
 class _Reader:
-    """YAML nodes as Python values, noting the line of each place and what no model would notice."""
+    """Turns YAML nodes into Python values; notes the line of each place, and mistakes that no model sees."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.lines: dict[Place, int] = {(): 1}
@@ -104,7 +104,7 @@ class _Reader:
         self._open: set[int] = set()
 
     def plain(self, node: yaml.Node, place: Place) -> Any:
-        """The value of the node; a mistake is noted, and stands for nothing."""
+        """The value of a node; None for a mistake, which is noted."""
         line = self.lines.setdefault(place, node.start_mark.line + 1)
         if id(node) in self._open:
             return self._note(line, place, "contains itself")
@@ -155,16 +155,16 @@ class _Reader:
 
 
 def _mistakes(error: ValidationError, lines: dict[Place, int], base: Place) -> list[Mistake]:
-    found = []
+    mistakes = []
     for fault in error.errors(include_url=False, include_input=False):
         place: Place = (*base, *fault["loc"])
         what = fault["msg"].removeprefix("Value error, ")
-        found.append(Mistake(_line(lines, place), _dotted(place), what))
-    return found
+        mistakes.append(Mistake(_line(lines, place), _dotted(place), what))
+    return mistakes
 
 
 def _line(lines: Mapping[Place, int], place: Place) -> int:
-    """Where the place stands, or what is around it."""
+    """The line of a place, or of the nearest place around it that has one."""
     while place not in lines:
         place = place[:-1]
     return lines[place]

@@ -1,4 +1,4 @@
-"""What a store is, for every service. Loyalty and alerts are checked by the services that own them."""
+"""The configuration of a store. Its sections `loyalty` and `alerts` are checked by segmenter and notifier."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -19,7 +19,7 @@ from shared.config.hours import BusinessHours
 from shared.feedback.windows import parse_window
 
 NAME_PATTERN = r"^[a-z0-9_][a-z0-9_-]{0,63}$"
-"""Of segments and touchpoints, here and in what clients send."""
+"""The form of names of segments and touchpoints, here and in what clients send."""
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
 
 TIER = "tier"
@@ -44,7 +44,7 @@ class Strict(BaseModel):
 
 
 class Segment(Strict):
-    """A dimension by which scores are cut. With `values`, any other value counts as `other`."""
+    """A dimension by which scores are divided. With `values`, any other value counts as `other`."""
 
     values: tuple[str, ...] | None = Field(None, description="The values that have a score of their own")
 
@@ -107,7 +107,7 @@ class Store(Strict):
             if not re.fullmatch(r"https?://[a-z0-9.-]+(:\d{1,5})?", origin)
         ]
         if faults:
-            # pydantic takes these over with their places, so that each mistake has its own line.
+            # pydantic keeps the places of these, so that each mistake has its own line.
             raise ValidationError.from_exception_data("Store", faults)
         return self
 

@@ -3,7 +3,7 @@
 from shared.db.database import Database, Raced, Session, driver, is_race, is_timeout, is_transient, sqlstate
 from shared.db.inbox import DeadLetter, Inbox, Position
 from shared.db.lease import Lease
-from shared.db.outbox import Outbox, Outgoing
+from shared.db.outbox import Outbox, OutboxFact
 
 __all__ = [
     "Database",
@@ -11,7 +11,7 @@ __all__ = [
     "Inbox",
     "Lease",
     "Outbox",
-    "Outgoing",
+    "OutboxFact",
     "Position",
     "Raced",
     "Session",

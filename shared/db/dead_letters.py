@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from shared.db.database import Session
 
-State = Literal["dead", "replayed", "discarded"]
+LetterState = Literal["dead", "replayed", "discarded"]
 
 _COLUMNS = """id, consumer, topic, partition, "offset", reason, detail, key, value, headers,
               correlation_id, dead_at, state, settled_at"""
@@ -18,7 +18,7 @@ _PLACE_DAYS = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Buried:
+class StoredLetter:
     """A dead letter as it is stored, with the fields by which a consumer reads a record."""
 
     id: int
@@ -33,7 +33,7 @@ class Buried:
     headers: tuple[tuple[str, bytes], ...]
     correlation_id: str
     dead_at: datetime
-    state: State
+    state: LetterState
     settled_at: datetime | None
 
 
@@ -44,8 +44,13 @@ class DeadLetters:
         self._table = f"{schema}.dead_letters"
 
     async def newest(
-        self, session: Session, *, state: State | None = "dead", reason: str | None = None, limit: int = 1000
-    ) -> list[Buried]:
+        self,
+        session: Session,
+        *,
+        state: LetterState | None = "dead",
+        reason: str | None = None,
+        limit: int = 1000,
+    ) -> list[StoredLetter]:
         """The letters in this state (None: in any), the latest first."""
         rows = await session.execute(
             text(f"""SELECT {_COLUMNS} FROM {self._table}
@@ -66,7 +71,7 @@ class DeadLetters:
         )
         return [int(row[0]) for row in rows]
 
-    async def find(self, session: Session, letter_id: int) -> Buried | None:
+    async def find(self, session: Session, letter_id: int) -> StoredLetter | None:
         """One letter, locked until the transaction ends, so that it is not replayed twice at once."""
         rows = await session.execute(
             text(f"SELECT {_COLUMNS} FROM {self._table} WHERE id = :id FOR UPDATE"), {"id": letter_id}
@@ -94,7 +99,7 @@ class DeadLetters:
         )
         return int(emptied.rowcount)
 
-    async def settle(self, session: Session, letter_id: int, state: State) -> bool:
+    async def settle(self, session: Session, letter_id: int, state: LetterState) -> bool:
         """Mark a dead letter as replayed or discarded, now. False when it was marked before."""
         settled = await session.execute(
             text(f"""UPDATE {self._table} SET state = :state, settled_at = now()
@@ -104,7 +109,7 @@ class DeadLetters:
         return settled.rowcount == 1
 
 
-def _buried(row: Iterable[Any]) -> Buried:
+def _buried(row: Iterable[Any]) -> StoredLetter:
     values = list(row)
     values[9] = tuple((name, bytes.fromhex(value)) for name, value in values[9])
-    return Buried(*values)
+    return StoredLetter(*values)

@@ -11,7 +11,7 @@ from shared.events import Envelope, Event, new_id
 
 
 @dataclass(frozen=True, slots=True)
-class Outgoing:
+class OutboxFact:
     """A stored fact that is still to be sent. `id` orders the facts of a key, written under its row lock."""
 
     id: int
@@ -58,14 +58,14 @@ class Outbox:
             ],
         )
 
-    async def oldest(self, session: Session, limit: int) -> list[Outgoing]:
+    async def oldest(self, session: Session, limit: int) -> list[OutboxFact]:
         """The oldest facts still to be sent. Not "id > last seen": ids commit out of order."""
         rows = await session.execute(
             text(f"""SELECT id, event_id, type, topic, key, body, traceparent
                      FROM {self._table} ORDER BY id LIMIT :limit"""),
             {"limit": limit},
         )
-        return [Outgoing(*row) for row in rows]
+        return [OutboxFact(*row) for row in rows]
 
     async def delete(self, session: Session, ids: Sequence[int]) -> None:
         await session.execute(

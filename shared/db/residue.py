@@ -11,7 +11,7 @@ _LEDGER = "erasures"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ColumnMatches:
     """The number of rows of a table that hold one of the words in this column."""
 
     schema: str
@@ -27,7 +27,7 @@ async def search(
     *,
     store: str | None = None,
     columns: dict[str, str] | None = None,
-) -> list[Found]:
+) -> list[ColumnMatches]:
     """Count the rows that hold one of these words, in upper or lower case, outside the ledger of erasures.
 
     `store`: leave out the rows of other stores, whose customers may have the same ids. `columns`: count also
@@ -52,7 +52,9 @@ async def search(
                 {"words": [word.casefold() for word in words], "store": store},
             )
         ).one()
-        matches += [Found(schema, table, name, n) for (name, _), n in zip(its_columns, row, strict=True) if n]
+        matches += [
+            ColumnMatches(schema, table, name, n) for (name, _), n in zip(its_columns, row, strict=True) if n
+        ]
     for name, value in (columns or {}).items():
         for table, its_columns in tables.items():
             if name not in dict(its_columns):
@@ -63,7 +65,7 @@ async def search(
                 {"value": value, "store": store},
             )
             if count:
-                matches.append(Found(schema, table, name, int(count)))
+                matches.append(ColumnMatches(schema, table, name, int(count)))
     return matches
 
 

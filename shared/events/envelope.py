@@ -34,13 +34,13 @@ def new_traceparent() -> str:
 
 
 def trace_id(traceparent: str) -> str:
-    """One word from the POST to the alert; empty if there is none in it."""
+    """The trace id in a traceparent, the same from the POST to the alert; empty if it has none."""
     parts = traceparent.split("-")
     return parts[1] if len(parts) == 4 else ""
 
 
 class Envelope(NamedTuple):
-    """Who says what, when, and within which trace."""
+    """The attributes of an event: its id, type, source, time and trace context."""
 
     id: str
     type: str
@@ -50,13 +50,13 @@ class Envelope(NamedTuple):
 
     @classmethod
     def of(cls, event_type: str, *, source: str, traceparent: str = "", event_id: str = "") -> "Envelope":
-        """A new envelope, stamped now. An outbox passes the `event_id` it stored."""
+        """A new envelope with the time of now. An outbox passes the `event_id` that it has stored."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         return cls(event_id or new_id(), event_type, source, now, traceparent or new_traceparent())
 
     @property
     def correlation_id(self) -> str:
-        """The trace id, or what stands in for it."""
+        """The trace id, or the event's id if there is none."""
         return trace_id(self.traceparent) or self.id
 
     def headers(self) -> Headers:
@@ -72,10 +72,10 @@ class Envelope(NamedTuple):
 
     @classmethod
     def read(cls, headers: Iterable[tuple[str, bytes | None]]) -> "Envelope":
-        """Raises NotAnEvent when an attribute that everything hangs on is missing."""
-        found = dict(headers)
+        """Read the headers of a record. Raises NotAnEvent when the id or the type is missing."""
+        contents = dict(headers)
         try:
-            envelope = cls(*[(found.get(name) or b"").decode() for name in _ATTRIBUTES])
+            envelope = cls(*[(contents.get(name) or b"").decode() for name in _ATTRIBUTES])
         except UnicodeDecodeError as error:
             raise NotAnEvent("headers_not_utf8") from error
         if not envelope.id or not envelope.type:
@@ -88,7 +88,7 @@ _ATTRIBUTES = ("ce_id", "ce_type", "ce_source", "ce_time", "traceparent")
 
 
 class Stamp:
-    """The headers of one type of event from one source, where an `Envelope` for each costs too much."""
+    """Makes the headers of one type of event from one source, where an `Envelope` for each costs too much."""
 
     def __init__(self, event_type: str, *, source: str) -> None:
         self._fixed: Headers = [

@@ -10,7 +10,7 @@ from shared.feedback.identity import length_prefixed
 
 
 class OpenEnum(StrEnum):
-    """An enum whose unknown values read as `other`, with the sender's word kept in `raw`.
+    """An enum that reads an unknown value as `other` and keeps the value as it was sent in `raw`.
 
     Subclasses declare a member `OTHER = "other"`.
     """

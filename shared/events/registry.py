@@ -1,4 +1,4 @@
-"""Every event type, and the way between a record and an event."""
+"""All event types, and how a record becomes an event and an event a record."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
@@ -46,10 +46,11 @@ def encode(
 def decode(
     headers: Iterable[tuple[str, bytes | None]], value: bytes | None, *, topic: str
 ) -> tuple[Event | None, Envelope]:
-    """The event in a record; None when its type is newer than this code (consumers roll first), and for the
-    end of a compacted key, which is there for the log alone: the last event of the key said it.
+    """The event in a record, and its envelope.
 
-    Raises NotAnEvent for anything that no version of a producer of ours would send.
+    The event is None when its type is newer than this code, because consumers are updated first. It is None
+    too for a record without a value on a compacted topic, which only removes the key there. Raises NotAnEvent
+    for anything that no version of our producers would send.
     """
     envelope = Envelope.read(headers)
     model = EVENTS.get(envelope.type)
@@ -83,7 +84,7 @@ def _holds_nul(value: Any) -> bool:
 
 @cache
 def _names() -> frozenset[str]:
-    """The names of all fields: a place in a body may be told by these, never by a key that somebody chose."""
+    """The names of all fields: an error may name these, and never a key that a sender has chosen."""
 
     def parts(part: type[Part]) -> Iterator[type[Part]]:
         yield part

@@ -83,12 +83,12 @@ def _moments(counts: Counts, *, share: bool, adjusted: bool) -> Moments:
     return moments(counts.promoters + extra, counts.n - counts.promoters + extra, 0)
 
 
-def verdict(found: Difference | None, *, normal_n: int = 30) -> Verdict:
-    """The difference in one word for people; the first rule that fits."""
-    if found is None or found.smaller_n < normal_n:
+def verdict(change: Difference | None, *, normal_n: int = 30) -> Verdict:
+    """A difference in one word, for people; the first rule that fits."""
+    if change is None or change.smaller_n < normal_n:
         return Verdict.TOO_FEW
-    if found.p is None or found.p > BORDERLINE[1]:
+    if change.p is None or change.p > BORDERLINE[1]:
         return Verdict.NO_DIFFERENCE
-    if found.p >= BORDERLINE[0]:
+    if change.p >= BORDERLINE[0]:
         return Verdict.BORDERLINE
-    return Verdict.HIGHER if found.delta > 0 else Verdict.LOWER
+    return Verdict.HIGHER if change.delta > 0 else Verdict.LOWER

@@ -1,4 +1,4 @@
-"""A score as it may be shown: the point, its range, how sure it is, and nothing where n is too small."""
+"""A score as it may be shown: its value, its interval and its confidence; nothing where n is too small."""
 
 from __future__ import annotations
 

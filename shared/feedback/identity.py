@@ -1,4 +1,4 @@
-"""Who an answer comes from, as a reference that says nothing to whoever lacks the secret."""
+"""References to customers and orders, from which nobody can learn the id or e-mail without the secret."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Final
 from uuid import uuid4
 
 ERASED: Final = "erased:"
-"""How the references begin that stand in the place of people who were erased."""
+"""The start of each reference that replaces one of an erased customer."""
 
 
 def surrogate() -> str:
-    """A reference to nobody, for the rows of somebody who was erased. Nothing leads from one to the other."""
+    """A random reference for the rows of an erased customer. Nothing leads from it to the former one."""
     return ERASED + uuid4().hex
 
 
 def is_erased(ref: str | None) -> bool:
-    """Whether a reference stands in the place of somebody who was erased."""
+    """Whether a reference replaces one of an erased customer."""
     return ref is not None and ref.startswith(ERASED)
 
 
 def length_prefixed(*parts: str) -> str:
-    """One text for several, from which they can be told apart: `a:b` + `c` is not `a` + `b:c`.
+    """Join texts so that no two lists give the same result: `a:b` + `c` is not `a` + `b:c`.
 
     Each part is written as its length in characters, a colon, and itself: ("ab", "c") -> "2:ab1:c".
     """
@@ -58,6 +58,6 @@ def customer_refs(
 
 
 def order_ref(secret: bytes, store: str, order_id: str) -> str:
-    """32 hex digits for an order of a store, which say nothing to whoever lacks the secret."""
+    """32 hex digits for an order of a store, made as `customer_ref` makes those of a customer."""
     named = length_prefixed("order", store, order_id)
     return hmac.digest(secret, named.encode(), "sha256")[:16].hex()

@@ -1,4 +1,4 @@
-"""HTTP as all four services speak it: problems, bodies, limits, keys, probes."""
+"""HTTP, the same in all four services: problems, bodies, limits, keys, probes."""
 
 from shared.http.app import operations_routes, standard_app
 from shared.http.auth import require

@@ -27,15 +27,15 @@ _SILENT: TelemetryConfig = {
     "operation_spans": False,
     "auto_configure": False,
 }
-"""FastAPI's own spans and logs hold paths, queries and the texts of exceptions: ours do not."""
+"""FastAPI's own spans and logs contain paths, queries and texts of exceptions; ours do not."""
 
 
 def standard_app(
     title: str, description: str, *, lifespan: Lifespan, listen: ListenSettings, health: Health
 ) -> FastAPI:
-    """Probes and metrics in, problems out, with the gatekeeper around it.
+    """An application with probes, metrics, errors as problems, and the gatekeeper around all of it.
 
-    The service's lifespan sets `app.state.keyring` before it yields.
+    The service's lifespan must set `app.state.keyring` before it yields.
     """
     app = FastAPI(
         title=f"Closeloop {title}",

@@ -1,4 +1,4 @@
-"""Keys at the door of the API."""
+"""Checks the API key of a request."""
 
 from collections.abc import Awaitable, Callable
 
@@ -17,7 +17,10 @@ def bearer(authorization: str) -> str:
 
 
 async def authenticate(keyring: Keyring, authorization: str) -> Key:
-    """Raises Problem: 401 for no, an unknown or a revoked key; 503 while nobody can know."""
+    """The key of an Authorization header.
+
+    Raises Problem: 401 for a missing, unknown or revoked key; 503 while PostgreSQL cannot be asked about it.
+    """
     try:
         key = await keyring.find(bearer(authorization))
     except AccessUnavailable:
@@ -33,7 +36,10 @@ async def authenticate(keyring: Keyring, authorization: str) -> Key:
 
 
 def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
-    """A dependency: the request's key, which has this scope. The keyring is `app.state.keyring`."""
+    """A dependency of FastAPI: the request's key, which must have this scope.
+
+    Raises Problem as `authenticate` and `check_store` do, and 403 for another key.
+    """
 
     async def checked(request: Request) -> Key:
         key = await authenticate(request.app.state.keyring, request.headers.get("authorization", ""))
@@ -47,11 +53,12 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
 
 
 def forbidden(scope: str) -> Problem:
+    """403, for a key without this scope."""
     return Problem(403, "forbidden", f"This key lacks the scope {scope}.")
 
 
 def check_store(key: Key, store: str | None) -> None:
-    """A key reaches its own store only; another one does not exist as far as it can tell."""
+    """Raises Problem 404 for another store than the key's, as if it did not exist."""
     if store is not None and store != key.store:
         raise Problem(404, "not-found", "There is no such store for this key.")
 

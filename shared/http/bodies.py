@@ -1,4 +1,4 @@
-"""Read a JSON body: content type, size, time and content are all checked, and nothing is echoed."""
+"""Read and check a JSON body. What was sent is never repeated in an error."""
 
 from collections.abc import Awaitable, Callable, Container
 from typing import Annotated, Any, TypeVar
@@ -18,7 +18,7 @@ def _no_nul(text: str) -> str:
 
 
 Text = Annotated[str, AfterValidator(_no_nul)]
-"""Text that PostgreSQL can store: everything but U+0000."""
+"""Text that PostgreSQL can store: without U+0000."""
 
 
 def check_json_type(content_type: str) -> None:
@@ -29,7 +29,7 @@ def check_json_type(content_type: str) -> None:
 
 
 def parse_json(adapter: TypeAdapter[T], raw: bytes) -> T:
-    """Raises Problem 400 for what is not JSON, 422 with pointers for what does not fit."""
+    """Read a body. Raises Problem: 400 when it is not JSON, 422 with pointers when it does not fit."""
     try:
         return adapter.validate_json(raw)
     except ValidationError as error:
@@ -37,9 +37,9 @@ def parse_json(adapter: TypeAdapter[T], raw: bytes) -> T:
 
 
 def json_problem(error: ValidationError, *, tags: Container[str] = ()) -> Problem:
-    """400 for what is not JSON, 422 with pointers for what does not fit.
+    """The problem of an invalid body: 400 when it is not JSON, 422 with pointers when it does not fit.
 
-    `tags`: the kinds of a tagged union; pydantic puts them into the place, the body has no such part.
+    `tags`: the kinds of a tagged union. pydantic puts them into the place of an error; the body has none.
     """
     faults = error.errors(include_url=False, include_input=False, include_context=False)
     if any(fault["type"] == "json_invalid" for fault in faults):
@@ -51,12 +51,13 @@ def json_problem(error: ValidationError, *, tags: Container[str] = ()) -> Proble
 
 
 async def read_json(request: Request, adapter: TypeAdapter[T]) -> T:
+    """Read the body of a request. Raises Problem 415, 400 or 422."""
     check_json_type(request.headers.get("content-type", ""))
     return parse_json(adapter, await request.body())
 
 
 def json_body(model: type[T]) -> Callable[[Request], Awaitable[T]]:
-    """A dependency that reads a body: `order: Annotated[OrderIn, Depends(json_body(OrderIn))]`."""
+    """A dependency of FastAPI that reads a body: `order: Annotated[OrderIn, Depends(json_body(OrderIn))]`."""
     adapter: TypeAdapter[T] = TypeAdapter(model)
 
     async def read(request: Request) -> T:

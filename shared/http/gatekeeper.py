@@ -1,4 +1,4 @@
-"""The outermost layer: correlation id, limits on number, size and time of requests, and their metrics."""
+"""The outermost middleware: correlation id, limits on number, size and time of requests, metrics."""
 
 import asyncio
 import re
@@ -19,14 +19,14 @@ _GONE = 499
 
 
 def valid_traceparent(sent: bytes | None) -> bytes:
-    """The caller's W3C trace context, or a new one for none or a malformed one."""
+    """The caller's W3C trace context, or a new one if it sent none or a malformed one."""
     if sent is not None and _TRACEPARENT.fullmatch(sent):
         return sent
     return new_traceparent().encode()
 
 
 class Gatekeeper:
-    """Pure ASGI, so that a response is not delayed and a disconnect cancels nothing."""
+    """Reads and limits each request, and counts it. Plain ASGI: it delays no response and cancels no work."""
 
     def __init__(self, app: ASGIApp, *, limits: Limits) -> None:
         self._app = app
@@ -80,7 +80,7 @@ class Gatekeeper:
 
 
 class _Answer:
-    """A `send` that notes the status and tells the client the trace."""
+    """A `send` that notes the status, and adds the header `traceparent`."""
 
     def __init__(self, send: Send, traceparent: bytes) -> None:
         self._send = send
@@ -96,14 +96,14 @@ class _Answer:
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
-    """`receive` for the application: the body that was read, then what happens to the connection."""
-    given = False
+    """A `receive` that returns the body that was read already, then what the connection receives."""
+    replayed = False
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
+        nonlocal replayed
+        if replayed:
             return await receive()
-        given = True
+        replayed = True
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay

@@ -1,4 +1,4 @@
-"""How many requests at once, how large and how slow a body may be; one object for all doors of a process."""
+"""Limits on the number of requests at once, and on the size and the time of a body."""
 
 import asyncio
 import types
@@ -16,15 +16,18 @@ _LINGER_BYTES = 1024 * 1024
 
 
 class ClientGone(Exception):
-    """The client hung up before its body was here; there is nobody to answer."""
+    """The client closed the connection before its body was complete. No answer can be sent."""
 
 
 class BodyRefused(Problem):
-    """The rest of the body is not wanted: answer, then close the connection."""
+    """The body is too large or too slow: answer without reading the rest, then close the connection."""
 
 
 class Limits:
-    """`free` requests may still start; a request that is still sending its body has not started."""
+    """The limits of a process, one object for all of its routes.
+
+    `free` more requests may start now; a request whose body is still arriving has not started.
+    """
 
     def __init__(self, listen: ListenSettings) -> None:
         self.free = listen.requests_in_flight
@@ -34,13 +37,14 @@ class Limits:
         metrics.HTTP_IN_PROGRESS.set_function(lambda: listen.requests_in_flight - self.free)
 
     def enter(self) -> None:
-        """Start a request; `leave` when it is answered. Raises Problem 503 when there are too many."""
+        """Start a request; call `leave` when it is answered. Raises Problem 503 when there are too many."""
         if self.free <= 0:
             detail = "Too many requests are being served. Try again."
             raise Problem(503, "busy", detail, headers={"Retry-After": "1"})
         self.free -= 1
 
     def leave(self) -> None:
+        """End a request that `enter` started."""
         self.free += 1
 
 
@@ -49,9 +53,9 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
     steps = receive().__await__()
     try:
         pending = next(steps)
-    except StopIteration as done:
-        # The usual case: it came with the headers. A timer for it would cost more than reading it.
-        message: Message = done.value
+    except StopIteration as end:
+        # The usual case: the body came with the headers. A timer would cost more than to read it.
+        message: Message = end.value
         if message["type"] == "http.request" and not message.get("more_body"):
             body: bytes = message.get("body", b"")
             return body if len(body) <= limits.body_bytes else _too_large()
@@ -84,7 +88,7 @@ async def _collect(message: Message, receive: Receive, limits: Limits) -> bytes:
                 _too_large()
             if not message.get("more_body"):
                 return b"".join(chunks)
-            if limits.buffer_left < 0:  # nobody has shown a key yet
+            if limits.buffer_left < 0:  # the clients have not shown a key yet
                 detail = "Too many bodies are arriving. Try again."
                 raise BodyRefused(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
             message = await receive()
@@ -94,7 +98,7 @@ async def _collect(message: Message, receive: Receive, limits: Limits) -> bytes:
 
 @types.coroutine
 def _resumed(pending: Any, steps: Generator[Any, Any, Message]) -> Generator[Any, Any, Message]:
-    """Go on with an awaitable that was run up to its first wait."""
+    """Continue an awaitable that was run up to its first wait."""
     try:
         yield pending
     except BaseException:
@@ -115,8 +119,10 @@ def _too_large() -> bytes:
 
 
 async def linger(receive: Receive) -> None:
-    """Take a little more of a refused body: a close with bytes unread resets the connection, and the
-    client loses the answer that it has not read yet."""
+    """Read a little more of a refused body, for at most 1 s.
+
+    To close with unread bytes resets the connection, and the client may lose the answer.
+    """
     left = _LINGER_BYTES
     try:
         async with asyncio.timeout(_LINGER_SECONDS):

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`: never a value that was sent, never over 4 KB."""
+"""Errors as RFC 9457 `application/problem+json`, without a value that was sent, and at most 4 KB large."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from http import HTTPStatus
@@ -23,9 +23,9 @@ _LARGEST_BODY_BYTES = 4000
 
 
 class Problem(Exception):
-    """Raise it anywhere below a route; the client gets it as it is.
+    """An error for the client. A route, or what it calls, raises it, and the client gets it as it is.
 
-    `type` is a short name that a program can switch on; `extra` adds members of the problem's type.
+    `type` is a short name for programs; `extra` adds members that belong to this type.
     """
 
     def __init__(
@@ -76,8 +76,11 @@ async def send_problem(
     headers: Iterable[tuple[bytes, bytes]] = (),
     before_end: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Answer from plain ASGI. `before_end` runs when the client has the whole answer, before the end of
-    the response, at which the server may close the connection."""
+    """Send a problem from plain ASGI.
+
+    `before_end` is awaited when the whole body was sent, before the message that ends the response: after
+    that the server may close the connection.
+    """
     body = problem.body()
     start = [
         (b"content-type", b"application/problem+json"),
@@ -94,8 +97,8 @@ async def send_problem(
 
 
 def pointer(location: Iterable[Any]) -> str:
-    """A JSON pointer (RFC 6901), cut short and without anything that JSON or a terminal cannot show."""
-    # pydantic says by a last part `[key]` that the name itself is wrong, not what it names.
+    """The JSON pointer (RFC 6901) of a place, cut short, without characters that a terminal cannot show."""
+    # A last part `[key]` of pydantic's means that the name itself is wrong, and not its value.
     parts = (str(part)[: _LONGEST_POINTER + 1] for part in location if part != "[key]")
     text = "".join(f"/{part.replace('~', '~0').replace('/', '~1')}" for part in parts)[: _LONGEST_POINTER + 1]
     clean = "".join(c if c.isprintable() else "?" for c in text.encode("utf-8", "replace").decode())
@@ -103,12 +106,12 @@ def pointer(location: Iterable[Any]) -> str:
 
 
 def unavailable(detail: str, *, retry_after_seconds: int = 2, **extra: Any) -> Problem:
-    """503: it is unknown whether the work was done, and a repeat is safe."""
+    """503: it is unknown whether the work was done; the client may safely send it again."""
     return Problem(503, "unavailable", detail, headers={"Retry-After": str(retry_after_seconds)}, **extra)
 
 
 def invalid(faults: Iterable[Any]) -> Problem:
-    """422 for pydantic's faults (`error.errors(...)` items)."""
+    """422 with the faults that pydantic found, which are the items of `error.errors(...)`."""
     errors = [
         {"pointer": pointer(fault["loc"]), "detail": _detail(fault)} for fault in islice(faults, _MOST_ERRORS)
     ]
@@ -117,7 +120,7 @@ def invalid(faults: Iterable[Any]) -> Problem:
 
 def _detail(fault: Any) -> str:
     text = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "union_tag_invalid":  # the one message of pydantic that quotes what was sent
+    if fault["type"] == "union_tag_invalid":  # the only message of pydantic that quotes what was sent
         text = f"Input should be one of {text.rpartition('expected tags: ')[2]}"
     return text[:200]
 
@@ -142,7 +145,10 @@ async def on_http_error(_: Request, error: HTTPException) -> Response:
 
 
 def crashed(error: Exception, scope: Scope) -> Problem:
-    """What nobody caught. PostgreSQL away: 503, try again. Else 500: the reference leads to the log line."""
+    """The problem of an exception that nobody caught: 503 if PostgreSQL is away, else 500.
+
+    Its reference leads to the line in the log.
+    """
     route = getattr(scope.get("route"), "path", "")
     if is_transient(error):
         _log.warning("request.put_off", exc_info=error, route=route)

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with one write for a response, and an end to waiting for the head of a request."""
+"""uvicorn's HTTP protocol, with one write for a response and limits on the head of a request."""
 
 import asyncio
 from typing import Any
@@ -10,13 +10,16 @@ HEAD_SECONDS = 10.0
 
 
 HEAD_BYTES = 64 * 1024
-"""How large the head of a request may be, in as many pieces as it likes."""
+"""How large the head of a request may be, in however many pieces it comes."""
 
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
 
 class Protocol(WholeReplies):
-    """uvicorn writes the head and the body of a response apart, and waits for a request for ever."""
+    """The protocol of a connection.
+
+    uvicorn's own writes head and body of a response separately, and waits for a request for ever.
+    """
 
     _waits_since: float | None = None
     _head_bytes = 0
@@ -42,7 +45,7 @@ class Protocol(WholeReplies):
                 self.transport.close()
 
     def shutdown(self) -> None:
-        """A stream (`closeloop.endless` in its scope) does not end by itself: at a stop it is hung up."""
+        """Also close a connection with an endless stream (`closeloop.endless` in its scope)."""
         super().shutdown()
         if self.cycle is not None and self.cycle.scope.get("closeloop.endless"):
             self.transport.close()
@@ -57,7 +60,7 @@ class Protocol(WholeReplies):
         super().on_headers_complete()
 
     def _watch(self) -> None:
-        """One timer a connection, not one a request: a slow head has up to half as long again."""
+        """Close a connection whose head takes too long. One timer a connection: up to half as long again."""
         if self._waits_since is not None and self.loop.time() - self._waits_since >= HEAD_SECONDS:
             self.transport.close()
         else:
@@ -65,7 +68,7 @@ class Protocol(WholeReplies):
 
 
 class OneWrite:
-    """A transport that joins two writes of one turn of the loop; each one is a system call."""
+    """A transport that joins two writes of one turn of the loop: each write is a system call."""
 
     __slots__ = ("_held", "_loop", "_transport", "get_extra_info", "is_closing")
 

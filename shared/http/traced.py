@@ -11,14 +11,14 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 def traced(app: ASGIApp, *, route: str) -> ASGIApp:
-    """The application of one route with its spans, or, while tracing is off, itself."""
+    """The application of one route with spans around it; itself while tracing is off."""
     return TracedRequests(app, route=route) if tracing.started() else app
 
 
 class TracedRequests:
-    """Whoever is inside finds the span's own `traceparent` in the head of the request, and passes it on.
+    """A span for each request. The application finds the span's `traceparent` in the request's headers.
 
-    Named by the route's template: a path may hold what a customer is called by.
+    The span is named by the route's template, because a path may hold a customer's name.
     """
 
     def __init__(self, app: ASGIApp, *, route: str = "") -> None:

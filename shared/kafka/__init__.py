@@ -9,7 +9,7 @@ the offsets that a group committed), `traced` (producer and applier with spans),
 private to the library and used nevertheless).
 """
 
-from shared.kafka.applying import Applier, Breaker, Handler, Outcomes, each
+from shared.kafka.applying import Applier, Breaker, Handler, Outcomes
 from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
 from shared.kafka.producer import NotAcknowledged, Producer
@@ -30,5 +30,4 @@ __all__ = [
     "StatePublisher",
     "StateSource",
     "committed_offsets",
-    "each",
 ]

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
 
-import structlog
-
 from shared.db import Database, DeadLetter, Inbox, Position, Session, is_race, is_timeout, is_transient
 from shared.events import Event, NotAnEvent, Received, decode
 from shared.ops import metrics
@@ -161,19 +159,6 @@ class Breaker:
         self._bad_recent += bad
 
 
-def each(handle: Callable[[Session, Received], Awaitable[str | None]]) -> Handler:
-    """A handler of batches made of one for single events, which returns the event's outcome (None: ok)."""
-
-    async def handle_all(session: Session, batch: Sequence[Received]) -> Outcomes:
-        outcomes: Counter[tuple[str, str]] = Counter()
-        for received in batch:
-            with structlog.contextvars.bound_contextvars(correlation_id=received.envelope.correlation_id):
-                outcomes[received.topic, await handle(session, received) or "ok"] += 1
-        return outcomes
-
-    return handle_all
-
-
 class PartitionsLost(Exception):
     """Another member of the group has moved these partitions on. Nothing of the batch was written."""
 
@@ -242,7 +227,7 @@ class Applier:
                 offset=items[0].offset,
             )
             letter = letter_of(items[0].record, reason, type(error).__name__)
-            await self._in_one_transaction([items[0]._replace(event=None, letter=letter)])
+            await self.apply_in_one_transaction([items[0]._replace(event=None, letter=letter)])
 
     async def _takes_too_long(self, items: Sequence[Item], error: Exception) -> bool:
         """Whether these items, and not the database, are why our own time limit stopped the transaction.
@@ -267,13 +252,17 @@ class Applier:
         """Try again after a lost race: the next try sees what the other has written. Three times at most."""
         for _ in range(_RACES - 1):
             try:
-                return await self._in_one_transaction(items)
+                return await self.apply_in_one_transaction(items)
             except Exception as error:
                 if not is_race(error):
                     raise
-        return await self._in_one_transaction(items)
+        return await self.apply_in_one_transaction(items)
 
-    async def _in_one_transaction(self, items: Sequence[Item]) -> None:
+    async def apply_in_one_transaction(self, items: Sequence[Item]) -> None:
+        """Move the offsets, run the handlers and bury the letters: all of it is committed, or nothing.
+
+        Raises PartitionsLost, TooManyDeadLetters, or what a handler or the database raises.
+        """
         moves = moves_of(items)
         letters = [item.letter for item in items if item.letter]
         if letters and not self._breaker.allows_bad():

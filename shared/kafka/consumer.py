@@ -21,7 +21,7 @@ from shared.kafka.brokers import Brokers, client_options, stopped
 from shared.kafka.gate import Gate, LogMismatch
 from shared.kafka.progress import Progress, count_letters
 from shared.ops import metrics
-from shared.ops.health import NotReady, ended
+from shared.ops.health import NotReady, cancel_and_wait
 from shared.ops.logs import log
 
 _log = log("kafka")
@@ -47,7 +47,13 @@ _GATHER_BYTES = 65_536
 _GATHER_SECONDS = 0.04
 
 
-def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_seconds: float) -> AIOKafkaConsumer:
+def group_client(
+    bootstrap: str | Brokers,
+    group: str,
+    *,
+    session_timeout_seconds: float,
+    metadata_max_age_seconds: float = 60.0,
+) -> AIOKafkaConsumer:
     """A client of aiokafka's, not started yet, that commits nothing and picks no offset by itself."""
     session_ms = int(session_timeout_seconds * 1000)
     return AIOKafkaConsumer(
@@ -62,7 +68,7 @@ def group_client(bootstrap: str | Brokers, group: str, *, session_timeout_second
         rebalance_timeout_ms=60_000,
         max_poll_interval_ms=300_000,
         request_timeout_ms=session_ms + 40_000,
-        metadata_max_age_ms=60_000,
+        metadata_max_age_ms=int(metadata_max_age_seconds * 1000),
         retry_backoff_ms=100,
     )
 
@@ -105,7 +111,7 @@ class BatchReader:
         Raises UnparsableRecord, FetcherDied, or an error of Kafka's when there are none.
         """
         if aiokafka_internals.fetcher_ended(client):
-            raise FetcherDied("the fetcher ended")
+            raise FetcherDied("the fetcher cancel_and_wait")
         items: list[Item] = []
         taken, generation, wait_ms = 0, self._gate.generation, _POLL_MS
         while taken < at_most:
@@ -176,7 +182,9 @@ class Consumer:
         on_commit: Callable[[], None] = lambda: None,
         batch_records: int = 1000,
         session_timeout_seconds: float = 12.0,
+        connect: Callable[..., AIOKafkaConsumer] = group_client,
     ) -> None:
+        """`connect`: makes the client, as `group_client` does."""
         self._bootstrap = bootstrap
         self._topics = topics
         self._database = database
@@ -187,6 +195,7 @@ class Consumer:
         self._on_commit = on_commit
         self._batch_records = batch_records
         self._session_seconds = session_timeout_seconds
+        self._connect = connect
         self._client: AIOKafkaConsumer | None = None
         self._stopping = asyncio.Event()
         self._applying: asyncio.Task[None] | None = None
@@ -213,7 +222,7 @@ class Consumer:
         try:
             await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            errors = await ended(*parts)
+            errors = await cancel_and_wait(*parts)
             await self._leave()
         for error in errors:
             raise error
@@ -241,7 +250,7 @@ class Consumer:
     async def _join(self) -> AIOKafkaConsumer:
         while True:
             self._turned = time.monotonic()
-            self._client = client = group_client(
+            self._client = client = self._connect(
                 self._bootstrap, self._group, session_timeout_seconds=self._session_seconds
             )
             try:
@@ -368,7 +377,7 @@ class Consumer:
         """Finish the batch in hand, commit the offsets to Kafka, leave the group; each with a time limit."""
         if self._applying is not None:
             await asyncio.wait({self._applying}, timeout=_LEAVE_SECONDS)
-            await ended(self._applying)
+            await cancel_and_wait(self._applying)
         if self._client is not None:
             await self._progress.commit_to_kafka(self._client, within_seconds=0.5)
             await stopped(self._client, within_seconds=1)

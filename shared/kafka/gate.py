@@ -7,7 +7,7 @@ seeks, and opens the partition. Records of a closed partition, or below its next
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -36,11 +36,14 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
     A callback of Kafka's closes them; the consumer's loop opens them at the offset that the database holds.
     """
 
-    def __init__(self, database: Database, inbox: Inbox) -> None:
+    def __init__(
+        self, database: Database, inbox: Inbox, *, open_at: Mapping[TopicPartition, int] | None = None
+    ) -> None:
+        """`open_at`: partitions that are open from the start, each with its next offset."""
         self._database = database
         self._inbox = inbox
         self._closed: set[TopicPartition] = set()
-        self._next: dict[TopicPartition, int] = {}
+        self._next: dict[TopicPartition, int] = dict(open_at or {})
         self._not_before: dict[TopicPartition, float] = {}
         self.generation = 0
         """Rises whenever a partition closes. Records that were admitted before may not be applied then."""

@@ -15,7 +15,7 @@ import math
 import time
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache
 
 from aiokafka.client import AIOKafkaClient
@@ -27,7 +27,7 @@ from aiokafka.structs import TopicPartition
 from shared.events.envelope import Headers
 from shared.kafka.brokers import Brokers, client_options, closed
 from shared.ops import metrics
-from shared.ops.health import NotReady, ended
+from shared.ops.health import NotReady, cancel_and_wait
 from shared.ops.logs import log
 
 _log = log("kafka")
@@ -303,11 +303,14 @@ class Producer:
         deadline_seconds: float = 8.0,
         request_timeout_seconds: float = 5.0,
         batch_bytes: int = 128 * 1024,
+        connect: Callable[..., Connections] = Connections,
     ) -> None:
+        """`connect`: makes the connections, as `Connections` does."""
         self._bootstrap = bootstrap
         self._deadline = deadline_seconds
         self._request_timeout = request_timeout_seconds
         self._batch_bytes = batch_bytes
+        self._connect = connect
         self._waiting = BatchQueues()
         self._busy: set[Partition] = set()
         self._brokers_at_work: set[int | None] = set()
@@ -327,7 +330,7 @@ class Producer:
         self._connections, self._partitions = await self._connected(topics)
 
     async def _connected(self, topics: tuple[str, ...]) -> tuple[Connections, dict[str, int]]:
-        connections = Connections(self._bootstrap, request_timeout_seconds=self._request_timeout)
+        connections = self._connect(self._bootstrap, request_timeout_seconds=self._request_timeout)
         try:
             return connections, await connections.open(topics)
         except BaseException:
@@ -346,7 +349,7 @@ class Producer:
             batch.failed("Stopped")
             if batch.timer is not None:
                 batch.timer.cancel()
-        await ended(*self._tasks, within_seconds=1)
+        await cancel_and_wait(*self._tasks, within_seconds=1)
         if self._connections is not None:
             await self._connections.close(within_seconds=1)
 

@@ -77,8 +77,10 @@ async def describe(bootstrap: str | Brokers) -> list[TopicState]:
         names = [topic.name for topic in TOPICS if topic.name in present]
         described = await admin.describe_topics(names) if names else []
         settings = await _settings(admin, names)
-        found = {topic["topic"]: len(topic["partitions"]) for topic in described}
-        return [_state(topic, found.get(topic.name, 0), settings.get(topic.name, {})) for topic in TOPICS]
+        partitions = {topic["topic"]: len(topic["partitions"]) for topic in described}
+        return [
+            _state(topic, partitions.get(topic.name, 0), settings.get(topic.name, {})) for topic in TOPICS
+        ]
 
     return await _patiently(bootstrap, work)
 
@@ -108,7 +110,10 @@ async def administering(
 
 
 async def _connected(bootstrap: str | Brokers) -> AIOKafkaAdminClient | None:
-    """None: a broker answers, and knows no controller yet. TopicError when none answers."""
+    """A connected client; None when a broker answers that knows no controller yet.
+
+    Raises TopicError when no broker answers.
+    """
     admin = AIOKafkaAdminClient(**client_options(bootstrap), request_timeout_ms=_REQUEST_TIMEOUT_MS)
     ready = False
     try:
@@ -130,7 +135,7 @@ async def _names_a_controller(admin: AIOKafkaAdminClient) -> bool:
 
 
 async def _patiently(bootstrap: str | Brokers, work: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
-    """The work's result. It is done again when a broker went away meanwhile, so it has to be harmless twice.
+    """Do the work, again after an error that may pass, and return its result. It must be harmless twice.
 
     Raises TopicError.
     """
@@ -156,19 +161,19 @@ async def _make(
             for topic in topics
         ]
     )
-    made = []
+    created = []
     for name, code, *_ in answer.topic_errors:
         refusal = for_code(code)
         if not code:
-            made.append(name)
+            created.append(name)
         elif refusal.retriable or (
             refusal is InvalidReplicationFactorError and await _could_hold(admin, replication)
         ):
             raise _RefusedForNow(f"{name}: {refusal.description}")
         elif refusal is not TopicAlreadyExistsError:
             raise TopicError(f"Kafka does not create the topic {name}: {refusal.description}")
-    await _visible(admin, made)
-    return made
+    await _visible(admin, created)
+    return created
 
 
 async def _could_hold(admin: AIOKafkaAdminClient, copies: int) -> bool:

@@ -54,9 +54,9 @@ def _acknowledged(span: Span, waiter: "asyncio.Future[None]") -> None:
 class TracedApplier(Applier):
     """An applier with a `process` span for each record, in that record's trace, around the transaction."""
 
-    async def _in_one_transaction(self, items: Sequence[Item]) -> None:
+    async def apply_in_one_transaction(self, items: Sequence[Item]) -> None:
         with _processing(self._inbox.consumer, items) as followed:
-            await super()._in_one_transaction(followed)
+            await super().apply_in_one_transaction(followed)
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class Stuck(RuntimeError):
     """A loop of this process stopped turning."""
 
 
-async def ended(*tasks: "asyncio.Future[Any]", within_seconds: float = 2.0) -> list[BaseException]:
+async def cancel_and_wait(*tasks: "asyncio.Future[Any]", within_seconds: float = 2.0) -> list[BaseException]:
     """Cancel the tasks and wait for them, at most so long; returns the errors of those that had failed."""
     for task in tasks:
         task.cancel()

@@ -20,7 +20,7 @@ FormOf = Annotated[Form, Depends(form_of)]
 
 
 def link_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
-    """`/invite/…` and `/reset/…`. A GET changes nothing: mail scanners follow links."""
+    """The routes `/invite/…` and `/reset/…`. A GET changes nothing, because mail scanners follow links."""
     router = APIRouter(include_in_schema=False)
     follower = _Follower(pages, sign_in)
 
@@ -44,7 +44,7 @@ def link_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
 
 
 def refuse_unfit(form: Form, password: str, email: str) -> None:
-    """Note what is wrong with a password that somebody chose."""
+    """Note in the form what is wrong with a password that somebody chose, if anything."""
     try:
         passwords.check_fit(password, email=email)
     except PasswordUnfit as unfit:
@@ -52,6 +52,8 @@ def refuse_unfit(form: Form, password: str, email: str) -> None:
 
 
 class _Follower:
+    """Shows the form of a link, and sets the password that it is sent back with."""
+
     def __init__(self, pages: Pages, sign_in: SignIn) -> None:
         self._pages = pages
         self._people = pages.people
@@ -61,28 +63,28 @@ class _Follower:
     async def show(self, request: Request, purpose: Purpose, token: str) -> Response:
         account = await self._account(purpose, token)
         if account is None:
-            return self._over(request, purpose)
+            return self._expired(request, purpose)
         return self._ask(request, purpose, account, Form({"name": [account.name]}))
 
     async def use(self, request: Request, purpose: Purpose, token: str, form: Form) -> Response:
         account = await self._account(purpose, token)
         if account is None:
-            return self._over(request, purpose)
+            return self._expired(request, purpose)
         invited = purpose == "invite"
         name = form.text("name", longest=users.LONGEST_NAME, needed="Enter your name." if invited else "")
         password = form.raw("password")
         refuse_unfit(form, password, account.email)
         if form.errors:
             return self._ask(request, purpose, account, form)
-        made = await self._sign_in.hash(password)
+        password_hash = await self._sign_in.hash(password)
         async with self._people.database.transaction() as session:
-            done = await users.set_password(
-                session, account.user_id, version=account.password_version, password_hash=made
+            replaced = await users.set_password(
+                session, account.user_id, version=account.password_version, password_hash=password_hash
             )
-            if done and invited:
+            if replaced and invited:
                 await users.set_name(session, account.user_id, name)
-        if not done:  # the same link, twice at the same moment
-            return self._over(request, purpose)
+        if not replaced:  # the same link was used twice at the same moment
+            return self._expired(request, purpose)
         return await self._sign_in.begin(request, account.user_id, self._pages.urls.first)
 
     async def _account(self, purpose: Purpose, token: str) -> Account | None:
@@ -108,12 +110,12 @@ class _Follower:
             shortest=passwords.SHORTEST,
         )
 
-    def _over(self, request: Request, purpose: Purpose) -> Response:
+    def _expired(self, request: Request, purpose: Purpose) -> Response:
         return self._pages.html(request, "link_over.html", 410, purpose=purpose)
 
 
 def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
-    """`/account`: name, shortcuts, password, and signing out everywhere."""
+    """The routes `/account…`: name, shortcuts, password, and signing out everywhere."""
     router = APIRouter(include_in_schema=False)
     people = pages.people
 
@@ -147,22 +149,22 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     async def change(request: Request, person: SignedIn, form: FormOf) -> Response:
         password = form.raw("password")
         refuse_unfit(form, password, person.email)
-        found = await sign_in.account(request, person.email, form.raw("current"))
-        if isinstance(found, timedelta):
+        account = await sign_in.account(request, person.email, form.raw("current"))
+        if isinstance(account, timedelta):
             form.refuse("current", "Too many wrong tries. Wait for 15 minutes.")
-        elif found is None:
+        elif account is None:
             form.refuse("current", "This is not your current password.")
-        if form.errors or not isinstance(found, Account):
+        if form.errors or not isinstance(account, Account):
             return page(request, person, form)
-        made = await sign_in.hash(password)
+        password_hash = await sign_in.hash(password)
         async with people.database.transaction() as session:
-            done = await users.set_password(
-                session, found.user_id, version=found.password_version, password_hash=made
+            replaced = await users.set_password(
+                session, account.user_id, version=account.password_version, password_hash=password_hash
             )
-        if not done:
+        if not replaced:
             form.refuse("password", "Somebody changed it at the same moment. Sign in with that one.")
             return page(request, person, form)
-        response = await sign_in.begin(request, found.user_id, "/account")
+        response = await sign_in.begin(request, account.user_id, "/account")
         notice = Notice("ok", "The password is changed. You are signed out everywhere else.")
         people.cookies.set_flash(request, response, notice.packed())
         return response

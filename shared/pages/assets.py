@@ -1,4 +1,4 @@
-"""Style sheets and scripts, read once, under an address that changes with their content."""
+"""Style sheets, scripts and icons, read once, at an address that changes with their content."""
 
 import gzip
 import hashlib
@@ -26,7 +26,7 @@ class _Asset:
 
 
 class Assets:
-    """All files of the `static` folders, by name. Raises ValueError when two have the same."""
+    """The files of some `static` folders, by name. Raises ValueError when two have the same name."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._assets: dict[str, _Asset] = {}
@@ -46,7 +46,7 @@ class Assets:
         self._assets[file.name] = _Asset(content, gzip.compress(content, mtime=0), _TYPES[file.suffix])
 
     def address(self, name: str) -> str:
-        """The path of a file. Raises KeyError when there is none."""
+        """The path at which a file is served. Raises KeyError when there is no such file."""
         if name not in self._assets:
             raise KeyError(f"there is no asset {name}")
         return f"/assets/{self.version}/{name}"
@@ -55,19 +55,19 @@ class Assets:
         router = APIRouter(include_in_schema=False)
 
         @router.get("/assets/{version}/{name}")
-        async def asset(request: Request, version: str, name: str) -> Response:
-            found = self._assets.get(name)
-            if found is None:
+        async def serve(request: Request, version: str, name: str) -> Response:
+            asset = self._assets.get(name)
+            if asset is None:
                 raise Problem(404, "not-found", "There is nothing at this address.")
-            # A page from before a deployment asks for an older version: it gets this one, and keeps it not.
+            # A page from before a deployment asks for an older version: it gets this one, not to be cached.
             headers = {
                 "Cache-Control": _FOR_EVER if version == self.version else "no-cache",
                 "Vary": "Accept-Encoding",
             }
-            content = found.content
+            content = asset.content
             if "gzip" in request.headers.get("accept-encoding", ""):
                 headers["Content-Encoding"] = "gzip"
-                content = found.zipped
-            return Response(content, headers=headers, media_type=found.media_type)
+                content = asset.zipped
+            return Response(content, headers=headers, media_type=asset.media_type)
 
         return router

@@ -1,6 +1,6 @@
 """The cookies of the pages, and the settings of pages in the environment.
 
-All cookies but the choice of a store are signed, so that a made-up one costs nothing.
+All cookies but the choice of a store are signed, so that an invented one costs us no query.
 """
 
 import secrets
@@ -25,7 +25,7 @@ _YEAR_SECONDS = 365 * 24 * 3600
 
 
 class Cookies:
-    """Reads and writes them. `always_secure` is for a proxy that ends TLS and does not say so."""
+    """Reads and writes the cookies. `always_secure`: for a proxy that ends TLS and sends no header for it."""
 
     def __init__(self, key: bytes, *, always_secure: bool = False) -> None:
         self._signers = {name: Signer(key, salt=name) for name in (SESSION, _VISIT)}
@@ -33,16 +33,16 @@ class Cookies:
         self._always_secure = always_secure
 
     def secure(self, request: Request) -> bool:
-        """Whether the browser came by https. A lying header makes the liar's own cookies stricter."""
+        """Whether the browser came by https. A client that lies about it makes its own cookies stricter."""
         forwarded = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
         return self._always_secure or request.url.scheme == "https" or forwarded == "https"
 
     def session(self, request: Request) -> str:
-        """The secret of the session; empty for none or a forged one."""
+        """The secret of the session; empty when there is no cookie, or a forged one."""
         return self._signed(request, SESSION)
 
     def set_session(self, request: Request, response: Response, secret: str) -> None:
-        """Good for as long as the session is; the visit before it is over."""
+        """Set the cookie of a session, for as long as the session lasts, and end the visit before it."""
         self._set(request, response, SESSION, self._sign(SESSION, secret), DAYS * 24 * 3600)
         self._end(request, response, _VISIT)
 
@@ -51,12 +51,12 @@ class Cookies:
             self._end(request, response, name)
 
     def visit(self, request: Request) -> str:
-        """What stands for a session before there is one; empty for none."""
+        """The id that stands for a session before sign-in; empty when there is none."""
         begun: str = getattr(request.state, "visit", "")
         return begun or self._signed(request, _VISIT)
 
     def begin_visit(self, request: Request, response: Response | None = None) -> None:
-        """Once before the page with a form is made, and once with its response."""
+        """Begin a visit. Call it before a page with a form is made, and again with its response."""
         request.state.visit = self.visit(request) or secrets.token_urlsafe(24)
         if response is not None:
             self._set(request, response, _VISIT, self._sign(_VISIT, request.state.visit), _VISIT_SECONDS)
@@ -65,7 +65,7 @@ class Cookies:
         self._set(request, response, STORE, store, _YEAR_SECONDS, host_only=False)
 
     def flash(self, request: Request) -> Any:
-        """What `set_flash` kept for this page; None for nothing."""
+        """The content that `set_flash` stored for this page, or None."""
         try:
             return self._flashes.loads(
                 request.cookies.get(self._name(request, _FLASH), ""), max_age=_FLASH_SECONDS
@@ -74,7 +74,7 @@ class Cookies:
             return None
 
     def set_flash(self, request: Request, response: Response, content: Any) -> bool:
-        """Keep something for the next page; False when it is too large for a cookie."""
+        """Store content for the next page. Returns False when it is too large for a cookie."""
         value = str(self._flashes.dumps(content))
         if len(value) > _LONGEST_FLASH:
             return False
@@ -86,7 +86,7 @@ class Cookies:
             self._end(request, response, _FLASH)
 
     def _name(self, request: Request, name: str) -> str:
-        # A browser takes `__Host-` from https alone, for this very host and no path: nobody else can set it.
+        # A browser accepts `__Host-` only from https, for this host alone: no other host can set it.
         return f"__Host-{name}" if self.secure(request) else name
 
     def _sign(self, name: str, value: str) -> str:
@@ -126,7 +126,7 @@ class Cookies:
 
 
 class PageSettings(BaseSettings):
-    """The same for all services that have pages."""
+    """Settings of the pages, the same for all services that have any."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
 

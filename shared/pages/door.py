@@ -1,4 +1,4 @@
-"""What makes an application one for people: its pages, and a page for every refusal."""
+"""Adds pages to an application: sign-in, account, assets, and a page in the place of every problem."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ _PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-# For programs, whatever they say that they accept; and FastAPI's own pages, which load from elsewhere.
+# Addresses for programs, whatever they accept; and FastAPI's own pages, which load from other hosts.
 _NOT_OURS = ("/v1/", "/docs", "/openapi", "/livez", "/readyz", "/metrics")
 
 _HEADINGS = {
@@ -54,7 +54,7 @@ _TEXTS = {
 
 
 def open_to_people(app: FastAPI, pages: Pages) -> None:
-    """Mount sign-in, the account and the assets, and answer refusals with pages. Before the app starts."""
+    """Add sign-in, account, assets and the `Door` to an application, before it starts."""
     app.state.pages = pages
     app.state.people = pages.people
     app.include_router(pages.assets.routes())
@@ -65,7 +65,7 @@ def open_to_people(app: FastAPI, pages: Pages) -> None:
 
 
 class Door:
-    """Around everything: a browser sees each problem as a page, and pages go out with their headers."""
+    """Middleware around everything: shows problems to browsers as pages, and sets the headers of pages."""
 
     def __init__(self, app: ASGIApp, *, pages: Pages) -> None:
         self._app = app
@@ -97,7 +97,7 @@ class Door:
         request = Request(scope, receive)
         try:
             response = refusal(self._pages, request, orjson.loads(body))
-        except Exception as error:  # the page itself is broken: the problem as it was is better than nothing
+        except Exception as error:  # the error page itself is broken: send the problem as it was
             _log.error("page.failed", exc_info=error)
             await send(start)
             await send({"type": "http.response.body", "body": body})
@@ -117,7 +117,7 @@ class Door:
 
 
 def refusal(pages: Pages, request: Request, problem: dict[str, Any]) -> Response:
-    """The page of a problem; for who opened a page signed out, the way to sign in."""
+    """The page of a problem; for somebody who opened a page signed out, a redirect to sign-in."""
     status, kind = problem["status"], problem["type"].rsplit(":", 1)[-1]
     if kind == "signed-out" and request.method in ("GET", "HEAD"):
         return RedirectResponse(login_address(request), 303)
@@ -136,7 +136,7 @@ def refusal(pages: Pages, request: Request, problem: dict[str, Any]) -> Response
 
 
 def wants_page(scope: Scope) -> bool:
-    """Whether a browser opens this: scripts, streams and programs do not ask for HTML."""
+    """Whether a browser opens this address; scripts, streams and programs do not ask for HTML."""
     return "text/html" in Headers(scope=scope).get("accept", "")
 
 

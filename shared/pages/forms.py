@@ -18,7 +18,7 @@ _MOST_FIELDS = 2000
 
 
 def token_for(key: bytes, session: str) -> str:
-    """The token of a session, or of the cookie that stands for one before sign-in."""
+    """The CSRF token of a session, or of the visit that stands for one before sign-in."""
     mac = hmac.digest(key, b"csrf\0" + session.encode(), hashlib.sha256)
     return base64.urlsafe_b64encode(mac[:24]).decode()
 
@@ -26,8 +26,8 @@ def token_for(key: bytes, session: str) -> str:
 def check_csrf(request: Request, sent: str) -> None:
     """Raises Problem 403 unless the form came from a page that this session was shown."""
     expected = request.app.state.people.csrf(request)
-    fits = expected != "" and hmac.compare_digest(sent.encode(), expected.encode())
-    if not fits or not came_from_here(request):
+    matches = expected != "" and hmac.compare_digest(sent.encode(), expected.encode())
+    if not matches or not came_from_here(request):
         raise Problem(
             403,
             "form-expired",
@@ -37,7 +37,7 @@ def check_csrf(request: Request, sent: str) -> None:
 
 
 def came_from_here(request: Request) -> bool:
-    """What the browser says of the sender; one that says nothing is left to the token."""
+    """Whether a page of this host sent the form, by the browser's headers; True when it sends none."""
     site = request.headers.get("sec-fetch-site")
     if site is not None:
         return site in ("same-origin", "none")
@@ -46,10 +46,10 @@ def came_from_here(request: Request) -> bool:
 
 
 class Form:
-    """What was sent, and what is wrong with it.
+    """The fields of a form, and what is wrong with them.
 
-    A reader that does not like what it finds notes it in `errors` (field → sentence) and gives back what
-    there is, so that the page can be shown again with the text kept and the error at its field.
+    A method that reads a field notes a mistake in `errors` (field → sentence) and still returns the content,
+    so that the page can be shown again with the text in its field and the sentence beside it.
     """
 
     def __init__(self, fields: Mapping[str, Sequence[str]]) -> None:
@@ -59,7 +59,7 @@ class Form:
     def text(self, name: str, *, longest: int = 200, needed: str = "") -> str:
         """The field's text without the space around it, lines ended by LF; empty when it was not sent.
 
-        `needed`: the sentence for the one who left it empty. Over `longest` characters is an error.
+        `needed`: the sentence to note when it is empty. More than `longest` characters are a mistake.
         """
         text = self.raw(name).replace("\r\n", "\n").replace("\r", "\n").strip()
         if needed and not text:
@@ -71,7 +71,7 @@ class Form:
         return text
 
     def raw(self, name: str) -> str:
-        """As it was sent, for passwords and tokens."""
+        """The field's text as it was sent, for passwords and tokens."""
         return next(iter(self._fields.get(name, ())), "")
 
     def all(self, name: str) -> list[str]:
@@ -79,7 +79,7 @@ class Form:
         return list(self._fields.get(name, ()))
 
     def whole(self, name: str, *, least: int, most: int) -> int | None:
-        """A whole number, or None with an error noted; None alone when the field is empty."""
+        """A whole number; None when the field is empty, and None with a mistake noted for anything else."""
         text = self.text(name, longest=20)
         if not text:
             return None
@@ -97,9 +97,9 @@ class Form:
 
 
 async def form_of(request: Request) -> Form:
-    """A dependency: the form, checked for size, type and CSRF.
+    """A dependency of FastAPI: the form, checked for size, type and CSRF.
 
-    Raises Problem: 413, 415, 400 for what is no form; 403 `form-expired` for a wrong or missing token.
+    Raises Problem: 413, 415 or 400 when it is no form; 403 `form-expired` for a wrong or missing token.
     """
     form = await read_form(request)
     check_csrf(request, form.raw("csrf"))
@@ -107,7 +107,7 @@ async def form_of(request: Request) -> Form:
 
 
 async def read_form(request: Request) -> Form:
-    """The form without a look at its token."""
+    """The form of a request, whose token is not checked. Raises Problem 413, 415 or 400."""
     media = request.headers.get("content-type", "").split(";", 1)[0].strip().lower()
     if media != "application/x-www-form-urlencoded":
         raise Problem(415, "unsupported-media-type", "Send the form as application/x-www-form-urlencoded.")

@@ -1,4 +1,4 @@
-"""What a page says about what was just done, once, on the page that follows."""
+"""A notice about an action, shown once, on the page that follows it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ Kind = Literal["ok", "info", "warn", "danger"]
 
 @dataclass(frozen=True, slots=True)
 class Undo:
-    """A button in the notice that posts these fields to `action`; the token is added."""
+    """A button in the notice that posts these fields to the address `action`; the CSRF token is added."""
 
     action: str
     fields: Mapping[str, str | list[str]] = field(default_factory=dict)
@@ -18,7 +18,7 @@ class Undo:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """`text` is a sentence; `heading` stands above it when there is more to say."""
+    """`text` is a sentence; `heading`, if any, stands above it."""
 
     kind: Kind
     text: str
@@ -26,6 +26,7 @@ class Notice:
     undo: Undo | None = None
 
     def packed(self) -> dict[str, Any]:
+        """The notice as JSON for a cookie; `unpacked` reads it."""
         undo = self.undo and [self.undo.action, dict(self.undo.fields), self.undo.label]
         return {"kind": self.kind, "text": self.text, "heading": self.heading, "undo": undo}
 

@@ -1,4 +1,4 @@
-"""Pages in HTML: one base, one sheet of tokens, and the same bar on top from every service.
+"""Pages in HTML, with the same base, style sheet and top bar in every service.
 
 `AREAS` are the parts of the product that have pages, `Pages` makes a page from its template.
 """
@@ -25,12 +25,12 @@ from shared.pages.notices import Notice
 from shared.pages.people import At, People, at_store
 
 _log = log("web")
-HERE = Path(__file__).parent
+PAGES_FOLDER = Path(__file__).parent
 
 
 def environment(folders: Sequence[Path], assets: Assets) -> Environment:
     """Jinja's: the first folder that has a template wins, all is escaped, an unknown name is an error."""
-    made = Environment(
+    jinja = Environment(
         loader=FileSystemLoader([str(folder) for folder in folders]),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,14 +39,14 @@ def environment(folders: Sequence[Path], assets: Assets) -> Environment:
         auto_reload=False,
         cache_size=-1,
     )
-    made.globals.update(wording.FUNCTIONS)
-    made.globals["asset"] = assets.address
-    return made
+    jinja.globals.update(wording.FUNCTIONS)
+    jinja.globals["asset"] = assets.address
+    return jinja
 
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """`key` names it in templates (`current`), in addresses (`CLOSELOOP_URLS`) and on the keyboard."""
+    """A part of the product that has pages. `key` names it in templates (`current`) and `CLOSELOOP_URLS`."""
 
     key: str
     name: str
@@ -56,14 +56,14 @@ class Area:
 
 
 AREAS: tuple[Area, ...] = (Area("inbox", "Inbox", "/inbox", "inbox", "i"),)
-"""Those that there are. A service that gets pages adds its own here."""
+"""All areas. A service that gets pages adds its own here."""
 
 
 class AreaUrls:
-    """Where the areas are: on the same host, unless the environment says otherwise."""
+    """The addresses of the areas: on the same host, unless the environment says otherwise."""
 
     def __init__(self, bases: Mapping[str, str] | None = None) -> None:
-        """`bases`: scheme, host and port by area key. Raises ValueError for an area that there is not."""
+        """`bases`: scheme, host and port by the area's key. Raises ValueError for an unknown key."""
         self._bases = {key: base.rstrip("/") for key, base in (bases or {}).items()}
         if unknown := self._bases.keys() - {area.key for area in AREAS}:
             raise ValueError(f"there is no area {', '.join(sorted(unknown))}")
@@ -73,13 +73,13 @@ class AreaUrls:
 
     @property
     def first(self) -> str:
-        """Where somebody lands who asked for nothing in particular."""
+        """Where somebody lands who signs in without having asked for a page."""
         return self.of(AREAS[0])
 
 
 @dataclass(frozen=True, slots=True)
 class StoreShown:
-    """A store as the switcher has it."""
+    """A store as the store switcher shows it."""
 
     key: str
     name: str
@@ -94,7 +94,7 @@ class StoreShown:
 
 @dataclass(frozen=True, slots=True)
 class AreaShown:
-    """An area as the bar has it; `badge` counts what is overdue there."""
+    """An area as the top bar shows it; `badge` counts what is overdue there."""
 
     key: str
     name: str
@@ -109,14 +109,15 @@ class Pages:
     """Makes pages from the templates of `folders` and of `shared/pages`.
 
     A folder holds `templates/` (Jinja) and `static/` (served at `/assets/{hash}/`). `current` is the key of
-    the area that this application serves. `overdue` says how many cases of a store are overdue, from memory:
-    it is shown on every page. One for each application, at `app.state.pages`, set there by
-    `shared.pages.door.open_to_people`.
+    the area that this application serves. `overdue` returns how many cases of a store are overdue; every page
+    shows it, so it must answer from memory. There is one object for each application, at `app.state.pages`,
+    set there by `shared.pages.door.open_to_people`.
 
     A template extends `base.html` and fills its blocks: `title` (without the product's name), `head`,
     `main`, `scripts` (modules of its own) and `keys` (its lists in the keyboard help). It always finds
 
-    - `person` (Person, None before sign-in), `at` (At or None), `keys_on` (whether shortcuts are on);
+    - `person` (Person, None before sign-in), `at` (At or None);
+    - `keys_on` (whether shortcuts are on);
     - `store` (StoreShown or None) and `stores` (all of the person's);
     - `areas` (AreaShown) and `overdue`;
     - `csrf` (the token; `fields.csrf_field()` makes the hidden field), `notices`, `now` (aware, UTC), `here`
@@ -140,33 +141,33 @@ class Pages:
         self.people = people
         self.stores = stores
         self.urls = urls or AreaUrls(PageSettings().closeloop_urls)
-        self.assets = Assets([*(folder / "static" for folder in folders), HERE / "static"])
+        self.assets = Assets([*(folder / "static" for folder in folders), PAGES_FOLDER / "static"])
         self._templates = environment(
-            [*(folder / "templates" for folder in folders), HERE / "templates"], self.assets
+            [*(folder / "templates" for folder in folders), PAGES_FOLDER / "templates"], self.assets
         )
         self._current = current
         self._overdue = overdue
 
     @property
     def store_names(self) -> Mapping[str, str]:
-        """What people call each store."""
+        """The name of each store, by its key."""
         return {key: store.name for key, store in self.stores.items()}
 
     @property
     def home(self) -> str:
-        """Where this application's area begins."""
+        """The first page of this application's area."""
         return next((area.path for area in AREAS if area.key == self._current), self.urls.first)
 
     def html(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
-        """The whole page. Shows waiting notices, and lengthens the cookie of who reads it."""
+        """A whole page. It shows the notice that waits, and lengthens the reader's session cookie."""
         cookies = self.people.cookies
         person = self.people.known(request)
         if person is None:
             cookies.begin_visit(request)
         flash = cookies.flash(request)
         notices = [Notice.unpacked(flash)] if flash else []
-        given = {"status": status, "notices": notices, **context}
-        response = HTMLResponse(self.part(request, template, **given), status)
+        variables = {"status": status, "notices": notices, **context}
+        response = HTMLResponse(self.part(request, template, **variables), status)
         if person is None:
             cookies.begin_visit(request, response)
         else:
@@ -175,13 +176,13 @@ class Pages:
         return response
 
     def part(self, request: Request, template: str, **context: Any) -> str:
-        """The text of a template that is a piece of a page, for the live stream, in the same context."""
+        """The text of a template that is a piece of a page, for the live stream, with the same variables."""
         return self._templates.get_template(template).render(self._context(request) | context)
 
     def go(self, request: Request, address: str, notice: Notice | None = None) -> Response:
-        """303 to a page of ours after a form was taken, which shows the notice once.
+        """Answer a form with 303 to a page of ours, which shows the notice once.
 
-        An Undo that does not fit into a cookie is left out, the notice stays.
+        When the notice does not fit into a cookie, its Undo is left out and its text cut.
         """
         response = RedirectResponse(address, 303)
         if notice and not self.people.cookies.set_flash(request, response, notice.packed()):
@@ -212,10 +213,10 @@ class Pages:
         }
 
     def _at(self, request: Request, person: Person) -> At | None:
-        """What the route found; on a page that is about no store, the one that was chosen last."""
-        found: At | None = getattr(request.state, "at", None)
-        if found is not None:
-            return found
+        """The person and store that the route checked; on other pages, the store that was chosen last."""
+        at: At | None = getattr(request.state, "at", None)
+        if at is not None:
+            return at
         try:
             return at_store(request, person)
         except Problem:

@@ -1,4 +1,4 @@
-"""Who is at the door of a page, and for which store."""
+"""Who opens a page, and for which store."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,7 +18,10 @@ from shared.pages.forms import token_for
 
 
 class People:
-    """What sign-in stands on; one for each application, at `app.state.people`."""
+    """Knows who sends a request: the person, the CSRF token of their session, their network address.
+
+    There is one object for each application, at `app.state.people`.
+    """
 
     def __init__(
         self, database: Database, roster: Roster, secrets: Secrets, settings: PageSettings | None = None
@@ -32,12 +35,12 @@ class People:
         self._csrf_key = secrets.derive("csrf")
 
     def known(self, request: Request) -> Person | None:
-        """Who signed in, from memory alone."""
+        """The person who is signed in, from memory alone, or None."""
         token = self.cookies.session(request)
         return self.roster.known(token) if token else None
 
     async def find(self, request: Request) -> Person | None:
-        """As `known`, but asks PostgreSQL about a session that may be seconds old. Raises Problem 503."""
+        """As `known`, but asks PostgreSQL for a session that began seconds ago. Raises Problem 503."""
         token = self.cookies.session(request)
         if not token:
             return None
@@ -47,22 +50,22 @@ class People:
             raise unavailable("It cannot be checked right now who you are. Try again.") from None
 
     def csrf(self, request: Request) -> str:
-        """The token of this request's session, or of the visit before sign-in; empty without both."""
+        """The CSRF token of the request's session, or of the visit before sign-in; empty without either."""
         person = self.known(request)
         session = person.session_id if person else self.cookies.visit(request)
         return token_for(self._csrf_key, session) if session else ""
 
     def address(self, request: Request) -> str:
-        """Where the browser is: the connection's other end, or what the outermost of our proxies saw."""
-        seen = request.headers.get("x-forwarded-for", "").split(",") if self._proxies else []
-        if len(seen) >= self._proxies > 0:
-            return seen[-self._proxies].strip()
+        """The network address of the browser, as the connection or the outermost of our proxies saw it."""
+        addresses = request.headers.get("x-forwarded-for", "").split(",") if self._proxies else []
+        if len(addresses) >= self._proxies > 0:
+            return addresses[-self._proxies].strip()
         return request.client.host if request.client else ""
 
 
 @dataclass(frozen=True, slots=True)
 class At:
-    """A person in one of their stores."""
+    """A signed-in person in one of their stores, with their role there."""
 
     person: Person
     store: str
@@ -70,10 +73,10 @@ class At:
 
 
 async def signed_in(request: Request) -> Person:
-    """A dependency: who is there.
+    """A dependency of FastAPI: the person who is signed in.
 
-    Raises Problem 401 `signed-out`, which a browser that opens a page sees as a 303 to `/login?next=…`;
-    event streams, scripts and programs get the problem.
+    Raises Problem 401 `signed-out`. A browser that opens a page gets a 303 to `/login?next=…` for it; event
+    streams, scripts and programs get the problem.
     """
     people: People = request.app.state.people
     person = await people.find(request)
@@ -87,11 +90,11 @@ SignedIn = Annotated[Person, Depends(signed_in)]
 
 
 def member(least: Role = "agent") -> Callable[[Request], Awaitable[At]]:
-    """A dependency: the person at a store of theirs, with at least this role there.
+    """A dependency of FastAPI: the person at one of their stores, with at least this role there.
 
-    The store is that of `?store=`, else of the cookie of the store switcher, else the first of theirs.
-    Raises Problem: 401 as `signed_in`; 404 for a store that is not theirs, as if there were none;
-    403 `role` when their role there is too low; 403 `no-store` when they belong to none.
+    The store is that of `?store=`, else of the store switcher's cookie, else their first. Raises Problem:
+    401 as `signed_in`; 404 for a store that is not theirs, as if it did not exist; 403 `role` when their role
+    there is too low; 403 `no-store` when they belong to no store.
     """
 
     async def checked(request: Request) -> At:
@@ -106,17 +109,17 @@ def member(least: Role = "agent") -> Callable[[Request], Awaitable[At]]:
 
 
 def at_store(request: Request, person: Person) -> At:
-    """The store that a request is about. Raises Problem as `member` does."""
+    """The person at the store that a request is about. Raises Problem as `member` does."""
     known = request.app.state.pages.store_names
     theirs = [store for store in person.stores if store in known]
     if not theirs:
         raise Problem(
             403, "no-store", f"You are signed in as {person.name}, and you do not work for a store yet."
         )
-    asked = request.query_params.get("store")
-    if asked is not None and asked not in theirs:
+    named = request.query_params.get("store")
+    if named is not None and named not in theirs:
         raise Problem(404, "not-found", "There is no such store among yours.")
-    store = asked or request.cookies.get(STORE, "")
+    store = named or request.cookies.get(STORE, "")
     if store not in theirs:
         store = theirs[0]
     return At(person, store, person.stores[store])
@@ -124,19 +127,19 @@ def at_store(request: Request, person: Person) -> At:
 
 def _role_too_low(request: Request, at: At, least: Role) -> Problem:
     admins = [m.name for m in request.app.state.people.roster.members(at.store) if m.role == "admin"]
-    who = " or ".join(admins[:2]) or "The one who runs this installation"
+    helpers = " or ".join(admins[:2]) or "The one who runs this installation"
     store = request.app.state.pages.store_names[at.store]
-    wanted = {"agent": "agents", "manager": "managers", "admin": "administrators"}[least]
+    readers = {"agent": "agents", "manager": "managers", "admin": "administrators"}[least]
     return Problem(
         403,
         "role",
-        f"You are signed in as {at.person.name}, {at.role} of {store}. This page is for {wanted}. "
-        f"{who} can give you that role.",
+        f"You are signed in as {at.person.name}, {at.role} of {store}. This page is for {readers}. "
+        f"{helpers} can give you that role.",
     )
 
 
 def login_address(request: Request) -> str:
-    """`/login` with the way back to the page that was wanted; not for what was posted."""
+    """`/login` with the address of the page to go on to; without it for a form that was posted."""
     if request.method not in ("GET", "HEAD"):
         return "/login"
     query = f"?{request.url.query}" if request.url.query else ""

@@ -1,4 +1,4 @@
-"""In and out: the sign-in page, and the choice of a store."""
+"""Sign-in, sign-out, and the choice of a store."""
 
 import math
 import re
@@ -23,15 +23,15 @@ _log = log("web")
 _LOCAL = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]{0,2000}")
 
 
-def local_path(given: str, otherwise: str) -> str:
-    """A path of ours to go to, or the other one: no host, no scheme, nothing that a browser reads as one."""
-    if not _LOCAL.fullmatch(given) or urlsplit(given).netloc or given.startswith(("/login", "/logout")):
+def local_path(path: str, otherwise: str) -> str:
+    """`path` if it is one of this host, else `otherwise`: no link may lead to another host after sign-in."""
+    if not _LOCAL.fullmatch(path) or urlsplit(path).netloc or path.startswith(("/login", "/logout")):
         return otherwise
-    return given
+    return path
 
 
 class SignIn:
-    """Checks a password and begins a session."""
+    """Checks passwords and begins sessions."""
 
     def __init__(self, people: People) -> None:
         self._people = people
@@ -39,7 +39,10 @@ class SignIn:
         self._key = people.secrets.derive("sign-in-tries")
 
     async def account(self, request: Request, email: str, password: str) -> "Account | timedelta | None":
-        """Whose password it is; how long to wait after too many wrong ones; or None. Raises Problem 503."""
+        """The account of this e-mail and password, or None when they do not match.
+
+        After too many wrong tries the time to wait. Raises Problem 503.
+        """
         pair = tries.pair(self._key, email, self._people.address(request))
         async with self._people.database.transaction() as session:
             wait = await tries.enter(session, pair, datetime.now(UTC))
@@ -49,8 +52,7 @@ class SignIn:
         stored = account.password_hash if account and account.active else None
         if not await self._right(stored, password) or account is None:
             return None
-        dated = passwords.is_dated(stored or "")
-        renewed = await self.hash(password) if dated else None
+        renewed = await self.hash(password) if passwords.is_dated(stored or "") else None
         async with self._people.database.transaction() as session:
             await tries.forget(session, pair)
             if renewed and stored:
@@ -58,7 +60,7 @@ class SignIn:
         return account
 
     async def hash(self, password: str) -> str:
-        """Raises Problem 503."""
+        """The hash of a password. Raises Problem 503."""
         try:
             return await self._passwords.hash(password)
         except Crowded:
@@ -71,11 +73,11 @@ class SignIn:
             raise _crowded() from None
 
     async def begin(self, request: Request, user_id: int, address: str) -> Response:
-        """A session, and 303 to where they wanted to go. The one that the browser had before is over."""
-        before = self._people.known(request)
+        """Begin a session, end the one that the browser had before, and answer 303 to the address."""
+        former = self._people.known(request)
         async with self._people.database.transaction() as session:
-            if before:
-                await sessions.end(session, bytes.fromhex(before.session_id))
+            if former:
+                await sessions.end(session, bytes.fromhex(former.session_id))
             secret = await sessions.begin(session, user_id)
         await self._people.roster.refresh()
         response = RedirectResponse(address, 303)
@@ -89,7 +91,7 @@ def _crowded() -> Problem:
 
 
 def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
-    """`/login`, `/logout` and `/store`."""
+    """The routes `/login`, `/logout` and `/store`."""
     router = APIRouter(include_in_schema=False)
     people = pages.people
 
@@ -102,18 +104,18 @@ def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     @router.post("/login")
     async def enter(request: Request) -> Response:
         form = await read_form(request)
-        wanted = local_path(form.raw("next"), "")
-        if await people.find(request):  # a second tab
-            return RedirectResponse(wanted or pages.urls.first, 303)
+        next_page = local_path(form.raw("next"), "")
+        if await people.find(request):  # signed in already, in another tab
+            return RedirectResponse(next_page or pages.urls.first, 303)
         check_csrf(request, form.raw("csrf"))
         email = form.text("email", longest=users.LONGEST_EMAIL).casefold()
-        found = None
+        account = None
         if not form.errors:
-            found = await sign_in.account(request, email, form.raw("password")[: passwords.LONGEST + 1])
-        if isinstance(found, Account):
-            return await sign_in.begin(request, found.user_id, wanted or pages.urls.first)
-        _log.info("person.not_signed_in", reason="waits" if found else "wrong")
-        return _login_page(pages, request, next=wanted, email=email, wait=found, wrong=found is None)
+            account = await sign_in.account(request, email, form.raw("password")[: passwords.LONGEST + 1])
+        if isinstance(account, Account):
+            return await sign_in.begin(request, account.user_id, next_page or pages.urls.first)
+        _log.info("person.not_signed_in", reason="waits" if account else "wrong")
+        return _login_page(pages, request, next=next_page, email=email, wait=account, wrong=account is None)
 
     @router.post("/logout")
     async def leave(request: Request, form: Annotated[Form, Depends(form_of)]) -> Response:
@@ -146,7 +148,7 @@ def _login_page(
     wait: timedelta | None = None,
     wrong: bool = False,
 ) -> Response:
-    """Says what was wrong without a word about which of the two it was."""
+    """The sign-in page. It does not say whether the e-mail or the password was wrong."""
     problem = advice = ""
     if wait:
         minutes = math.ceil(wait / timedelta(minutes=1))

@@ -16,7 +16,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 class Here(NamedTuple):
-    """When and where a page is read: the moment, and the zone of its store."""
+    """The moment at which a page is read, and the time zone of its store."""
 
     now: datetime
     zone: ZoneInfo
@@ -120,14 +120,14 @@ def _tag(moment: datetime | None, text: str, here: Here) -> Markup:
 
 @pass_context
 def ago_tag(context: Context, moment: datetime | None) -> Markup:
-    """`<time>` that says how long ago; a dash for None."""
+    """An element `<time>` that shows how long ago a moment is; a dash for None."""
     here = _here(context)
     return _tag(moment, ago(moment, here) if moment else "", here)
 
 
 @pass_context
 def when_tag(context: Context, moment: datetime | None) -> Markup:
-    """`<time>` that says when, for what is to come and for histories; a dash for None."""
+    """An element `<time>` that shows a moment, for the future and for histories; a dash for None."""
     here = _here(context)
     return _tag(moment, when(moment, here) if moment else "", here)
 

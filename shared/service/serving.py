@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from shared.config import ConfigError
 from shared.db import migrations
 from shared.ops import logs, metrics, tracing
-from shared.ops.health import ended
+from shared.ops.health import cancel_and_wait
 from shared.ops.logs import log
 from shared.ops.settings import ListenSettings, PlatformSettings
 
@@ -55,7 +55,7 @@ class Loops:
         if task.get_name() in self._may_end and error is None:
             return
         self.failed = task.get_name()
-        _log.critical("loop.ended", task=task.get_name(), exc_info=error)
+        _log.critical("loop.cancel_and_wait", task=task.get_name(), exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def finish(self, *names: str, within_seconds: float) -> None:
@@ -68,7 +68,7 @@ class Loops:
     async def close(self) -> None:
         """Cancel the loops that still run, and wait for them, at most 1 s."""
         self._ending = True
-        await ended(*self._tasks.values(), within_seconds=1)
+        await cancel_and_wait(*self._tasks.values(), within_seconds=1)
 
 
 def serve(

@@ -10,6 +10,11 @@ from shared.db import Database
 from tests.browser.browsing import Look, Watched, launched, looking, serving
 
 
+@pytest.fixture(scope="session", autouse=True)
+def made_once(cheap_passwords: None, compiled_templates: None) -> None:
+    """Pages and people are in every test here."""
+
+
 @pytest.fixture(scope="session")
 async def chromium(need: Callable[..., None]) -> AsyncIterator[Browser]:
     need("chromium", "libatomic.so.1")

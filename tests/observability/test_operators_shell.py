@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 from tests.e2e.product import ROOT, Product
@@ -18,7 +19,8 @@ def bash(script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
-def test_beside_make_run_every_tool_reaches_the_copy(product: Product) -> None:
+def test_beside_make_run_every_tool_reaches_the_copy(need: Callable[..., None], product: Product) -> None:
+    need("curl")
     url = product.urls["notifier"]
     done = bash(
         f"""{BESIDE_MAKE_RUN}

@@ -58,15 +58,15 @@ class Submitter(Protocol):
 
     @property
     def key_id(self) -> str:
-        """What the answer came with. It is written to the event and to the amend token."""
+        """The id of the key that the answer came with, for its event and its amend token."""
 
     @property
     def public(self) -> bool:
-        """Whether anybody may have written the answer, and not only the store's server."""
+        """Whether the answer may come from anybody, and not only from the store's server."""
 
 
 class AnswerAcceptor:
-    """One for a process. It keeps nothing about an answer, so that calls may overlap."""
+    """Checks answers and sends them to Kafka. It keeps nothing between calls, so that they may overlap."""
 
     def __init__(
         self,
@@ -90,12 +90,12 @@ class AnswerAcceptor:
         client_id: str | None = None,
         channel: Channel = "api",
     ) -> CheckedAnswer:
-        """Apply every rule to one answer, and send nothing: a trial run needs no more than this.
+        """Apply every rule to one answer and make its event. Nothing is sent: a trial run needs no more.
 
-        `body` was parsed by `parse_body(ANSWER, ...)`, so that its types and limits hold; it is not changed.
-        `client_id` is the client's id for the answer where that came beside the body, and else None;
-        without any id the answer gets a UUIDv7. With a public submitter the id stands in the name space of
-        its key. `channel` is for a body that names none. `now` is in UTC.
+        `body` must have been validated by `bodies.ANSWER`, which holds it to types and limits; it is not
+        changed. `client_id` is the client's id for the answer if that came beside the body; without any id
+        the answer gets a UUIDv7. The id of a public submitter gets the prefix of its key. `channel` is for
+        a body that names none. `now` is in UTC, and becomes the time at which the answer was received.
 
         Raises InvalidInput with the place in the body that breaks a rule.
         """
@@ -113,7 +113,7 @@ class AnswerAcceptor:
         customer = event.pop("customer", None)
         identity = event.pop("identity", None)
         if customer is not None and identity != "anonymous":
-            # As it was sent, for the fingerprint: what a token says ends with the token.
+            # The fingerprint leaves the token out: a retry after it has expired is still the same answer.
             event["customer"] = {k: v for k, v in customer.items() if v is not None and k != "token"}
             event["identity"] = identity or "identified"
         else:
@@ -142,9 +142,9 @@ class AnswerAcceptor:
     async def accept(self, answer: CheckedAnswer, traceparent: bytes) -> str:
         """Send a checked answer, and return its amend token when all in-sync replicas have it.
 
-        `traceparent` is the W3C trace context of whatever brought the answer. Raises NotAcknowledged: the
-        answer may be in Kafka or not, and the client sends it again with the same `response_id`. Cancelled
-        before its end, this leaves the same doubt.
+        `traceparent` is the W3C trace context of whatever brought the answer. Raises NotAcknowledged
+        when nobody knows whether Kafka has the answer: the client should send it again with the same
+        `response_id`. A call that is cancelled leaves the same doubt.
         """
         store, response_id, now = answer["store"], answer["response_id"], answer["received_at"]
         await self._producer.send(
@@ -165,20 +165,21 @@ class AnswerAcceptor:
     def _identified(
         self, customer: CustomerIn, submitter: Submitter, now: datetime
     ) -> tuple[dict[str, Any] | None, bool]:
-        """The customer with its reference, and whether the store's server vouches for who it is.
+        """The customer with its reference, and whether the store's server has confirmed who it is.
 
-        The server does by its key or by a customer token. The customer is None where only a token named it
-        and the token is not valid: the answer is taken all the same, as anonymous. Raises InvalidInput.
+        The server confirms it by sending the answer itself, or by a customer token. The customer is None
+        if only a token names it and the token is not valid: the answer is taken all the same, as anonymous.
+        Raises InvalidInput.
         """
         identified: dict[str, Any] = without_nulls(customer) if None in customer.values() else {**customer}
         verified = not submitter.public
         if (token := identified.pop("token", None)) is not None and submitter.public:
-            vouched = self._customer_tokens.read(submitter.store, token, now=now.timestamp())
-            if vouched is not None:
-                claimed = (identified.get("id", vouched.id), identified.get("email", vouched.email))
-                verified = claimed == (vouched.id, vouched.email)
+            confirmed = self._customer_tokens.read(submitter.store, token, now=now.timestamp())
+            if confirmed is not None:
+                claimed = (identified.get("id", confirmed.id), identified.get("email", confirmed.email))
+                verified = claimed == (confirmed.id, confirmed.email)
                 if verified:
-                    identified |= without_nulls({"id": vouched.id, "email": vouched.email})
+                    identified |= without_nulls({"id": confirmed.id, "email": confirmed.email})
         if customer.get("token") is not None and identified.keys().isdisjoint({"id", "email"}):
             return None, True
         identified["ref"] = self._customer_refs.ref(submitter.store, identified, "/customer")

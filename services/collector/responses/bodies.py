@@ -2,20 +2,14 @@
 
 from typing import Annotated, Any, Literal, Required
 
-from pydantic import (
-    Field,
-    PlainValidator,
-    StringConstraints,
-    TypeAdapter,
-    with_config,
-)
+from pydantic import Field, PlainValidator, StringConstraints, TypeAdapter, with_config
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
 from services.collector.bodies import NO_CONTROLS, STRICT, Currency, Email, Id, Money, Name, Time
 
 _EXACT_INTEGER = 2**53
-
+"""Larger integers lose digits in the JSON of browsers."""
 
 Comment = Annotated[str, StringConstraints(max_length=10_000)]
 Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
@@ -23,10 +17,11 @@ SegmentValue = Annotated[str, StringConstraints(min_length=1, max_length=128, pa
 Score = Annotated[int, Field(ge=0, le=10, description="An integer of the scale: 9.0 is refused as 7.5 is")]
 Metric = Literal["nps", "csat", "ces", "enps"]
 Channel = Literal["web", "email", "sms", "in_app", "link", "kiosk", "phone", "api"]
-"""Through what a customer was asked and answered."""
+"""Where a customer answered."""
 
 
 def _answer_value(value: Any) -> Any:
+    """The value of a further question, as it was sent. Raises PydanticCustomError."""
     match value:
         case bool() | None:
             return value

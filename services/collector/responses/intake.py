@@ -111,7 +111,7 @@ class Intake:
         self._metrics.accepted(request.channel, request.started)
 
     def _checked(self, request: AnswerRequest, caller: Caller, body: bytes) -> CheckedAnswer:
-        """Check what HTTP says of the request, then the answer itself. Raises Problem and InvalidInput."""
+        """Check the headers and the key of the request, then the answer. Raises Problem and InvalidInput."""
         if caller.public:
             check_origin(caller, request.headers.get(b"origin"))
         else:

@@ -1,4 +1,4 @@
-"""Where answers count now, where they counted before, and the difference to the buckets."""
+"""Counts answers: finds the series of each, and moves the day buckets by the difference."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -7,13 +7,13 @@ from functools import cache
 from typing import TypeAlias
 
 from services.scorer.counting.domain.answer import Answer, Contribution, settle_latest
-from services.scorer.counting.domain.buckets import Ledger
+from services.scorer.counting.domain.buckets import BucketChanges
 from services.scorer.counting.domain.cuts import Cuts, tier_before
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import buckets, writing
 from services.scorer.counting.store.answers import Connection, Key, Spells
 from services.scorer.counting.store.buckets import Hour, mark_hours
-from services.scorer.counting.store.series import Series, SeriesBook
+from services.scorer.counting.store.series import Series, SeriesIds
 from shared.config import Config, Store
 from shared.feedback.metrics import group_of
 from shared.feedback.windows import local_day
@@ -25,11 +25,12 @@ _QUARTERS_TO_2012 = 15340 * 96
 _group_of = cache(group_of)  # of few values; what is not one of a scale raises, and is not kept
 
 Profile: TypeAlias = tuple[str, ...]
-"""Store, metric, scale, and the values that decide the cuts: answers of one profile share their series."""
+"""Store, metric, scale, and the values of touchpoint, tier and segments. Answers of one profile count in the
+same series."""
 
 
 class StoreRules:
-    """One store as counting needs it."""
+    """What the configuration says of one store, as far as counting needs it."""
 
     def __init__(self, config: Store) -> None:
         self.config = config
@@ -45,7 +46,11 @@ class StoreRules:
         )
 
     def day_of(self, moment: datetime, quarter: int) -> date:
-        """The local day; `quarter` is the quarter of an hour since 1970, which no zone divides since 2012."""
+        """The store's local day of this moment.
+
+        `quarter`: the same moment in quarters of an hour since 1970. Since 2012 no time zone begins a day
+        within a quarter, so all moments of one share their day.
+        """
         day = self._days.get(quarter)
         if day is None:
             day = local_day(moment, self.zone)
@@ -56,12 +61,15 @@ class StoreRules:
         return day
 
 
-class Counting:
-    """The rules of every store, and the ids of the series that answers count in."""
+class AnswerCounter:
+    """Counts answers by the rules of their stores.
 
-    def __init__(self, config: Config, book: SeriesBook) -> None:
+    `stores`: the rules by store; `series_ids`: the ids of the series that answers count in.
+    """
+
+    def __init__(self, config: Config, series_ids: SeriesIds) -> None:
         self.stores = {name: StoreRules(store) for name, store in config.stores.items()}
-        self.book = book
+        self.series_ids = series_ids
         self._profiles: dict[Profile, tuple[int, ...]] = {}
 
     async def recount(
@@ -77,9 +85,11 @@ class Counting:
     ) -> int:
         """Count these answers anew, write what changed and move the buckets; returns how many moved.
 
-        The respondents of all of them are locked, also those whom stored answers belonged to before
-        (`former_respondents`). Other answers of the same people may stop or start being the latest; they are
-        read here and written too, unless these are all that their `whole_respondents` gave.
+        `spells`: the tiers of the respondents over time. The caller has locked all respondents of these
+        answers, also those to whom stored answers belonged before (`former_respondents`). Other answers of
+        the same people may stop or start being the latest: they are read here and written too, unless
+        `answers` already holds every answer of its respondents (`whole_respondents`). `shard`: which row of
+        each bucket this writer adds to, so that two consumers do not wait for each other.
         """
         others = []
         if not whole_respondents:
@@ -91,7 +101,7 @@ class Counting:
         for answer, profile in zip(answers, profiles, strict=True):
             answer.counted = self._contribution(answer, series[profile]) if profile else None
         settle_latest(involved)
-        ledger = Ledger()
+        changes = BucketChanges()
         count = 0
         hours: set[Hour] = set()
         moved: list[Answer] = []
@@ -101,8 +111,8 @@ class Counting:
             if stays and not flips:
                 continue
             count += 1
-            ledger.note(was_counted, was_latest, answer.counted, answer.latest)
-            hours.update((answer.store, one.hour) for one in (was_counted, answer.counted) if one)
+            changes.note(was_counted, was_latest, answer.counted, answer.latest)
+            hours.update((answer.store, place.hour) for place in (was_counted, answer.counted) if place)
             if answer.stored and not answer.changed:
                 (flipped if stays else moved).append(answer)
         await writing.insert_answers(db, [answer for answer in answers if not answer.stored])
@@ -110,24 +120,24 @@ class Counting:
         await writing.move_answers(db, moved)
         await writing.flip_latest(db, flipped)
         await writing.add_rivals(db, answers)
-        await buckets.add_to_buckets(db, ledger.deltas(), shard)
-        await buckets.mark_series(db, ledger.series, shard)
+        await buckets.add_to_buckets(db, changes.deltas(), shard)
+        await buckets.mark_series(db, changes.series, shard)
         await mark_hours(db, hours, shard)
         return count
 
     async def misplaced(
         self, db: Connection, answers: list[Answer], spells: Mapping[Key, Spells]
     ) -> list[Answer]:
-        """Answers that are stored as counting elsewhere than these rules count them. Writes nothing."""
+        """The answers that are stored as counting elsewhere than these rules say. Writes nothing."""
         profiles = [self._profile(answer, spells) for answer in answers]
         series = {profile: self._series(profile) for profile in set(profiles) if profile}
-        ids = await self.book.find_all(db, {one for several in series.values() for one in several})
+        ids = await self.series_ids.find_all(db, {each for shared in series.values() for each in shared})
         wrong = []
         for answer, profile in zip(answers, profiles, strict=True):
             expected = None
             if profile:
-                there = tuple(sorted(ids.get(one, 0) for one in series[profile]))
-                expected = self._contribution(answer, there)
+                expected_ids = tuple(sorted(ids.get(each, 0) for each in series[profile]))
+                expected = self._contribution(answer, expected_ids)
             if answer.counted != expected:
                 wrong.append(answer)
         return wrong
@@ -135,23 +145,24 @@ class Counting:
     async def _others(
         self, db: Connection, answers: list[Answer], new: AbstractSet[Key], former: AbstractSet[Key]
     ) -> list[Answer]:
-        """The answers beside these that decide which is the latest of a respondent.
+        """The stored answers beside these that `settle_latest` needs.
 
-        Where all changes are new answers, the present latest is enough. Where a stored answer changed, it may
-        have been the latest, and any other may take its place.
+        `new`: respondents without a stored answer. A respondent who only has new answers here: the present
+        latest is enough. A respondent of whom a stored answer changed, and each of `former`: all answers,
+        since the changed one may have been the latest, and any other may take its place.
         """
-        back, plain = set(former), set[Key]()
+        with_changes, with_additions = set(former), set[Key]()
         for answer in answers:
             if answer.body and answer.body.respondent:
                 key = (answer.store, answer.body.respondent)
-                (back if answer.stored else plain).add(key)
-        found = await store.standing_answers(db, back, only_latest=False)
-        found += await store.standing_answers(db, plain - back - new, only_latest=True)
-        mine = {(answer.store, answer.response_id) for answer in answers}
-        return [answer for answer in found if (answer.store, answer.response_id) not in mine]
+                (with_changes if answer.stored else with_additions).add(key)
+        others = await store.answers_for_latest(db, with_changes, only_latest=False)
+        others += await store.answers_for_latest(db, with_additions - with_changes - new, only_latest=True)
+        keys = {(answer.store, answer.response_id) for answer in answers}
+        return [answer for answer in others if (answer.store, answer.response_id) not in keys]
 
     def _profile(self, answer: Answer, spells: Mapping[Key, Spells]) -> Profile | None:
-        """What decides the series of an answer, or None when it counts nowhere."""
+        """The profile of an answer; None when it counts nowhere."""
         body = answer.body
         rules = self.stores.get(answer.store)
         if body is None or rules is None or not answer.counts:
@@ -172,12 +183,12 @@ class Counting:
         series = {profile: self._series(profile) for profile in profiles - known.keys()}
         if not series:
             return known
-        ids = await self.book.ids(db, {one for several in series.values() for one in several})
+        ids = await self.series_ids.ids(db, {each for shared in series.values() for each in shared})
         if len(self._profiles) > _MOST_PROFILES:
             self._profiles.clear()
-        for profile, several in series.items():
-            known[profile] = tuple(sorted(ids[one] for one in several))
-            if self.book.knows(several):
+        for profile, shared in series.items():
+            known[profile] = tuple(sorted(ids[each] for each in shared))
+            if self.series_ids.knows(shared):
                 self._profiles[profile] = known[profile]
         return known
 

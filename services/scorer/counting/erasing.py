@@ -1,4 +1,4 @@
-"""Answers of people who asked to be forgotten: they count as before, and are nobody's."""
+"""Erasing people from the answers: these count as before, and belong to random surrogates."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from services.scorer.counting.counter import Counting
+from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer, Body, anonymous
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
@@ -18,90 +18,93 @@ from shared.events.responses import ResponseSubmitted
 from shared.feedback.identity import length_prefixed, surrogate
 
 
-class Forgetting:
-    """`counting` knows which segments a store has declared, and moves what counts elsewhere afterwards."""
+class AnswerEraser:
+    """Erases people. `ledger`: who was erased, and the lock around erasing."""
 
-    def __init__(self, counting: Counting) -> None:
-        self._counting = counting
+    def __init__(self, counter: AnswerCounter) -> None:
+        self._counter = counter
         self.ledger = Erasures("scorer")
 
     async def erase(self, session: Session, erased: Mapping[Key, datetime], *, shard: int) -> set[Key]:
-        """Give everything of these people that was received until then to random surrogates.
+        """Give all answers of these people that were received until their erasure to random surrogates.
 
-        The lock around erasing is held. What came later stays theirs: it is from somebody new. Returns for
-        whom it was news.
+        The caller holds the lock around erasing. What came later stays theirs: it is from somebody new.
+        Returns those whose erasure was not in the ledger before.
         """
-        news = await self.ledger.enter(session, erased)
+        newly_erased = await self.ledger.enter(session, erased)
         db = await driver(session)
         spells, _ = await respondents.lock_respondents(db, erased)
         answers = await erasing.answers_until(db, erased)
         surrogates = {key: surrogate() for key in sorted({_respondent(answer) for answer in answers})}
         for answer in answers:
             assert answer.body is not None  # noqa: S101 - it has a respondent
-            answer.forget(self._nobodys(answer.body, answer.store, surrogates[_respondent(answer)]))
-        await self._counting.recount(
+            answer.forget(self._anonymous_body(answer.body, answer.store, surrogates[_respondent(answer)]))
+        await self._counter.recount(
             db,
             answers,
-            spells={(key[0], one): spells[key] for key, one in surrogates.items()},
+            spells={(key[0], respondent): spells[key] for key, respondent in surrogates.items()},
             former_respondents=set(surrogates),
             shard=shard,
         )
-        await erasing.hand_over(db, surrogates, erased)
-        said = [(answer.store, answer.response_id) for answer in answers]
-        await self._erase_rivals(db, erased, said)
-        keys = [length_prefixed(*key).encode() for key in said]
+        await erasing.hand_over_tiers(db, surrogates, erased)
+        response_keys = [(answer.store, answer.response_id) for answer in answers]
+        await self._erase_rivals(db, erased, response_keys)
+        keys = [length_prefixed(*key).encode() for key in response_keys]
         await self.ledger.blank_letters(session, erased, keys)
-        return news
+        return newly_erased
 
     async def _erase_rivals(
         self, db: Connection, erased: Mapping[Key, datetime], answers: Sequence[Key]
     ) -> None:
+        """The same for the bodies that lost to another under their id."""
         rivals = await erasing.rivals_until(db, erased, answers)
-        nobody = {key: surrogate() for key in sorted({(r.store, r.respondent) for r in rivals})}
+        surrogates = {key: surrogate() for key in sorted({(r.store, r.respondent) for r in rivals})}
         rewritten = []
         for rival in rivals:
-            one = nobody[rival.store, rival.respondent]
-            body = orjson.dumps(self._anonymous(rival.store, orjson.loads(rival.body), one)).decode()
-            rewritten.append(rival._replace(body=body, respondent=one))
+            respondent = surrogates[rival.store, rival.respondent]
+            body = orjson.dumps(self._anonymous(rival.store, orjson.loads(rival.body), respondent)).decode()
+            rewritten.append(rival._replace(body=body, respondent=respondent))
         await erasing.rewrite_rivals(db, rewritten)
 
-    async def late(
+    async def anonymise_late(
         self,
         session: Session,
         batch: Sequence[Received],
         known: Mapping[Key, Answer],
         customers: Collection[Key],
     ) -> Sequence[Received]:
-        """The batch, whose customers these are, with answers of the erased as nobody's.
+        """Give answers of erased people that arrive late to surrogates; returns the batch itself if there
+        are none.
 
-        An answer that is known goes on under its surrogate; those that are not have one for each person.
+        `known`: the stored answers of the batch; `customers`: everybody whom it names. An answer that is
+        stored keeps its surrogate; the new ones of one person get one surrogate together.
         """
         erased = await self.ledger.of(session, customers)
         if not erased:
             return batch
-        fresh: dict[Key, str] = {}
-        told = []
+        new_surrogates: dict[Key, str] = {}
+        allowed = []
         for received in batch:
             event = received.event
             if isinstance(event, ResponseSubmitted) and event.customer:
                 key = (event.store, event.customer.ref)
                 if key in erased and event.received_at <= erased[key]:
                     before = known.get((event.store, event.response_id))
-                    one = before.body.respondent if before and before.body and before.erased else None
-                    one = one or fresh.setdefault(key, surrogate())
-                    raw = orjson.dumps(self._anonymous(event.store, orjson.loads(received.raw), one))
+                    respondent = before.body.respondent if before and before.body and before.erased else None
+                    respondent = respondent or new_surrogates.setdefault(key, surrogate())
+                    raw = orjson.dumps(self._anonymous(event.store, orjson.loads(received.raw), respondent))
                     event = ResponseSubmitted.model_validate_json(raw)
                     received = received._replace(event=event, raw=raw)  # noqa: PLW2901
-            told.append(received)
-        return told
+            allowed.append(received)
+        return allowed
 
-    def _nobodys(self, body: Body, store_name: str, one: str) -> Body:
-        raw = orjson.dumps(self._anonymous(store_name, orjson.loads(body.raw), one))
+    def _anonymous_body(self, body: Body, store_name: str, respondent: str) -> Body:
+        raw = orjson.dumps(self._anonymous(store_name, orjson.loads(body.raw), respondent))
         return store.body_of(ResponseSubmitted.model_validate_json(raw), body.ce_id, raw)
 
-    def _anonymous(self, store_name: str, said: Mapping[str, Any], one: str) -> dict[str, Any]:
-        rules = self._counting.stores.get(store_name)
-        return anonymous(said, one, rules.config.segments if rules else ())
+    def _anonymous(self, store_name: str, answer: Mapping[str, Any], respondent: str) -> dict[str, Any]:
+        rules = self._counter.stores.get(store_name)
+        return anonymous(answer, respondent, rules.config.segments if rules else ())
 
 
 def _respondent(answer: Answer) -> Key:

@@ -5,14 +5,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 
-from services.scorer.counting.counter import Counting
+from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer, Body, Outcome
-from services.scorer.counting.erasing import Forgetting
+from services.scorer.counting.erasing import AnswerEraser
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
 from services.scorer.counting.store.answers import Key
 from shared.db import Session, driver
-from shared.db.erasures import outcomes as ended
+from shared.db.erasures import outcomes as erasure_outcomes
 from shared.db.erasures import until
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
@@ -29,18 +29,21 @@ ERASURES_SHARD = 2000
 
 
 class AnswerHandlers:
-    """What the events do to the counts; `counting` knows the stores' rules."""
+    """What the events do to answers, tiers and buckets.
 
-    def __init__(self, counting: Counting, forgetting: Forgetting) -> None:
-        self._counting = counting
-        self._forgetting = forgetting
+    Each method applies a batch in the caller's transaction, and returns how many events ended how.
+    """
+
+    def __init__(self, counter: AnswerCounter, eraser: AnswerEraser) -> None:
+        self._counter = counter
+        self._eraser = eraser
 
     async def erase(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """Forget people, and count what they said as before."""
-        await self._forgetting.ledger.hold(session)
+        """Erase people; their answers count as before, as those of surrogates."""
+        await self._eraser.ledger.hold(session)
         shard = ERASURES_SHARD + min(received.partition for received in batch)
         erased = until(received.event for received in batch)
-        return ended(batch, await self._forgetting.erase(session, erased, shard=shard))
+        return erasure_outcomes(batch, await self._eraser.erase(session, erased, shard=shard))
 
     async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
@@ -48,10 +51,10 @@ class AnswerHandlers:
         keys = [_key(received.event) for received in batch]
         known = await store.read_answers(db, keys)
         people = _customers(batch)
-        told = await self._forgetting.late(session, batch, known, people)
-        if told is not batch:
-            batch, people = told, _customers(told)
-        people.update(one for answer in known.values() if (one := _respondent(answer)))
+        allowed = await self._eraser.anonymise_late(session, batch, known, people)
+        if allowed is not batch:
+            batch, people = allowed, _customers(allowed)
+        people.update(respondent for answer in known.values() if (respondent := _respondent(answer)))
         spells, new_people = await respondents.lock_respondents(db, people)
         if known:
             known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
@@ -71,19 +74,19 @@ class AnswerHandlers:
                 changed[key] = answer
         if new := len(batch) - outcomes.total():
             outcomes[RESPONSES.name, Outcome.OK.value] += new
-        await self._counting.recount(
+        await self._counter.recount(
             db,
             list(changed.values()),
             spells=spells,
             new_respondents=new_people,
-            former_respondents={one for key in changed if (one := before.get(key))},
+            former_respondents={former for key in changed if (former := before.get(key))},
             shard=min(received.partition for received in batch),
         )
         _measure(changed.values(), outcomes[RESPONSES.name, Outcome.CONFLICT.value])
         return outcomes
 
     async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
-        """Count answers under the tier that was in force when they were given."""
+        """Store newer tiers, and count each answer under the tier that was in force when it was given."""
         db = await driver(session)
         # The answers in the same transaction have locked respondents of their own, so two members could wait
         # for each other. Let go well before PostgreSQL calls it a deadlock (1 s), and try all again.
@@ -95,28 +98,31 @@ class AnswerHandlers:
             key = (event.store, event.customer_ref)
             if key not in newest or newest[key].seq < event.seq:
                 newest[key] = event
-        erased = await self._forgetting.ledger.of(session, newest.keys())
+        erased = await self._eraser.ledger.of(session, newest.keys())
         # Who is erased elsewhere already will be here: until then the tiers are needed for what is counted.
-        await respondents.end(db, {k: e.seq for k, e in newest.items() if e.erased and k not in erased})
-        newest = {key: event for key, event in newest.items() if _is_news(event, erased.get(key))}
+        await respondents.note_ends(db, {k: e.seq for k, e in newest.items() if e.erased and k not in erased})
+        newest = {key: event for key, event in newest.items() if _is_newer(event, erased.get(key))}
         await respondents.lock_respondents(db, newest)
-        moved = await respondents.keep_newer(db, newest)
-        answers = await store.answers_of(db, moved)
-        await self._counting.recount(
+        moved = await respondents.store_newer_tiers(db, newest)
+        answers = await store.counted_answers_of(db, moved)
+        await self._counter.recount(
             db,
             answers,
             spells=moved,
             whole_respondents=True,
             shard=CUSTOMERS_SHARD + min(received.partition for received in batch),
         )
-        if gone := [key for key, event in newest.items() if event.erased]:
-            await erasing.drop_unused(db, gone)
-        old = len(batch) - len(moved)
-        return {(CUSTOMERS.name, "ok"): len(moved), (CUSTOMERS.name, "duplicate"): old}
+        if erased_here := [key for key, event in newest.items() if event.erased]:
+            await erasing.drop_unused_respondents(db, erased_here)
+        duplicates = len(batch) - len(moved)
+        return {(CUSTOMERS.name, "ok"): len(moved), (CUSTOMERS.name, "duplicate"): duplicates}
 
 
-def _is_news(event: CustomerChanged, erased_at: datetime | None) -> bool:
-    """Whether a state may be stored beside an erasure. `seq` is the segmenter's clock in milliseconds."""
+def _is_newer(event: CustomerChanged, erased_at: datetime | None) -> bool:
+    """Whether a customer's state is from after the erasure, so that it may be stored.
+
+    `erased_at` None: the customer was not erased. `seq` is the segmenter's clock in milliseconds.
+    """
     if erased_at is None:
         return not event.erased
     return event.seq > erased_at.timestamp() * 1000
@@ -162,7 +168,8 @@ def _respondent(answer: Answer) -> Key | None:
 
 
 def _measure(answers: Collection[Answer], conflicts: int) -> None:
-    """The slowest new answer stands for its batch: exact where it matters, and cheap."""
+    """Export the conflicts, the latency and the scores of a batch. The slowest new answer stands for the
+    batch: exact where it matters, and cheap."""
     metrics.ANSWER_CONFLICTS.inc(conflicts)
     fresh = [(a.counted.group, a.body.channel) for a in answers if a.body and a.counted and not a.stored]
     if not fresh:

@@ -1,4 +1,4 @@
-"""`/v1/scores` and `/v1/answers`: parse, ask the store, map."""
+"""`/v1/scores` and `/v1/answers`: one rolling score, and the record of one answer."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.scorer.counting.counter import Counting, StoreRules
+from services.scorer.counting.counter import AnswerCounter, StoreRules
 from services.scorer.counting.domain.answer import Answer
 from services.scorer.counting.store import answers
 from services.scorer.counting.store.series import Series
-from services.scorer.scores.figure import shown
+from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
 from shared.access import Key, Scope
@@ -18,8 +18,6 @@ from shared.db import Database, driver
 from shared.feedback.metrics import Metric, UnknownScale, scale_for
 from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window, split
 from shared.http import Problem, Text, require
-
-# What goes in and out, with its documentation and examples.
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     401: {"description": "No key, or an unknown one"},
@@ -31,7 +29,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
-class Asked(BaseModel):
+class ScoreQuery(BaseModel):
     """Which score. Unknown parameters are an error, so that a typo does not read another score."""
 
     model_config = ConfigDict(extra="forbid")
@@ -158,39 +156,39 @@ _SKEW = timedelta(minutes=5)
 _FIRST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
-def routes(database: Database, counting: Counting, latest_scan_limit: int) -> APIRouter:
+def routes(database: Database, counter: AnswerCounter, latest_scan_limit: int) -> APIRouter:
     """`/v1/scores` and `/v1/answers`."""
     router = APIRouter(prefix="/v1", responses=PROBLEMS)
 
     async def tally(rules: StoreRules, series: Series, policy: str, window: Window, *, past: bool) -> Tally:
         async with database.snapshot() as session:
             db = await driver(session)
-            found = await counting.book.find(db, series)
-            if found is None:
+            series_id = await counter.series_ids.find(db, series)
+            if series_id is None:
                 return tallies.NOTHING
             if not (past and policy == "latest"):
                 part = split(window.upto, window.upto - window.after, rules.zone)
-                return await tallies.tally(db, series.store, found, part, latest=policy == "latest")
+                return await tallies.tally(db, series.store, series_id, part, latest=policy == "latest")
             return await tallies.tally_latest_in_the_past(
                 db,
                 series.store,
-                found,
+                series_id,
                 window,
                 metric=(series.metric, series.scale),
                 limit=latest_scan_limit,
             )
 
     @router.get("/scores", summary="One rolling score", tags=["scores"])
-    async def read_score(key: Reader, asked: Annotated[Asked, Query()]) -> ScoreOut:
+    async def read_score(key: Reader, query: Annotated[ScoreQuery, Query()]) -> ScoreOut:
         """Counts, score and interval over (as_of − window, as_of], exact to the second on event time."""
-        rules = _rules(counting, key)
-        series = _series(rules, key.store, asked)
+        rules = _rules(counter, key)
+        series = _series(rules, key.store, query)
         now = datetime.now(UTC)
-        moment = _moment(asked.as_of, now)
-        window = Window.ending(moment, _length(asked.window))
-        policy = asked.policy or rules.config.policy
+        moment = _moment(query.as_of, now)
+        window = Window.ending(moment, _length(query.window))
+        policy = query.policy or rules.config.policy
         try:
-            found = await tally(rules, series, policy, window, past=moment < now)
+            counted = await tally(rules, series, policy, window, past=moment < now)
         except tallies.TooManyAnswers:
             raise _wrong(
                 "as_of",
@@ -204,9 +202,9 @@ def routes(database: Database, counting: Counting, latest_scan_limit: int) -> AP
             policy=policy,
             segment=series.segment,
             touchpoint=series.touchpoint,
-            window=asked.window,
+            window=query.window,
             as_of=moment,
-            **shown(Metric(series.metric), found, rules.config).model_dump(),
+            **figure_of(Metric(series.metric), counted, rules.config).model_dump(),
         )
 
     @router.get("/answers/{response_id:path}", summary="The record of one answer", tags=["answers"])
@@ -218,8 +216,8 @@ def routes(database: Database, counting: Counting, latest_scan_limit: int) -> AP
     ) -> AnswerOut:
         """Whether it counts, its present score, and how many rival bodies came under its id."""
         async with database.snapshot() as session:
-            found = await answers.read_answers(await driver(session), [(key.store, response_id)])
-        answer = found.get((key.store, response_id))
+            stored = await answers.read_answers(await driver(session), [(key.store, response_id)])
+        answer = stored.get((key.store, response_id))
         if answer is None:
             raise Problem(404, "not-found", "There is no answer with this id.")
         return _record(answer)
@@ -260,22 +258,22 @@ def _status(
     return "counted" if answer.counted else "store_unknown"
 
 
-def _rules(counting: Counting, key: Key) -> StoreRules:
-    rules = counting.stores.get(key.store)
+def _rules(counter: AnswerCounter, key: Key) -> StoreRules:
+    rules = counter.stores.get(key.store)
     if rules is None:
         raise Problem(404, "not-found", "The configuration no longer has this key's store.")
     return rules
 
 
-def _series(rules: StoreRules, store: str, asked: Asked) -> Series:
+def _series(rules: StoreRules, store: str, query: ScoreQuery) -> Series:
     try:
-        scale = scale_for(asked.metric, asked.scale)
+        scale = scale_for(query.metric, query.scale)
     except UnknownScale:
         raise _wrong(
-            "scale" if asked.metric in tuple(Metric) else "metric",
+            "scale" if query.metric in tuple(Metric) else "metric",
             f"must be one of {', '.join(Metric)}, with a scale of that metric",
         ) from None
-    cut = rules.cuts.declared(asked.segment, asked.touchpoint)
+    cut = rules.cuts.declared(query.segment, query.touchpoint)
     if cut is None:
         raise Problem(
             422,

@@ -1,4 +1,4 @@
-"""A tally as it may be shown: rounded once, and hidden where there are too few answers."""
+"""The figure of one score as everybody gets it: by the API, as an event, and as a gauge."""
 
 from services.scorer.scores.store.tallies import Tally
 from shared.config import Store
@@ -8,8 +8,11 @@ from shared.feedback.metrics import Metric
 from shared.feedback.nps import round1
 
 
-def shown(metric: Metric, tally: Tally, store: Store) -> Figure:
-    """Counts, score, margin and interval in one decimal; under the store's `min_n` nothing but that."""
+def figure_of(metric: Metric, tally: Tally, store: Store) -> Figure:
+    """Counts, score, margin and interval, rounded once to one decimal.
+
+    With fewer answers than the store's `min_n` everything is hidden but that it is (`confidence`).
+    """
     figure = summary(metric, tally.counts, tally.points, min_n=store.min_n, normal_n=store.normal_n)
     counts = figure.counts
     return Figure(

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from services.scorer.counting.counter import Counting, StoreRules
+from services.scorer.counting.counter import AnswerCounter, StoreRules
 from services.scorer.counting.domain.cuts import OTHER, UNKNOWN, only_dimension
 from services.scorer.counting.store import series
 from services.scorer.counting.store.series import Series
-from services.scorer.scores.figure import shown
+from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import NOTHING, Connection, Tally
 from shared.db import Database, driver
@@ -44,12 +44,12 @@ class ScoreGauges:
     def __init__(
         self,
         database: Database,
-        counting: Counting,
+        counter: AnswerCounter,
         *,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._database = database
-        self._stores = counting.stores
+        self._stores = counter.stores
         self._clock = clock
         self._folded: set[tuple[str, str, str]] = set()
 
@@ -72,37 +72,37 @@ class ScoreGauges:
             gauge.clear()
 
     async def _of(self, db: Connection, store: str, rules: StoreRules) -> dict[Labels, Figure]:
-        found = await series.of_store(db, store, _SCALES, rules.config.metric_segments)
-        whole = {id_: (one.metric, ALL, ALL) for id_, one in found if not (one.segment or one.touchpoint)}
-        parts = self._parts(store, rules, found)
-        reading = tallies.Reading(db, store, [*whole, *parts], latest=rules.config.policy == "latest")
+        known = await series.of_store(db, store, _SCALES, rules.config.metric_segments)
+        whole = {id_: (each.metric, ALL, ALL) for id_, each in known if not (each.segment or each.touchpoint)}
+        parts = self._parts(store, rules, known)
+        reader = tallies.ScoreReader(db, store, [*whole, *parts], latest=rules.config.policy == "latest")
         windows = tuple(dict.fromkeys(rules.config.windows))
         of_segments = _SEGMENTS_WINDOW if _SEGMENTS_WINDOW in windows else windows[0]
         now = self._clock()
         figures = {}
         for window in windows:
-            counted = await reading.tallies(split(now, parse_window(window), rules.zone))
+            counted = await reader.tallies(split(now, parse_window(window), rules.zone))
             sums: defaultdict[tuple[str, str, str], Tally] = defaultdict(lambda: NOTHING)
             for id_, cut in (whole | parts if window == of_segments else whole).items():
                 sums[cut] = _added(sums[cut], counted[id_].tally)
             for (metric, dimension, segment), tally in sums.items():
                 labels = Labels(store, metric, dimension, segment, window)
-                figures[labels] = shown(Metric(metric), tally, rules.config)
+                figures[labels] = figure_of(Metric(metric), tally, rules.config)
         return figures
 
     def _parts(
-        self, store: str, rules: StoreRules, found: list[tuple[int, Series]]
+        self, store: str, rules: StoreRules, known: list[tuple[int, Series]]
     ) -> dict[int, tuple[str, str, str]]:
         """Metric, dimension and shown value of each series of an exported dimension."""
-        wanted = set(rules.config.metric_segments)
+        exported = set(rules.config.metric_segments)
         values: dict[str, list[str]] = {}
-        for name in wanted:
+        for name in exported:
             declared = rules.config.segments.get(name)
             values[name] = list((declared.values or ()) if declared else ())[:MOST_VALUES]
-        cuts = {id_: (one.metric, cut) for id_, one in found if (cut := only_dimension(*one[3:]))}
+        cuts = {id_: (each.metric, cut) for id_, each in known if (cut := only_dimension(*each[3:]))}
         parts = {}
         for id_, (metric, (name, value)) in cuts.items():
-            if name in wanted:
+            if name in exported:
                 parts[id_] = (metric, name, self._shown_as(store, name, value, values[name]))
         return parts
 
@@ -118,5 +118,5 @@ class ScoreGauges:
         return OTHER
 
 
-def _added(one: Tally, other: Tally) -> Tally:
-    return Tally(one.counts + other.counts, one.points + other.points)
+def _added(first: Tally, second: Tally) -> Tally:
+    return Tally(first.counts + second.counts, first.points + second.points)

@@ -1,14 +1,14 @@
-"""Scores are computed again when answers come or go, and published."""
+"""The jobs of the scores: computing and publishing those that changed, and counting hours that are over."""
 
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from services.scorer.counting.counter import Counting, StoreRules
-from services.scorer.scores.figure import shown
+from services.scorer.counting.counter import AnswerCounter, StoreRules
+from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import hours, published, tallies
-from services.scorer.scores.store.published import Due, Id, Promised, Score
+from services.scorer.scores.store.published import ChangedSeries, Id, Publication, Score
 from services.scorer.scores.store.tallies import Connection, Counted
 from shared.db import Database, Session, driver
 from shared.events.scores import Figure, ScoreChanged
@@ -21,23 +21,23 @@ from shared.ops import metrics
 _AT_ONCE = 500
 
 
-def seldom(ring: Callable[[], None], seconds: float) -> Callable[[], None]:
-    """The bell, silent for so long after each ring: under load every batch would start a round.
+def at_most_every(ring: Callable[[], None], seconds: float) -> Callable[[], None]:
+    """A bell that rings at most once in so many seconds: under load every batch would start a round.
 
-    What a silent ring would have told is found when the publisher looks by itself.
+    What a ring that was left out would have announced, the publisher finds when it looks by itself.
     """
     silent_until = 0.0
 
-    def maybe() -> None:
+    def ring_rarely() -> None:
         nonlocal silent_until
         if (now := time.monotonic()) >= silent_until:
             silent_until = now + seconds
             ring()
 
-    return maybe
+    return ring_rarely
 
 
-class PublishedScores:
+class ScoreSource:
     """The StateSource of `feedback.scores.v1`: each store's default policy over its declared windows.
 
     Only the default scale of a metric is published; the API computes the rest.
@@ -45,22 +45,22 @@ class PublishedScores:
 
     def __init__(
         self,
-        counting: Counting,
+        counter: AnswerCounter,
         interval_seconds: float,
         *,
         busy_share: float = 0.1,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._stores = counting.stores
+        self._stores = counter.stores
         self._interval = interval_seconds
         self._busy_share = busy_share
         self._clock = clock
         self._rest_until = 0.0
         self._tried: dict[Id, datetime] = {}
-        """Since when each score is to be sent that was not acknowledged yet."""
-        self._promised = [
-            Promised(name, rules.config.policy, tuple(dict.fromkeys(rules.config.windows)))
-            for name, rules in counting.stores.items()
+        """Since when each score waits that was sent and not acknowledged yet."""
+        self._publications = [
+            Publication(name, rules.config.policy, tuple(dict.fromkeys(rules.config.windows)))
+            for name, rules in counter.stores.items()
         ]
 
     async def prepare(self, session: Session) -> None:
@@ -74,69 +74,74 @@ class PublishedScores:
         await session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         db = await driver(session)
         now = self._clock()
-        found = await published.due(db, self._promised, now, self._interval, _AT_ONCE)
-        by_store = groupby(sorted(found, key=lambda due: due.series), key=lambda due: due.series.store)
-        for store, due in by_store:
-            await self._compute(db, self._stores[store], list(due), now)
+        changed = await published.changed_series(db, self._publications, now, self._interval, _AT_ONCE)
+        by_store = groupby(sorted(changed, key=lambda each: each.series), key=lambda each: each.series.store)
+        for store, series in by_store:
+            await self._compute(db, self._stores[store], list(series), now)
         ended = time.monotonic()
         self._rest_until = ended + (ended - started) * (1 / self._busy_share - 1)
 
-    async def _compute(self, db: Connection, rules: StoreRules, due: list[Due], now: datetime) -> None:
-        store = due[0].series.store
+    async def _compute(
+        self, db: Connection, rules: StoreRules, changed: list[ChangedSeries], now: datetime
+    ) -> None:
+        store = changed[0].series.store
         policy = rules.config.policy
         computed = []
-        reading = tallies.Reading(db, store, [one.id for one in due], latest=policy == "latest")
-        coming = await reading.coming(now)
+        reader = tallies.ScoreReader(db, store, [each.id for each in changed], latest=policy == "latest")
+        coming = await reader.coming(now)
         for window in dict.fromkeys(rules.config.windows):
             length = parse_window(window)
-            counted = await reading.tallies(split(now, length, rules.zone))
+            counted = await reader.tallies(split(now, length, rules.zone))
             computed += [
                 Score(
-                    id=(one.id, policy, window),
-                    marks=one.marks,
-                    expires_at=_expiry(counted[one.id], coming.get(one.id), length, rules),
+                    id=(each.id, policy, window),
+                    marks=each.marks,
+                    expires_at=_expiry(counted[each.id], coming.get(each.id), length, rules),
                     as_of=now,
-                    figure=shown(Metric(one.series.metric), counted[one.id].tally, rules.config).body(),
+                    figure=figure_of(Metric(each.series.metric), counted[each.id].tally, rules.config).body(),
                 )
-                for one in due
+                for each in changed
             ]
-        await published.keep(db, computed)
+        await published.save_scores(db, computed)
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
         db = await driver(session)
-        found = await published.unpublished(db, self._interval, limit)
-        self._measure(await published.waiting(db), [one.id for one in found])
+        scores = await published.unpublished(db, self._interval, limit)
+        self._measure(await published.backlog(db), [score.id for score in scores])
         return [
             State(
-                id=one.id,
-                seq=one.seq,
+                id=score.id,
+                seq=score.seq,
                 event=ScoreChanged(
-                    store=one.series.store,
-                    metric=one.series.metric,
-                    policy=one.id[1],
-                    segment=one.series.segment,
-                    touchpoint=one.series.touchpoint,
-                    window=one.id[2],
-                    seq=one.seq,
-                    as_of=one.as_of,
-                    figure=Figure.model_validate(one.figure),
-                    previous=Figure.model_validate(one.previous) if one.previous else None,
+                    store=score.series.store,
+                    metric=score.series.metric,
+                    policy=score.id[1],
+                    segment=score.series.segment,
+                    touchpoint=score.series.touchpoint,
+                    window=score.id[2],
+                    seq=score.seq,
+                    as_of=score.as_of,
+                    figure=Figure.model_validate(score.figure),
+                    previous=Figure.model_validate(score.previous) if score.previous else None,
                 ),
             )
-            for one in found
+            for score in scores
         ]
 
     def _measure(self, waiting: int, due: Sequence[Id]) -> None:
-        """What is due is sent in this round; what is due again was not acknowledged, and ages."""
+        """Export how many scores wait, and for how long the oldest of those that are sent in this round.
+
+        A score that is sent again was not acknowledged: its age goes on from the first time.
+        """
         now = self._clock()
-        self._tried = {one: self._tried.get(one, now) for one in due}
+        self._tried = {score: self._tried.get(score, now) for score in due}
         metrics.OUTBOX_PENDING.set(waiting)
         metrics.OUTBOX_AGE.set((now - min(self._tried.values(), default=now)).total_seconds())
 
     async def published(self, session: Session, states: Sequence[State]) -> None:
         await published.mark_published(await driver(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
         sent = {state.id for state in states}
-        self._tried = {one: since for one, since in self._tried.items() if one not in sent}
+        self._tried = {score: since for score, since in self._tried.items() if score not in sent}
 
     async def unpublish(self, session: Session, states: Sequence[State]) -> None:
         await published.publish_again(await driver(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
@@ -152,12 +157,10 @@ def _expiry(
     return min([*leaving, *([coming] if coming else [])], default=None)
 
 
-# Counts the hours that are over, one process at a time.
-
 _HOURS_AT_ONCE = 24
 
 
-class HourCounts(LeasedClockJob):
+class HourCounter(LeasedClockJob):
     """Keeps `scorer.hours` up with the answers, for at most a tenth of the time.
 
     A reader that finds an hour missing reads the answers.
@@ -184,7 +187,7 @@ class HourCounts(LeasedClockJob):
             # What is due, its changes and its answers are seen at one moment.
             await session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             db = await driver(session)
-            found = await hours.due(db, settled_seconds=self._settled, limit=_HOURS_AT_ONCE)
-            if found:
-                await hours.count(db, found, worth=self._worth)
-        return len(found)
+            changed = await hours.changed_hours(db, settled_seconds=self._settled, limit=_HOURS_AT_ONCE)
+            if changed:
+                await hours.count_hours(db, changed, worth=self._worth)
+        return len(changed)

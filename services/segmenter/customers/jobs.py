@@ -1,10 +1,10 @@
-"""Customers as they are published."""
+"""Publishing customers: each change of tier or tags, and the end of an erased customer's state."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from services.segmenter.customers import store
-from services.segmenter.customers.store import Forgotten, Untold
+from services.segmenter.customers.store import ErasedCustomer, UnpublishedCustomer
 from services.segmenter.facts.store import CustomerKey
 from services.segmenter.tiers.domain.ruling import FROM_THE_START, spells
 from shared.db import Session
@@ -22,26 +22,30 @@ class CustomerSource:
         self._interval = interval_seconds
 
     async def prepare(self, session: Session) -> None:
-        """Nothing to bring up to date: the tier clock does. Measures what waits."""
+        """Export what waits. There is nothing to compute: the tier clock keeps the customers up to date."""
         pending, oldest = await store.backlog(session)
         metrics.OUTBOX_PENDING.set(pending)
         metrics.OUTBOX_AGE.set(max(0.0, (datetime.now(UTC) - oldest).total_seconds()) if oldest else 0)
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
-        gone = await store.forgotten(session, limit=limit)
-        news = await store.untold(session, interval_seconds=self._interval, limit=limit)
-        ends = [State(one, one.seq, _end(one), one.traceparent, ends=True) for one in gone]
+        erased = await store.erased(session, limit=limit)
+        changed = await store.unpublished(session, interval_seconds=self._interval, limit=limit)
+        ends = [
+            State(customer, customer.seq, _end(customer), customer.traceparent, ends=True)
+            for customer in erased
+        ]
         return ends + [
-            State(one.key, one.seq, _event(one), one.traceparent) for one in news[: limit - len(ends)]
+            State(customer.key, customer.seq, _event(customer), customer.traceparent)
+            for customer in changed[: limit - len(ends)]
         ]
 
     async def published(self, session: Session, states: Sequence[State]) -> None:
-        await store.told(session, _marks(states))
-        await store.ended(session, _ends(states))
+        await store.mark_published(session, _marks(states))
+        await store.forget_published(session, _ends(states))
 
     async def unpublish(self, session: Session, states: Sequence[State]) -> None:
-        # An end that lands late takes what was told after it with it.
-        await store.untell(session, _marks(states) + _ends(states))
+        # An end that reaches the topic late removes the states that were sent after it: send them again.
+        await store.publish_again(session, _marks(states) + _ends(states))
 
 
 def _marks(states: Sequence[State]) -> list[tuple[CustomerKey, int]]:
@@ -49,24 +53,27 @@ def _marks(states: Sequence[State]) -> list[tuple[CustomerKey, int]]:
 
 
 def _ends(states: Sequence[State]) -> list[tuple[CustomerKey, int]]:
-    return [(state.id.key, state.seq) for state in states if isinstance(state.id, Forgotten)]
+    return [(state.id.key, state.seq) for state in states if isinstance(state.id, ErasedCustomer)]
 
 
-def _end(one: Forgotten) -> CustomerChanged:
-    """A consumer that does not know `erased` yet reads a customer without a tier."""
-    return CustomerChanged(store=one.key.store, customer_ref=one.key.ref, seq=one.seq, tier="", erased=True)
-
-
-def _event(one: Untold) -> CustomerChanged:
-    moves = spells(one.history) or [(one.tier, FROM_THE_START)]
+def _end(customer: ErasedCustomer) -> CustomerChanged:
+    """The last event of an erased customer. A consumer that does not know the field `erased` reads a customer
+    without a tier."""
     return CustomerChanged(
-        store=one.key.store,
-        customer_ref=one.key.ref,
-        seq=one.seq,
-        tier=one.tier,
-        since=one.since,
+        store=customer.key.store, customer_ref=customer.key.ref, seq=customer.seq, tier="", erased=True
+    )
+
+
+def _event(customer: UnpublishedCustomer) -> CustomerChanged:
+    moves = spells(customer.history) or [(customer.tier, FROM_THE_START)]
+    return CustomerChanged(
+        store=customer.key.store,
+        customer_ref=customer.key.ref,
+        seq=customer.seq,
+        tier=customer.tier,
+        since=customer.since,
         history=tuple(TierSpell(tier=tier, since=since) for tier, since in moves[-_SPELLS_PUBLISHED:]),
-        tags=one.tags,
-        reasons=(one.reason,),
-        rule_version=one.rule_version,
+        tags=customer.tags,
+        reasons=(customer.reason,),
+        rule_version=customer.rule_version,
     )

@@ -1,4 +1,5 @@
-"""What others were told of a customer, and what they still have to be told."""
+"""The SQL of publishing customers and of the list of the API. A customer's row is its own outbox: while its
+`seq` is above its `published_seq` its state is to be sent."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -15,8 +16,8 @@ _HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ..
 
 
 @dataclass(frozen=True, slots=True)
-class Untold:
-    """A customer whose latest state was not published yet."""
+class UnpublishedCustomer:
+    """A customer whose latest state was not sent yet."""
 
     key: CustomerKey
     seq: int
@@ -29,7 +30,7 @@ class Untold:
     traceparent: str
 
 
-_UNTOLD = text("""
+_UNPUBLISHED = text("""
     SELECT store, ref, seq, tier, since, tags, reason, rule_version, CAST(history AS text), traceparent
     FROM segmenter.customers c
     WHERE seq > published_seq AND known AND NOT erased
@@ -53,18 +54,18 @@ _HELD = """
     )
     UPDATE segmenter.customers c SET """
 
-_TOLD = text(f"""{_HELD} published_seq = greatest(c.published_seq, held.seq), published_at = now()
+_MARK_PUBLISHED = text(f"""{_HELD} published_seq = greatest(c.published_seq, held.seq), published_at = now()
     FROM held WHERE c.store = held.store AND c.ref = held.ref""")
 
-_UNTELL = text(f"""{_HELD} published_seq = least(c.published_seq, c.seq - 1), published_at = NULL
+_PUBLISH_AGAIN = text(f"""{_HELD} published_seq = least(c.published_seq, c.seq - 1), published_at = NULL
     FROM held WHERE c.store = held.store AND c.ref = held.ref""")
 
 
-async def untold(session: Session, *, interval_seconds: float, limit: int) -> list[Untold]:
-    """The oldest news, but none of a customer of whom something was told within the interval."""
-    rows = await session.execute(_UNTOLD, {"interval": interval_seconds, "limit": limit})
+async def unpublished(session: Session, *, interval_seconds: float, limit: int) -> list[UnpublishedCustomer]:
+    """The customers whose state is to be sent, longest waiting first; one that was sent just now waits."""
+    rows = await session.execute(_UNPUBLISHED, {"interval": interval_seconds, "limit": limit})
     return [
-        Untold(
+        UnpublishedCustomer(
             CustomerKey(store, ref),
             seq,
             tier,
@@ -80,42 +81,42 @@ async def untold(session: Session, *, interval_seconds: float, limit: int) -> li
 
 
 async def backlog(session: Session) -> tuple[int, datetime | None]:
-    """How many customers have news (counted to 10,000), and since when."""
+    """How many customers are to be sent (counted to 10,000), and since when the oldest waits."""
     row = (await session.execute(_BACKLOG)).one()
     return int(row[0]), row[1]
 
 
-async def told(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
-    """These states are out."""
-    await session.execute(_TOLD, _parameters(sent))
+async def mark_published(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """Note that the topic has these states."""
+    await session.execute(_MARK_PUBLISHED, _parameters(sent))
 
 
-async def untell(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
-    """Whatever is the newest state of these customers has to go out again."""
-    await session.execute(_UNTELL, _parameters(sent))
+async def publish_again(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """Send the newest state of these customers again."""
+    await session.execute(_PUBLISH_AGAIN, _parameters(sent))
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
-    """A customer of whom nothing that was told may stay."""
+class ErasedCustomer:
+    """A customer who was erased: the state that others have is to be ended by one last event."""
 
     key: CustomerKey
     seq: int
     traceparent: str
 
 
-async def forgotten(session: Session, *, limit: int) -> list[Forgotten]:
-    """Whose end is still to be told, the longest waiting first."""
+async def erased(session: Session, *, limit: int) -> list[ErasedCustomer]:
+    """Erased customers whose last event was not sent yet, longest waiting first."""
     rows = await session.execute(
         text("""SELECT store, ref, seq, traceparent FROM segmenter.forgotten
                 ORDER BY forgotten_at LIMIT :limit"""),
         {"limit": limit},
     )
-    return [Forgotten(CustomerKey(store, ref), seq, trace) for store, ref, seq, trace in rows]
+    return [ErasedCustomer(CustomerKey(store, ref), seq, trace) for store, ref, seq, trace in rows]
 
 
-async def ended(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
-    """These ends are out."""
+async def forget_published(session: Session, sent: Sequence[tuple[CustomerKey, int]]) -> None:
+    """Forget these erased customers: their last event was sent."""
     if sent:
         await session.execute(
             text("""DELETE FROM segmenter.forgotten f
@@ -136,7 +137,7 @@ def _parameters(sent: Sequence[tuple[CustomerKey, int]]) -> dict[str, list[str] 
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A customer in a list: as the last fold left it."""
+    """A customer in the list of the API, as of the last fold."""
 
     ref: str
     customer_id: str | None
@@ -167,28 +168,27 @@ async def listed(
     after: str = "",
     limit: int,
 ) -> list[Listed]:
-    """Customers by ref, with a tier, a tag, an e-mail address (case does not matter)."""
-    wanted = {
+    """The customers of a store in the order of their refs, after this one, with this tier, tag and e-mail
+    address (upper and lower case are the same) as far as they are given."""
+    filters = {
         name: value for name, value in (("tier", tier), ("tag", tag), ("email", email)) if value is not None
     }
     rows = await session.execute(
         text(f"""SELECT {_LISTED} FROM segmenter.customers
                  WHERE store = :store AND known AND NOT erased AND tier IS NOT NULL AND ref > :after
-                   {"".join(f"AND {_FILTERS[name]} " for name in wanted)}
+                   {"".join(f"AND {_FILTERS[name]} " for name in filters)}
                  ORDER BY ref LIMIT :limit"""),
-        {"store": store, "after": after, "limit": limit, **wanted},
+        {"store": store, "after": after, "limit": limit, **filters},
     )
     return [Listed(*row) for row in rows]
 
-
-# Have every known customer told once more.
 
 Place = tuple[str, str]
 """Store and reference of a customer."""
 
 START: Place = ("", "")
 
-_TELL_AGAIN = text("""
+_MARK_UNPUBLISHED = text("""
     WITH held AS (
         SELECT store, ref FROM segmenter.customers
         WHERE (store, ref) > (:after_store, :after_ref) AND known AND NOT erased
@@ -199,25 +199,26 @@ _TELL_AGAIN = text("""
     FROM held WHERE c.store = held.store AND c.ref = held.ref
     RETURNING c.store, c.ref""")
 
-_WAITING = text("""
+_COUNT_UNPUBLISHED = text("""
     SELECT count(*) FROM segmenter.customers
     WHERE seq > published_seq AND known AND NOT erased
           AND (CAST(:store AS text) IS NULL OR store = :store)""")
 
 
-async def tell_again(session: Session, store: str | None, after: Place, limit: int) -> list[Place]:
-    """Have the publisher send the next customers again, under the `seq` they have; returns which they are.
+async def mark_unpublished(session: Session, store: str | None, after: Place, limit: int) -> list[Place]:
+    """Mark the next customers after this one as not sent, under the `seq` that they have; returns which they
+    are.
 
-    Nobody hears of those who stand for the erased.
+    Surrogates of erased people are never published.
     """
     rows = await session.execute(
-        _TELL_AGAIN, {"after_store": after[0], "after_ref": after[1], "store": store, "limit": limit}
+        _MARK_UNPUBLISHED, {"after_store": after[0], "after_ref": after[1], "store": store, "limit": limit}
     )
     return sorted((row[0], row[1]) for row in rows)
 
 
-async def waiting(session: Session, store: str | None) -> int:
-    """How many customers the topic does not have yet."""
-    found = await session.execute(_WAITING, {"store": store})
-    count: int = found.scalar_one()
+async def count_unpublished(session: Session, store: str | None) -> int:
+    """How many customers of a store, or of all, the topic does not have yet."""
+    rows = await session.execute(_COUNT_UNPUBLISHED, {"store": store})
+    count: int = rows.scalar_one()
     return count

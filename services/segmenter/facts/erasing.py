@@ -1,4 +1,4 @@
-"""People who asked to be forgotten: their facts keep their worth under a surrogate, and never come back."""
+"""The ledger of erased people, and events about them that arrive late: nothing of them is stored again."""
 
 from __future__ import annotations
 
@@ -24,41 +24,51 @@ from shared.events.responses import ResponseSubmitted
 from shared.feedback.identity import is_erased, order_ref
 
 LEDGER = Erasures("segmenter")
-"""People by their references, and orders of theirs by the HMAC of the id: what is told of these later would
-bring the id back."""
+"""Erased people by their references, and their orders by the HMAC of the order id: a later event about such
+an order would bring the id back."""
 
 
 class Late(NamedTuple):
-    """What of a batch belongs to people who were erased, by its place; and facts that waited for them."""
+    """What of a batch belongs to erased people.
+
+    `places`: the indices of their events in the batch; `parked`: stored facts that had waited for these
+    events.
+    """
 
     places: frozenset[int]
     parked: frozenset[FactKey]
 
 
-async def of_the_erased(
+async def late_for_the_erased(
     session: Session, batch: Sequence[Received], known: Mapping[FactKey, Record], *, secret: bytes
 ) -> Late:
-    """Which events were received before their customer was erased; what waited for them is deleted."""
+    """The events of the batch that were received before their customer was erased.
+
+    The facts that had waited for them are deleted, and their orders entered in the ledger. `known`: the
+    stored records of the batch; `secret` names the orders.
+    """
     people = {place: ref for place, received in enumerate(batch) if (ref := _customer(received.event))}
     orders = {place: ref for place, received in enumerate(batch) if (ref := _order(received.event, secret))}
     ledger = await LEDGER.of(session, {*people.values(), *orders.values()})
     if not ledger:
         return Late(frozenset(), frozenset())
-    places, parked, gone = set[int](), set[FactKey](), dict[Ref, datetime]()
+    places, parked, erased_orders = set[int](), set[FactKey](), dict[Ref, datetime]()
     for place, ref in people.items():
         event = batch[place].event
         if ref in ledger and received_at(event) <= ledger[ref]:
             places.add(place)
             if isinstance(event, OrderPlaced):
-                gone[orders[place]] = ledger[ref]
+                erased_orders[orders[place]] = ledger[ref]
                 parked.add(FactKey(event.store, Kind.ORDER, event.order_id))
-    if gone:
-        await LEDGER.enter(session, gone)
+    if erased_orders:
+        await LEDGER.enter(session, erased_orders)
     parked = {key for key in parked if key in known and known[key].ref is None}
     await remove_facts(session, parked)
     for place, ref in orders.items():
         event = batch[place].event
-        if isinstance(event, OrderDelivered | OrderRefunded) and ref in (ledger.keys() | gone.keys()):
+        if isinstance(event, OrderDelivered | OrderRefunded) and ref in (
+            ledger.keys() | erased_orders.keys()
+        ):
             stored = FactKey(event.store, Kind.ORDER, event.order_id) in known.keys() - parked
             placed_anew = any(orders.get(other) == ref for other in people.keys() - places)
             if not stored and not placed_anew:
@@ -66,8 +76,9 @@ async def of_the_erased(
     return Late(frozenset(places), frozenset(parked))
 
 
-def of_nobody(received: Received, before: Record) -> Received:
-    """A case of somebody who was erased stays under this service's surrogate, whatever name it is told by."""
+def without_erased_customer(received: Received, before: Record) -> Received:
+    """An event of an erased person's case without its customer, so that the case keeps this service's
+    surrogate."""
     event = received.event
     if isinstance(event, CaseOpened | CaseClosed) and (
         is_erased(before.ref) or is_erased(event.customer_ref)
@@ -77,7 +88,7 @@ def of_nobody(received: Received, before: Record) -> Received:
 
 
 def named_at(after: Record, received: Received) -> datetime | None:
-    """When the event came that names the customer of a record; None when that was another one."""
+    """When the customer of a record was named by this event; None when another event named the customer."""
     match after:
         case CaseRecord():
             return min((*after.opened_at, *after.closed_at), default=None)

@@ -1,4 +1,9 @@
-"""What each event does to the fact that it is about; the table is at the bottom."""
+"""What each event does to the record of the fact that it is about, and whom it names.
+
+Which event comes to which function, says the table in `services/segmenter/handlers.py`. Each function takes
+the record before the event, the event and the id of its envelope, and returns the record after it and how the
+event ended. They raise NotApplicable.
+"""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -28,7 +33,7 @@ _FIRST_YEAR, _LAST_YEAR = 1900, 2200
 
 
 class NotApplicable(ValueError):
-    """An event that no producer of ours sends: an absurd time or amount."""
+    """An event with an absurd time or amount, which no producer of ours sends."""
 
 
 def submitted(record: AnswerRecord, event: ResponseSubmitted, ce_id: str) -> tuple[Record, Outcome]:
@@ -83,7 +88,10 @@ def case_closed(record: CaseRecord, event: CaseClosed, _: str) -> tuple[Record, 
 
 
 def contact_in(received: Received) -> tuple[str | None, Contact]:
-    """Whom the event names, and what it says about them that may be believed."""
+    """The reference of the customer whom the event names, and the contact that it gives.
+
+    The contact is empty where only a browser claims who the customer is: that is not believed.
+    """
     event = received.event
     match event:
         case CaseOpened() | CaseClosed():
@@ -107,7 +115,7 @@ def contact_in(received: Received) -> tuple[str | None, Contact]:
 
 
 def utc(at: datetime) -> datetime:
-    """Raises NotApplicable for a time that no calendar of a shop has, so that none is stored."""
+    """The moment in UTC. Raises NotApplicable for one without time zone, or outside of 1900 to 2200."""
     if at.tzinfo is None or not _FIRST_YEAR <= at.year <= _LAST_YEAR:
         raise NotApplicable("a time without zone, or beyond reason")
     return at.astimezone(UTC)

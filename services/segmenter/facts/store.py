@@ -1,4 +1,5 @@
-"""The stored facts, by their natural key."""
+"""The stored facts: one row for each answer, order, engagement, case and override, with its record as
+JSON."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -75,15 +76,16 @@ _OF_CUSTOMERS = text("""
         ORDER BY kind DESC, id DESC LIMIT :most) AS f""")
 
 
-async def locked(session: Session, keys: Iterable[FactKey]) -> dict[FactKey, Record]:
-    """The records that are stored under these keys, locked until the transaction ends."""
-    wanted = sorted(set(keys))
+async def lock_facts(session: Session, keys: Iterable[FactKey]) -> dict[FactKey, Record]:
+    """The stored records of these keys, locked until the transaction ends; a key without a record is left
+    out."""
+    unique = sorted(set(keys))
     rows = await session.execute(
         _LOCK,
         {
-            "stores": [key.store for key in wanted],
-            "kinds": [key.kind.value for key in wanted],
-            "ids": [key.id for key in wanted],
+            "stores": [key.store for key in unique],
+            "kinds": [key.kind.value for key in unique],
+            "ids": [key.id for key in unique],
         },
     )
     return {
@@ -92,14 +94,15 @@ async def locked(session: Session, keys: Iterable[FactKey]) -> dict[FactKey, Rec
     }
 
 
-async def save(
+async def save_facts(
     session: Session,
     *,
     new: Mapping[FactKey, Record],
     known: Mapping[FactKey, Record],
     received: Mapping[FactKey, datetime] | None = None,
 ) -> None:
-    """Store records; `known` are those that `locked` gave, `received` when their customers were named.
+    """Store records: `new` ones, and `known` ones, which `lock_facts` gave. `received`: when the event came
+    that named the customer.
 
     Raises a UniqueViolation when somebody stored a new one at the same time: look again, and merge.
     """
@@ -109,24 +112,24 @@ async def save(
         await session.execute(_UPDATE, {"rows": _rows(known, received or {})})
 
 
-async def of_customers(
+async def facts_of_customers(
     session: Session, customers: Iterable[CustomerKey]
 ) -> dict[CustomerKey, dict[tuple[Kind, str], Record]]:
     """The records of each customer, by kind and id; no more than MOST_FACTS of one."""
-    wanted = sorted(set(customers))
-    found: dict[CustomerKey, dict[tuple[Kind, str], Record]] = {key: {} for key in wanted}
+    unique = sorted(set(customers))
+    records: dict[CustomerKey, dict[tuple[Kind, str], Record]] = {key: {} for key in unique}
     rows = await session.execute(
         _OF_CUSTOMERS,
         {
-            "stores": [key.store for key in wanted],
-            "refs": [key.ref for key in wanted],
+            "stores": [key.store for key in unique],
+            "refs": [key.ref for key in unique],
             "most": MOST_FACTS,
         },
     )
     for store, ref, kind_name, name, body in rows:
         kind = Kind(kind_name)
-        found[CustomerKey(store, ref)][kind, name] = AS_JSON[kind].validate_json(body)
-    return found
+        records[CustomerKey(store, ref)][kind, name] = AS_JSON[kind].validate_json(body)
+    return records
 
 
 def _rows(records: Mapping[FactKey, Record], received: Mapping[FactKey, datetime]) -> str:
@@ -145,12 +148,9 @@ def _rows(records: Mapping[FactKey, Record], received: Mapping[FactKey, datetime
     ).decode()
 
 
-# What is stored of people who are to be forgotten. The lock around erasing is held.
-
-
 @dataclass(frozen=True, slots=True)
 class Owned:
-    """A fact and whose it is."""
+    """A fact with the reference of its customer, for erasing."""
 
     key: FactKey
     ref: str
@@ -158,16 +158,19 @@ class Owned:
     received_at: datetime | None
 
 
-_GIVEN = """unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:at AS timestamptz[]))
+_ERASED = """unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:at AS timestamptz[]))
     AS k(store, ref, erased_at)"""
 _KEYS = "unnest(CAST(:stores AS text[]), CAST(:kinds AS text[]), CAST(:ids AS text[])) AS k(store, kind, id)"
 
 
 async def facts_until(session: Session, erased: Mapping[CustomerKey, datetime]) -> list[Owned]:
-    """All facts of these customers that were received until then, locked in sorted order."""
+    """All facts of these customers that were received until their erasure, locked in sorted order.
+
+    The caller holds the lock around erasing.
+    """
     rows = await session.execute(
         text(f"""SELECT f.store, f.kind, f.id, f.ref, CAST(f.body AS text), f.received_at
-                 FROM segmenter.facts f JOIN {_GIVEN} ON f.store = k.store AND f.ref = k.ref
+                 FROM segmenter.facts f JOIN {_ERASED} ON f.store = k.store AND f.ref = k.ref
                  WHERE f.received_at IS NULL OR f.received_at <= k.erased_at
                  ORDER BY f.store, f.kind, f.id FOR UPDATE OF f"""),
         _moments(erased),
@@ -179,18 +182,18 @@ async def facts_until(session: Session, erased: Mapping[CustomerKey, datetime]) 
 
 
 async def replace_facts(session: Session, old: Iterable[FactKey], new: Sequence[Owned]) -> None:
-    """Take these facts away, and store those in their place."""
+    """Delete the `old` facts, and store the `new` ones."""
     await remove_facts(session, old)
     rows = [
         {
-            "store": one.key.store,
-            "kind": one.key.kind,
-            "id": one.key.id,
-            "ref": one.ref,
-            "body": orjson.Fragment(AS_JSON[one.key.kind].dump_json(one.record)),
-            "received_at": one.received_at,
+            "store": fact.key.store,
+            "kind": fact.key.kind,
+            "id": fact.key.id,
+            "ref": fact.ref,
+            "body": orjson.Fragment(AS_JSON[fact.key.kind].dump_json(fact.record)),
+            "received_at": fact.received_at,
         }
-        for one in new
+        for fact in new
     ]
     if rows:
         await session.execute(
@@ -204,21 +207,21 @@ async def replace_facts(session: Session, old: Iterable[FactKey], new: Sequence[
 
 
 async def remove_facts(session: Session, keys: Iterable[FactKey]) -> None:
-    """Also facts that wait for somebody who was erased before they were known."""
-    gone = sorted(set(keys))
-    if gone:
+    """Delete these facts."""
+    unique = sorted(set(keys))
+    if unique:
         await session.execute(
             text(f"""DELETE FROM segmenter.facts f USING {_KEYS}
                      WHERE f.store = k.store AND f.kind = k.kind AND f.id = k.id"""),
             {
-                "stores": [key.store for key in gone],
-                "kinds": [key.kind.value for key in gone],
-                "ids": [key.id for key in gone],
+                "stores": [key.store for key in unique],
+                "kinds": [key.kind.value for key in unique],
+                "ids": [key.id for key in unique],
             },
         )
 
 
-async def still_named(session: Session, keys: Collection[CustomerKey]) -> set[CustomerKey]:
+async def customers_with_facts(session: Session, keys: Collection[CustomerKey]) -> set[CustomerKey]:
     """Which of these customers have facts."""
     rows = await session.execute(
         text("""SELECT DISTINCT f.store, f.ref FROM segmenter.facts f
@@ -230,8 +233,8 @@ async def still_named(session: Session, keys: Collection[CustomerKey]) -> set[Cu
 
 
 def _named(keys: Iterable[CustomerKey]) -> dict[str, list[str]]:
-    wanted = sorted(set(keys))
-    return {"stores": [key.store for key in wanted], "refs": [key.ref for key in wanted]}
+    unique = sorted(set(keys))
+    return {"stores": [key.store for key in unique], "refs": [key.ref for key in unique]}
 
 
 def _moments(erased: Mapping[CustomerKey, datetime]) -> dict[str, list[str] | list[datetime]]:

@@ -1,4 +1,4 @@
-"""Tiers that time alone changes."""
+"""The jobs of the tiers: the clock, which folds customers when time alone changes them, and the gauges."""
 
 import contextlib
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from datetime import datetime
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.tiers import store as customers
-from services.segmenter.tiers.domain.ruling import Rulebook
-from services.segmenter.tiers.folding import Clock, refold, refolded, utc_now
+from services.segmenter.tiers.domain.ruling import RulesByStore
+from services.segmenter.tiers.folding import Clock, refold, refold_pages, utc_now
 from shared.db import Database, Lease, Session
 from shared.jobs.rounds import RepeatedJob, backoff
 from shared.ops import metrics
@@ -17,25 +17,33 @@ from shared.ops.logs import log
 _log = log("segmenter")
 
 
-async def fold_due(session: Session, book: Rulebook, *, now: datetime, limit: int) -> tuple[int, int]:
-    """Fold customers whose time has come: (looked at, changed). Those that another holds are left to it."""
+async def fold_due(
+    session: Session, rules_by_store: RulesByStore, *, now: datetime, limit: int
+) -> tuple[int, int]:
+    """Fold the customers that are due, at most `limit`; returns how many were folded, and how many changed.
+
+    Customers whom another transaction has locked are left to it.
+    """
     await LEDGER.share(session)
-    keys = await customers.due(session, book, now, limit)
-    changed = await refold(session, {key: Contact() for key in keys}, book=book, now=now, stale=keys)
+    keys = await customers.customers_due(session, rules_by_store, now, limit)
+    changed = await refold(
+        session, {key: Contact() for key in keys}, rules_by_store=rules_by_store, now=now, stale=keys
+    )
     return len(keys), changed
 
 
 class TierClock(RepeatedJob):
-    """Folds customers when time alone may change them: a midnight, the end of an override, a fact ahead.
+    """Folds customers when time alone may change them: at a midnight, at the end of an override, at the time
+    of a fact that lies ahead.
 
-    Row locks keep it right with any number of replicas; the lease only keeps them from doing work twice.
-    When it first gets the lease, it folds the customers that were folded by other rules than today's.
+    Row locks keep it right with any number of replicas; the lease only saves them from doing the work twice.
+    When a replica first gets the lease, it folds the customers that were folded by other rules than today's.
     """
 
     def __init__(
         self,
         database: Database,
-        book: Rulebook,
+        rules_by_store: RulesByStore,
         *,
         batch: int,
         sleep_seconds: float,
@@ -44,7 +52,7 @@ class TierClock(RepeatedJob):
     ) -> None:
         super().__init__("tier-clock", every_seconds=sleep_seconds)
         self._database = database
-        self._book = book
+        self._rules = rules_by_store
         self._lease = Lease(database, "segmenter", self.name, grace_seconds=0)
         self._batch = batch
         self._sleep = sleep_seconds
@@ -53,13 +61,14 @@ class TierClock(RepeatedJob):
         self._rules_adopted = False
 
     async def round(self) -> float:
-        """Fold what is due; returns how long nothing will be, unless the bell rings."""
+        """Fold the customers that are due; returns the seconds until the next are, unless the bell rings
+        before."""
         if not await self._lease.hold():
             return self._sleep
         if not self._rules_adopted:
             await self._adopt_rules()
         async with self._database.transaction() as session:
-            seen, changed = await fold_due(session, self._book, now=self._clock(), limit=self._batch)
+            seen, changed = await fold_due(session, self._rules, now=self._clock(), limit=self._batch)
         if seen:
             _log.info("tier_clock.folded", count=seen, records=changed)
             self._on_change()
@@ -67,7 +76,7 @@ class TierClock(RepeatedJob):
                 return 0.0
         self.succeeded()
         async with self._database.transaction() as session:
-            due = await customers.next_due(session, self._book)
+            due = await customers.next_due(session, self._rules)
         if due is None:
             return self._sleep
         return min(self._sleep, max(0.05, (due - self._clock()).total_seconds()))
@@ -80,8 +89,8 @@ class TierClock(RepeatedJob):
             await self._lease.release()
 
     async def _adopt_rules(self) -> None:
-        for store in self._book:
-            pages = refolded(self._database, self._book, store, self._clock, outdated_only=True)
+        for store in self._rules:
+            pages = refold_pages(self._database, self._rules, store, self._clock, outdated_only=True)
             async for seen, changed in pages:
                 _log.info("tier_clock.rules_adopted", store=store, count=seen, records=changed)
                 self._on_change()
@@ -90,20 +99,17 @@ class TierClock(RepeatedJob):
         self._rules_adopted = True
 
 
-# The tiers in the metrics.
-
-
 class TierGauges:
-    """How many customers each tier has, for the metrics; see `shared.jobs.rounds`."""
+    """Exports how many customers each tier has."""
 
-    def __init__(self, database: Database, book: Rulebook) -> None:
+    def __init__(self, database: Database, rules_by_store: RulesByStore) -> None:
         self._database = database
-        self._book = book
+        self._rules = rules_by_store
 
     async def measure(self) -> None:
-        for store, rules in self._book.items():
+        for store, rules in self._rules.items():
             async with self._database.snapshot() as session:
-                members = await customers.members(session, store)
+                members = await customers.members_by_tier(session, store)
             for tier in rules.programme.tiers:
                 metrics.CUSTOMERS.labels(store, tier.name).set(members.get(tier.name, 0))
 

@@ -14,7 +14,7 @@ from services.segmenter.tiers.domain.programme import (
     Programme,
     Tier,
 )
-from services.segmenter.tiers.domain.ruling import Rulebook, Rules
+from services.segmenter.tiers.domain.ruling import LoyaltyRules, RulesByStore
 from shared.config import Config, Store
 from shared.config.stores import Strict
 
@@ -88,21 +88,21 @@ class Loyalty(Strict):
                 "loyalty",
                 [
                     InitErrorDetails(
-                        type=PydanticCustomError("tiers", what),
+                        type=PydanticCustomError("tiers", text),
                         loc=("tiers", index, name),
                         input=None,
                     )
-                    for index, name, what in faults
+                    for index, name, text in faults
                 ],
             )
         return self
 
     def programme(self, store: Store) -> Programme:
         """The rules for the domain. Their version changes with these rules only, not with the whole file."""
-        spoken = f"{self.model_dump_json()} {store.currency} {store.timezone}"
+        content = f"{self.model_dump_json()} {store.currency} {store.timezone}"
         return Programme(
             currency=store.currency,
-            version=hashlib.sha256(spoken.encode()).hexdigest()[:12],
+            version=hashlib.sha256(content.encode()).hexdigest()[:12],
             minor_per_point=_MINOR_UNITS.get(store.currency, 100),
             tiers=tuple(Tier(tier.name, tier.enter, tier.keep) for tier in self.tiers),
             window_days=self.window_days,
@@ -117,9 +117,9 @@ class Loyalty(Strict):
         )
 
 
-def rulebook(config: Config) -> Rulebook:
+def loyalty_rules(config: Config) -> RulesByStore:
     """The rules of every store. Raises ConfigError with the line of each mistake."""
     return {
-        name: Rules(config.section(name, "loyalty", Loyalty).programme(store), store.zone)
+        name: LoyaltyRules(config.section(name, "loyalty", Loyalty).programme(store), store.zone)
         for name, store in config.stores.items()
     }

@@ -1,4 +1,4 @@
-"""Customers: the row, its lock, and the questions that are asked of it."""
+"""The rows of customers: contact and ruling, their locks, and who is due to be folded."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -20,7 +20,7 @@ _HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ..
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A row without its marks of publishing.
+    """The row of a customer, without what was published of it.
 
     `ruling` is None until the first fold: at the row's birth, and while the configuration lacks its store.
     """
@@ -39,7 +39,7 @@ _RULING = [field.name for field in fields(Ruling)]
 _COLUMNS = ["store", "ref", *_CONTACT, *_RULING, "folded_at", "seq", "changed_at", "traceparent"]
 _SELECTED = ", ".join(f"CAST(c.{name} AS text)" if name == "history" else f"c.{name}" for name in _COLUMNS)
 
-_BIRTH = text("""
+_MAKE = text("""
     INSERT INTO segmenter.customers (store, ref)
     SELECT store, ref FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS k(store, ref)
     ORDER BY store, ref ON CONFLICT DO NOTHING""")
@@ -87,57 +87,62 @@ _PAGE = text("""
     ORDER BY ref LIMIT :limit""")
 
 
-async def locked(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
-    """The customers' rows, born if need be, locked until the transaction ends; sorted by key.
+async def lock_customers(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
+    """The rows of these customers, made where missing, locked until the transaction ends; sorted by key.
 
-    A row is born before anything is known of the customer, so that two writers of the same newcomer meet.
+    A row is made before anything is known of the customer, so that two writers of a new customer wait for
+    each other.
     """
     named = _named(keys)
-    await session.execute(_BIRTH, named)
+    await session.execute(_MAKE, named)
     return [_customer(row) for row in await session.execute(_LOCK, named)]
 
 
-async def held(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
-    """As `locked`, without those that have no row."""
+async def lock_existing(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
+    """As `lock_customers`, but makes no rows: customers without one are left out."""
     return [_customer(row) for row in await session.execute(_LOCK, _named(keys))]
 
 
-async def read(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
+async def read_customers(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
     """The customers' rows, without a lock."""
     return [_customer(row) for row in await session.execute(_READ, _named(keys))]
 
 
-async def save(session: Session, rows: Sequence[Customer]) -> None:
-    """Write rows that `locked` gave."""
+async def save_customers(session: Session, rows: Sequence[Customer]) -> None:
+    """Write rows that `lock_customers` gave."""
     if rows:
         await session.execute(_SAVE, {"rows": orjson.dumps([_flat(row) for row in rows]).decode()})
 
 
-async def due(session: Session, stores: Iterable[str], now: datetime, limit: int) -> list[CustomerKey]:
-    """Customers that time may have changed, the longest due first, locked; those of another are left out."""
+async def customers_due(
+    session: Session, stores: Iterable[str], now: datetime, limit: int
+) -> list[CustomerKey]:
+    """The customers whom time may have changed by `now`, the longest due first, locked. Customers whom
+    another transaction has locked are left out."""
     rows = await session.execute(_DUE, {"now": now, "stores": list(stores), "limit": limit})
     return [CustomerKey(store, ref) for store, ref in rows]
 
 
 async def next_due(session: Session, stores: Iterable[str]) -> datetime | None:
-    """When the next customer is due."""
-    found = await session.execute(_NEXT_DUE, {"stores": list(stores)})
-    at: datetime | None = found.scalar_one()
+    """When the next customer is due; None: never."""
+    rows = await session.execute(_NEXT_DUE, {"stores": list(stores)})
+    at: datetime | None = rows.scalar_one()
     return at
 
 
-async def page(
+async def page_of_customers(
     session: Session, store: str, *, after: str, limit: int, other_than: str | None = None
 ) -> list[CustomerKey]:
-    """The next customers by ref; with `other_than` only those that were folded by other rules than these."""
+    """The next customers of a store in the order of their refs. `other_than`: a version of the rules; only
+    customers that were folded by another one."""
     rows = await session.execute(
         _PAGE, {"store": store, "after": after, "limit": limit, "other_than": other_than}
     )
     return [CustomerKey(store, ref) for (ref,) in rows]
 
 
-async def find(session: Session, key: CustomerKey) -> Customer | None:
-    """One customer whom the store named; nobody who was only claimed."""
+async def find_customer(session: Session, key: CustomerKey) -> Customer | None:
+    """One customer, or None: also when a browser claimed the customer and the store never named them."""
     rows = await session.execute(
         text(f"SELECT {_SELECTED} FROM segmenter.customers c WHERE store = :store AND ref = :ref AND known"),
         {"store": key.store, "ref": key.ref},
@@ -146,7 +151,7 @@ async def find(session: Session, key: CustomerKey) -> Customer | None:
     return _customer(row) if row else None
 
 
-async def members(session: Session, store: str) -> dict[str, int]:
+async def members_by_tier(session: Session, store: str) -> dict[str, int]:
     """How many customers each tier has; those who were erased stay in it as numbers."""
     rows = await session.execute(
         text("""SELECT tier, count(*) FROM segmenter.customers
@@ -157,8 +162,8 @@ async def members(session: Session, store: str) -> dict[str, int]:
 
 
 def _named(keys: Iterable[CustomerKey]) -> dict[str, list[str]]:
-    wanted = sorted(set(keys))
-    return {"stores": [key.store for key in wanted], "refs": [key.ref for key in wanted]}
+    unique = sorted(set(keys))
+    return {"stores": [key.store for key in unique], "refs": [key.ref for key in unique]}
 
 
 def _customer(row: Any) -> Customer:
@@ -199,9 +204,10 @@ def _flat(row: Customer) -> dict[str, Any]:
 
 
 async def hand_over(session: Session, surrogates: Mapping[CustomerKey, str], *, now_ms: int) -> None:
-    """Copy each customer's row to a surrogate without a name, and note the end of what others were told."""
+    """Copy each row without its contact to a surrogate, and note that a last event is to be sent of the
+    customer."""
     pairs = sorted(surrogates.items())
-    given = {
+    arguments = {
         "stores": [key.store for key, _ in pairs],
         "refs": [key.ref for key, _ in pairs],
         "surrogates": [surrogate for _, surrogate in pairs],
@@ -216,7 +222,7 @@ async def hand_over(session: Session, surrogates: Mapping[CustomerKey, str], *, 
         text(f"""INSERT INTO segmenter.customers (store, ref, erased, {columns})
                  SELECT n.store, n.surrogate, true, c.{", c.".join(columns.replace(",", "").split())}
                  FROM {joined}"""),
-        given,
+        arguments,
     )
     await session.execute(
         text("""INSERT INTO segmenter.forgotten AS f (store, ref, seq, traceparent)
@@ -226,20 +232,20 @@ async def hand_over(session: Session, surrogates: Mapping[CustomerKey, str], *, 
                      ON c.store = n.store AND c.ref = n.ref
                 WHERE c.seq > 0
                 ON CONFLICT (store, ref) DO UPDATE SET seq = greatest(f.seq, excluded.seq)"""),
-        {name: given[name] for name in ("stores", "refs", "now")},
+        {name: arguments[name] for name in ("stores", "refs", "now")},
     )
 
 
 async def begin_again(
     session: Session, keys: Collection[CustomerKey], alive: Collection[CustomerKey]
 ) -> None:
-    """Delete the rows of these customers; those `alive` get one that knows of nothing yet."""
-    given = _named(keys)
+    """Delete the rows of these customers; make empty ones for those who are `alive`, as somebody new."""
+    arguments = _named(keys)
     await session.execute(
         text("""DELETE FROM segmenter.customers c
                 USING unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS n(store, ref)
                 WHERE c.store = n.store AND c.ref = n.ref"""),
-        given,
+        arguments,
     )
     await session.execute(
         text("""INSERT INTO segmenter.customers (store, ref, seq, published_seq)

@@ -82,6 +82,10 @@ class Otlp:
         )
         return _Recorded(recording)
 
+    def flush(self) -> None:
+        """Send the spans that wait, now."""
+        self._processor.force_flush()
+
     def close(self, within_seconds: float) -> None:
         """Send the spans that wait, from a daemon thread, which keeps no process alive."""
         last = threading.Thread(target=self._processor.shutdown, name="tracing-stop", daemon=True)

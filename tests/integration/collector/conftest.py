@@ -26,12 +26,12 @@ def collector(
 
 
 @pytest.fixture(scope="package")
-def narrow(
+def limited(
     bootstrap: str, database_url: str, tokens: tuple[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Collector]:
     """With low limits."""
     running = start(
-        tmp_path_factory.mktemp("narrow"),
+        tmp_path_factory.mktemp("limited"),
         bootstrap,
         database_url,
         tokens,

@@ -1,4 +1,4 @@
-"""The collector as its own process, what it takes to talk to it, and what it wrote to Kafka."""
+"""Start the collector as a process of its own, send it requests, and read what it wrote to Kafka."""
 
 import asyncio
 import http.client
@@ -48,7 +48,7 @@ class Reply:
 
 
 class Connection:
-    """One keep-alive connection, so that a test sees what an answer does to it."""
+    """One keep-alive connection, so that a test sees whether it stays open after a reply."""
 
     def __init__(self, port: int) -> None:
         self._http = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
@@ -78,7 +78,7 @@ class Collector:
         return Connection(self.port)
 
     def request(self, method: str, path: str, body: Any = None, **headers: str) -> Reply:
-        """One request on a connection of its own, with the secret key unless told otherwise."""
+        """One request on a connection of its own, with the secret key unless `headers` name another."""
         headers = {"authorization": f"Bearer {self.secret}", "content_type": "application/json"} | headers
         raw = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         connection = self.connect()
@@ -111,9 +111,9 @@ def start(
     """A collector that is ready. `settings` are its environment, without the prefix."""
     config = folder / "closeloop.yaml"
     config.write_text(CONFIG)
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = int(found.getsockname()[1])
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
     log = folder / f"collector-{port}.log"
     environment = {
         **os.environ,
@@ -171,7 +171,7 @@ async def revoke_key(database_url: str, token: str) -> None:
 
 
 class Topic:
-    """Everything that was written to one topic, as it is read by somebody who knows nothing of us."""
+    """Everything that was written to one topic, read by a plain consumer without our code."""
 
     def __init__(self, bootstrap: str, name: str) -> None:
         self._consumer = AIOKafkaConsumer(name, bootstrap_servers=bootstrap, auto_offset_reset="earliest")
@@ -188,10 +188,10 @@ class Topic:
         """The records whose body names this id, as soon as there are `count`."""
         until = time.monotonic() + within_seconds
         while True:
-            found = [Written(r) for r in self._seen if subject in json.loads(r.value).values()]
-            if len(found) >= count or time.monotonic() > until:
-                assert len(found) >= count, f"{len(found)} of {count} records about {subject}"
-                return found
+            written = [Written(r) for r in self._seen if subject in json.loads(r.value).values()]
+            if len(written) >= count or time.monotonic() > until:
+                assert len(written) >= count, f"{len(written)} of {count} records about {subject}"
+                return written
             for records in (await self._consumer.getmany(timeout_ms=300)).values():
                 self._seen.extend(records)
 
@@ -206,7 +206,7 @@ class Topic:
 
 
 class Written:
-    """A record: headers by name, body as JSON."""
+    """A Kafka record: its headers by name, its value as JSON."""
 
     def __init__(self, record: ConsumerRecord) -> None:
         self.key: bytes = record.key

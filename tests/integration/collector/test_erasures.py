@@ -1,4 +1,4 @@
-"""Who may have a person forgotten, and what the others are told."""
+"""Who may have a person forgotten, and which event the other services get."""
 
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -24,13 +24,13 @@ class TestAnErasure:
         self, collector: Collector, admin: str, bootstrap: str
     ) -> None:
         customer = {"id": f"c-{uuid4()}", "email": f"{uuid4().hex}@Example.com"}
-        said = collector.request("POST", "/v1/erasures", {"customer": customer}, authorization=admin)
-        assert said.status == 202
-        assert said.json["status"] == "accepted"
+        reply = collector.request("POST", "/v1/erasures", {"customer": customer}, authorization=admin)
+        assert reply.status == 202
+        assert reply.json["status"] == "accepted"
         topic = Topic(bootstrap, "feedback.erasures.v1")
         await topic.open()
         try:
-            [written] = await topic.about(said.json["erasure_id"])
+            [written] = await topic.about(reply.json["erasure_id"])
         finally:
             await topic.close()
         secret = Secrets(SECRET).customers
@@ -39,7 +39,7 @@ class TestAnErasure:
         assert written.headers["ce_type"] == "customer.erased.v1"
         assert (written.body["customer_ref"], written.body["also"]) == (by_id, [by_email])
         assert set(written.body) == {"store", "customer_ref", "also", "erased_at", "erasure_id"}
-        assert datetime.fromisoformat(said.json["erased_at"]) <= datetime.now(UTC)
+        assert datetime.fromisoformat(reply.json["erased_at"]) <= datetime.now(UTC)
         assert 'closeloop_erasure_requests_total{outcome="accepted"}' in collector.metrics()
 
     @pytest.mark.parametrize(
@@ -59,23 +59,23 @@ class TestAnErasure:
     def test_that_names_nobody_is_refused(
         self, collector: Collector, admin: str, body: object, status: int, pointer: str
     ) -> None:
-        said = collector.request("POST", "/v1/erasures", body, authorization=admin)
-        assert said.status == status
-        assert said.json["errors"][0]["pointer"] == pointer
+        reply = collector.request("POST", "/v1/erasures", body, authorization=admin)
+        assert reply.status == status
+        assert reply.json["errors"][0]["pointer"] == pointer
 
     def test_needs_the_scope_admin(self, collector: Collector) -> None:
         for key in (collector.secret, collector.public):
-            said = collector.request(
+            reply = collector.request(
                 "POST", "/v1/erasures", {"customer": {"id": "c"}}, authorization=f"Bearer {key}"
             )
-            assert (said.status, said.json["type"]) == (403, "urn:closeloop:problem:forbidden")
+            assert (reply.status, reply.json["type"]) == (403, "urn:closeloop:problem:forbidden")
         assert collector.request("POST", "/v1/erasures", {}, authorization="").status == 401
 
     def test_of_another_store_is_not_found(self, collector: Collector, admin: str) -> None:
-        said = collector.request(
+        reply = collector.request(
             "POST", "/v1/erasures?store=elsewhere", {"customer": {"id": "c"}}, authorization=admin
         )
-        assert said.status == 404
+        assert reply.status == 404
 
     def test_is_documented_with_a_body_that_works(self, collector: Collector, admin: str) -> None:
         described = collector.request("GET", "/openapi.json").json["paths"]["/v1/erasures"]["post"]

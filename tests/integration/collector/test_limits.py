@@ -17,28 +17,28 @@ HEAD = (
 )
 
 
-def talk(collector: Collector, more: str) -> socket.socket:
+def open_request(collector: Collector, more: str) -> socket.socket:
     """A connection on which the head of a request was sent."""
     wire = socket.create_connection(("127.0.0.1", collector.port), timeout=15)
     wire.sendall(HEAD.format(key=collector.secret, more=more).encode())
     return wire
 
 
-def hear(wire: socket.socket) -> str:
+def read_reply(wire: socket.socket) -> str:
     """Everything until the other side closes."""
-    heard = b""
+    received = b""
     while data := wire.recv(65536):
-        heard += data
-    return heard.decode()
+        received += data
+    return received.decode()
 
 
 class TestABodyThatIsTooLarge:
     def test_is_413_by_its_length_alone(self, collector: Collector) -> None:
-        with talk(collector, "Content-Length: 300000\r\n") as wire:
+        with open_request(collector, "Content-Length: 300000\r\n") as wire:
             wire.sendall(b"{")
-            heard = hear(wire)
-        assert heard.startswith("HTTP/1.1 413")
-        assert "application/problem+json" in heard
+            received = read_reply(wire)
+        assert received.startswith("HTTP/1.1 413")
+        assert "application/problem+json" in received
 
     def test_is_413_and_the_client_can_read_it(self, collector: Collector) -> None:
         for size in (262_145, 300_000, 1_000_000):
@@ -53,7 +53,7 @@ class TestABodyThatIsTooLarge:
     def test_in_chunks_is_413_without_being_kept(self, collector: Collector) -> None:
         collector.post({"score": 9})
         before = collector.resident_bytes()
-        wire = talk(collector, "Transfer-Encoding: chunked\r\n")
+        wire = open_request(collector, "Transfer-Encoding: chunked\r\n")
         sent = 0
 
         def pour() -> None:
@@ -68,47 +68,47 @@ class TestABodyThatIsTooLarge:
 
         pouring = threading.Thread(target=pour)
         pouring.start()
-        heard = wire.recv(65536).decode()
+        received = wire.recv(65536).decode()
         pouring.join(20)
         wire.close()
-        assert heard.startswith("HTTP/1.1 413")
+        assert received.startswith("HTTP/1.1 413")
         assert sent < 20 * 1024 * 1024
         assert collector.resident_bytes() - before < 8 * 1024 * 1024
         assert collector.post({"score": 9}).status == 202
 
 
 class TestABodyThatIsTooSlow:
-    def test_is_408(self, narrow: Collector) -> None:
+    def test_is_408(self, limited: Collector) -> None:
         started = time.monotonic()
-        with talk(narrow, "Content-Length: 1000\r\n") as wire:
+        with open_request(limited, "Content-Length: 1000\r\n") as wire:
             wire.sendall(b'{"score"')
-            assert hear(wire).startswith("HTTP/1.1 408")
+            assert read_reply(wire).startswith("HTTP/1.1 408")
         assert time.monotonic() - started < 5
 
-    def test_holds_no_place(self, narrow: Collector) -> None:
-        wires = [talk(narrow, "Content-Length: 1000\r\n") for _ in range(8)]
+    def test_holds_no_place(self, limited: Collector) -> None:
+        wires = [open_request(limited, "Content-Length: 1000\r\n") for _ in range(8)]
         time.sleep(0.2)
-        assert narrow.post({"score": 9}).status == 202
+        assert limited.post({"score": 9}).status == 202
         for wire in wires:
             wire.close()
 
-    def test_of_a_client_that_leaves_is_forgotten(self, narrow: Collector) -> None:
-        talk(narrow, "Content-Length: 1000\r\n").close()
-        assert narrow.post({"score": 9}).status == 202
-        assert "Traceback" not in narrow.log.read_text()
+    def test_of_a_client_that_leaves_is_forgotten(self, limited: Collector) -> None:
+        open_request(limited, "Content-Length: 1000\r\n").close()
+        assert limited.post({"score": 9}).status == 202
+        assert "Traceback" not in limited.log.read_text()
 
-    def test_in_pieces_is_put_together(self, narrow: Collector) -> None:
-        with talk(narrow, "Transfer-Encoding: chunked\r\nConnection: close\r\n") as wire:
+    def test_in_pieces_is_put_together(self, limited: Collector) -> None:
+        with open_request(limited, "Transfer-Encoding: chunked\r\nConnection: close\r\n") as wire:
             for piece in (b'{"sco', b're": ', b"9}"):
                 time.sleep(0.1)
                 wire.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
             wire.sendall(b"0\r\n\r\n")
-            assert hear(wire).startswith("HTTP/1.1 202")
+            assert read_reply(wire).startswith("HTTP/1.1 202")
 
 
 class TestAKeyThatAsksTooOften:
-    def test_is_429_and_told_when_to_go_on(self, narrow: Collector) -> None:
-        replies = [narrow.from_page({"score": 9}) for _ in range(30)]
+    def test_is_429_and_told_when_to_go_on(self, limited: Collector) -> None:
+        replies = [limited.from_page({"score": 9}) for _ in range(30)]
         refused = [reply for reply in replies if reply.status == 429]
         assert {reply.status for reply in replies} == {202, 429}
         assert 15 <= len(refused) <= 25
@@ -117,18 +117,18 @@ class TestAKeyThatAsksTooOften:
         assert headers["ratelimit-remaining"] == "0"
         assert int(headers["retry-after"]) == int(headers["ratelimit-reset"]) >= 1
         assert headers["access-control-allow-origin"] == ORIGIN
-        assert narrow.post({"score": 9}).status == 202
+        assert limited.post({"score": 9}).status == 202
         time.sleep(int(headers["retry-after"]) + 0.1)
-        assert narrow.from_page({"score": 9}).status == 202
+        assert limited.from_page({"score": 9}).status == 202
 
 
 class TestABrokerThatDoesNotAnswer:
     @pytest.fixture(autouse=True)
-    async def _resumed(self, stack: LocalStack, collector: Collector, narrow: Collector):
+    async def _resumed(self, stack: LocalStack, collector: Collector, limited: Collector):
         yield
         stack.kafka.resume()
         stack.kafka.wait_ready(60)
-        for running in (collector, narrow):
+        for running in (collector, limited):
             async with asyncio.timeout(60):
                 while running.post({"score": 9}).status != 202:
                     await asyncio.sleep(0.2)
@@ -152,34 +152,34 @@ class TestABrokerThatDoesNotAnswer:
         assert collector.request("GET", "/livez").status == 200
         stack.kafka.resume()
         response_id = replies[0].json["response_id"]
-        reply = await self._until_taken(collector, response_id)
+        reply = await self._until_accepted(collector, response_id)
         assert reply.json["response_id"] == response_id
         written = await responses.about(response_id)
         assert len({record.body["fingerprint"] for record in written}) == 1
 
     async def test_makes_every_other_write_503_too(self, stack: LocalStack, collector: Collector) -> None:
-        given = collector.post({"score": 9}).json
+        accepted = collector.post({"score": 9}).json
         order = {"type": "delivered", "id": "o-503", "delivered_at": "2026-01-01T00:00:00Z"}
         stack.kafka.pause()
         amended, retracted, ordered = await asyncio.gather(
             asyncio.to_thread(
-                collector.request, "PATCH", f"/v1/responses/{given['response_id']}", {"score": 1}
+                collector.request, "PATCH", f"/v1/responses/{accepted['response_id']}", {"score": 1}
             ),
-            asyncio.to_thread(collector.request, "DELETE", f"/v1/responses/{given['response_id']}"),
+            asyncio.to_thread(collector.request, "DELETE", f"/v1/responses/{accepted['response_id']}"),
             asyncio.to_thread(collector.request, "POST", "/v1/orders", order),
         )
         assert (amended.status, retracted.status, ordered.status) == (503, 503, 503)
-        assert amended.json["response_id"] == given["response_id"]
+        assert amended.json["response_id"] == accepted["response_id"]
         assert ordered.json["order_id"] == "o-503"
 
     async def test_fills_the_places_and_the_next_is_503_at_once(
-        self, stack: LocalStack, narrow: Collector
+        self, stack: LocalStack, limited: Collector
     ) -> None:
         stack.kafka.pause()
-        waiting = [asyncio.create_task(asyncio.to_thread(narrow.post, {"score": 8})) for _ in range(4)]
+        waiting = [asyncio.create_task(asyncio.to_thread(limited.post, {"score": 8})) for _ in range(4)]
         await asyncio.sleep(0.5)
         started = time.monotonic()
-        reply = await asyncio.to_thread(narrow.post, {"score": 8})
+        reply = await asyncio.to_thread(limited.post, {"score": 8})
         assert time.monotonic() - started < 1
         assert (reply.status, reply.json["type"]) == (503, "urn:closeloop:problem:busy")
         assert int(reply.headers["retry-after"]) >= 1
@@ -202,7 +202,7 @@ class TestABrokerThatDoesNotAnswer:
         reply = await waiting
         assert (reply.status, reply.json["response_id"]) == (503, "r-left")
 
-    async def _until_taken(self, collector: Collector, response_id: str) -> Reply:
+    async def _until_accepted(self, collector: Collector, response_id: str) -> Reply:
         async with asyncio.timeout(30):
             while True:
                 reply = await asyncio.to_thread(collector.post, {"score": 8, "response_id": response_id})

@@ -1,5 +1,7 @@
-"""What a page may do with a public key, and what its origin has to do with it."""
+"""What a page may do with a public key, and from which origins."""
 
+import asyncio
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -26,27 +28,32 @@ class TestAPublicKey:
         self, collector: Collector, responses: Topic
     ) -> None:
         sent = str(uuid4())
-        given = collector.from_page({"score": 9, "response_id": sent}).json["response_id"]
-        assert given == f"{key_id(collector.public)}:{sent}"
-        [written] = await responses.about(given)
+        response_id = collector.from_page({"score": 9, "response_id": sent}).json["response_id"]
+        assert response_id == f"{key_id(collector.public)}:{sent}"
+        [written] = await responses.about(response_id)
         assert written.body["key_id"] == key_id(collector.public)
 
     async def test_may_retry_with_either_id(self, collector: Collector, responses: Topic) -> None:
         sent = str(uuid4())
-        given = collector.from_page({"score": 9, "response_id": sent}).json["response_id"]
-        assert collector.from_page({"score": 9, "response_id": given}).json["response_id"] == given
-        assert collector.from_page({"score": 9}, idempotency_key=sent).json["response_id"] == given
-        assert len(await responses.about(given, count=3)) == 3
+        response_id = collector.from_page({"score": 9, "response_id": sent}).json["response_id"]
+        assert (
+            collector.from_page({"score": 9, "response_id": response_id}).json["response_id"] == response_id
+        )
+        assert collector.from_page({"score": 9}, idempotency_key=sent).json["response_id"] == response_id
+        assert len(await responses.about(response_id, count=3)) == 3
 
     def test_amends_by_token_under_either_id(self, collector: Collector) -> None:
         sent = str(uuid4())
-        given = collector.from_page({"score": 9, "response_id": sent}).json
-        for response_id in (sent, given["response_id"]):
-            path, body = f"/v1/responses/{response_id}", {"comment": "x", "amend_token": given["amend_token"]}
+        accepted = collector.from_page({"score": 9, "response_id": sent}).json
+        for response_id in (sent, accepted["response_id"]):
+            path, body = (
+                f"/v1/responses/{response_id}",
+                {"comment": "x", "amend_token": accepted["amend_token"]},
+            )
             reply = collector.request(
                 "PATCH", path, body, authorization=f"Bearer {collector.public}", origin=ORIGIN
             )
-            assert (reply.status, reply.json["response_id"]) == (202, given["response_id"])
+            assert (reply.status, reply.json["response_id"]) == (202, accepted["response_id"])
             assert reply.headers["access-control-allow-origin"] == ORIGIN
 
     def test_amends_nothing_without_a_token(self, collector: Collector) -> None:
@@ -88,23 +95,27 @@ class TestAPublicKey:
 
 class TestACustomerOfAPage:
     async def test_is_only_claimed(self, collector: Collector, responses: Topic) -> None:
-        given = collector.from_page({"score": 1, "customer": {"id": "c-1"}}).json["response_id"]
-        [written] = await responses.about(given)
+        response_id = collector.from_page({"score": 1, "customer": {"id": "c-1"}}).json["response_id"]
+        [written] = await responses.about(response_id)
         assert written.body["verified"] is False
         assert written.body["customer"]["id"] == "c-1"
 
     async def test_is_verified_by_a_token_of_the_stores_server(
         self, collector: Collector, responses: Topic
     ) -> None:
-        who = {"id": "c-1", "email": "ada@example.com"}
-        made = collector.request("POST", "/v1/customer-tokens", who)
-        assert made.status == 201
-        token = made.json["token"]
-        for customer in ({"token": token}, {**who, "token": token}, {"id": "c-1", "token": token}):
-            given = collector.from_page({"score": 1, "customer": customer}).json["response_id"]
-            [written] = await responses.about(given)
+        customer_of_token = {"id": "c-1", "email": "ada@example.com"}
+        reply = collector.request("POST", "/v1/customer-tokens", customer_of_token)
+        assert reply.status == 201
+        token = reply.json["token"]
+        for customer in (
+            {"token": token},
+            {**customer_of_token, "token": token},
+            {"id": "c-1", "token": token},
+        ):
+            response_id = collector.from_page({"score": 1, "customer": customer}).json["response_id"]
+            [written] = await responses.about(response_id)
             assert written.body["verified"] is True
-            assert written.body["customer"].items() >= who.items()
+            assert written.body["customer"].items() >= customer_of_token.items()
             assert "token" not in written.body["customer"]
 
     async def test_of_a_token_for_somebody_else_is_only_claimed(
@@ -112,16 +123,16 @@ class TestACustomerOfAPage:
     ) -> None:
         token = collector.request("POST", "/v1/customer-tokens", {"id": "c-1"}).json["token"]
         for customer in ({"id": "c-2", "token": token}, {"id": "c-1", "token": token[:-3] + "AAA"}):
-            given = collector.from_page({"score": 1, "customer": customer}).json["response_id"]
-            [written] = await responses.about(given)
+            response_id = collector.from_page({"score": 1, "customer": customer}).json["response_id"]
+            [written] = await responses.about(response_id)
             assert written.body["verified"] is False
             assert written.body["customer"]["id"] == customer["id"]
 
     async def test_of_a_bad_token_and_no_name_is_nobody(self, collector: Collector, responses: Topic) -> None:
         """No answer is lost for a token that ran out, nor for one that came with the wrong key."""
         body = {"score": 1, "customer": {"token": "cst_x"}}
-        for given in (collector.from_page(body), collector.request("POST", "/v1/responses", body)):
-            [written] = await responses.about(given.json["response_id"])
+        for reply in (collector.from_page(body), collector.request("POST", "/v1/responses", body)):
+            [written] = await responses.about(reply.json["response_id"])
             assert written.body["identity"] == "anonymous"
             assert written.body.get("customer") is None
 
@@ -190,8 +201,8 @@ class TestASecretKey:
         self, collector: Collector, database_url: str, responses: Topic
     ) -> None:
         other = await make_key(database_url, "secret", Scope.RESPONSES_WRITE, store=OTHER_STORE)
-        given = collector.post({"score": 9}, authorization=f"Bearer {other}").json["response_id"]
-        [written] = await responses.about(given)
+        response_id = collector.post({"score": 9}, authorization=f"Bearer {other}").json["response_id"]
+        [written] = await responses.about(response_id)
         assert written.body["store"] == OTHER_STORE
 
     async def test_of_a_store_that_is_not_configured_is_404(
@@ -203,9 +214,6 @@ class TestASecretKey:
     async def test_stops_within_5_seconds_of_being_revoked(
         self, collector: Collector, database_url: str
     ) -> None:
-        import asyncio
-        import time
-
         token = await make_key(database_url, "secret", Scope.RESPONSES_WRITE)
         connection = collector.connect()
         headers = {"authorization": f"Bearer {token}", "content_type": "application/json"}

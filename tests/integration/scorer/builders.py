@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-from services.scorer.counting.counter import Counting
-from services.scorer.counting.store.series import Series, SeriesBook
+from services.scorer.counting.counter import AnswerCounter
+from services.scorer.counting.store.series import Series, SeriesIds
 from services.scorer.handlers import handlers
-from services.scorer.scores.jobs import HourCounts
+from services.scorer.scores.jobs import HourCounter
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
 from shared.config import Config, load
@@ -113,14 +113,14 @@ class Shop:
         """Start the scorer anew with these rules."""
         self.rules = {"name": "A shop", "policy": "all", "min_n": 1} | rules
         self.config = configured(self.folder, **{self.name: self.rules})
-        self.counting = Counting(self.config, SeriesBook())
-        self.handlers = handlers(self.counting)
+        self.counter = AnswerCounter(self.config, SeriesIds())
+        self.handlers = handlers(self.counter)
         return self
 
     def without_store(self) -> "Shop":
         """Start the scorer with a configuration that does not know this store."""
-        self.counting = Counting(configured(self.folder, other={"name": "Another"}), SeriesBook())
-        self.handlers = handlers(self.counting)
+        self.counter = AnswerCounter(configured(self.folder, other={"name": "Another"}), SeriesIds())
+        self.handlers = handlers(self.counter)
         return self
 
     def received(self, sent: Sent) -> Received:
@@ -176,7 +176,7 @@ class Shop:
         series = Series(self.name, metric, known.id, segment, touchpoint)
         async with self.database.snapshot() as session:
             db = await driver(session)
-            found = await self.counting.book.find(db, series)
+            found = await self.counter.series_ids.find(db, series)
             if found is None:
                 return tallies.NOTHING
             if policy == "latest" and not present:
@@ -195,7 +195,7 @@ class Shop:
 
     async def count_hours(self) -> None:
         """All that are over and changed; also those of other stores."""
-        job = HourCounts(self.database, settled_seconds=0, worth_answers=1)
+        job = HourCounter(self.database, settled_seconds=0, worth_answers=1)
         while await job.count_some():
             pass
 

@@ -182,7 +182,7 @@ async def test_every_snapshot_is_exact_while_everything_moves(database: Database
             for policy in ("all", "latest"):
                 async with database.snapshot() as session:
                     db = await driver(session)
-                    series = await shop.counting.book.find(db, Series(shop.name, "nps", "0-10", "", ""))
+                    series = await shop.counter.series_ids.find(db, Series(shop.name, "nps", "0-10", "", ""))
                     if series is None:
                         break
                     part = split(as_of, timedelta(days=7), shop.config.stores[shop.name].zone)

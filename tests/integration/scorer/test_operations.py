@@ -43,7 +43,7 @@ class TestRebuild:
         await shop.send(answer("a", 9))
         shop.configure(segments={"country": {}})  # so that the rebuild writes it
         await shop.send(answer("b", 9, segments={"country": "NL"}))
-        recount, changing = type(shop.counting).recount, asyncio.Event()
+        recount, changing = type(shop.counter).recount, asyncio.Event()
         sent: list[asyncio.Task[int]] = []
 
         async def overtaken(*arguments: object, **more: object) -> int:
@@ -55,7 +55,7 @@ class TestRebuild:
             return await recount(*arguments, **more)  # type: ignore[arg-type]
 
         shop.configure(timezone="Asia/Tokyo")
-        monkeypatch.setattr(type(shop.counting), "recount", patched(recount, overtaken))
+        monkeypatch.setattr(type(shop.counter), "recount", patched(recount, overtaken))
         await operations.rebuild(shop.database, shop.config, store_name=shop.name)
         await asyncio.gather(*sent)
 

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from services.segmenter.handlers import handlers
 from services.segmenter.tiers import store as customers
 from services.segmenter.tiers.domain.programme import Programme
-from services.segmenter.tiers.domain.ruling import Rulebook, Rules
+from services.segmenter.tiers.domain.ruling import LoyaltyRules, RulesByStore
 from services.segmenter.tiers.jobs import fold_due
 from shared.db import Database
 from shared.events import Envelope, Event, Received
@@ -169,8 +169,8 @@ class Shop:
     now: datetime = NOW
 
     @property
-    def book(self) -> Rulebook:
-        return {self.store: Rules(self.programme, ZONE)}
+    def book(self) -> RulesByStore:
+        return {self.store: LoyaltyRules(self.programme, ZONE)}
 
     def mine(self, sent: Sent) -> Sent:
         return replace(sent, event=sent.event.model_copy(update={"store": self.store}))
@@ -178,7 +178,7 @@ class Shop:
     async def send(self, *sent: Sent, now: datetime | None = None) -> dict[str, int]:
         """Apply the events as one batch."""
         batch = [self.mine(one).received() for one in sent]
-        handle = handlers(self.book, lambda: now or self.now, b"secret")[type(batch[0].event)]
+        handle = handlers(self.rules_by_store, lambda: now or self.now, b"secret")[type(batch[0].event)]
         async with self.database.transaction() as session:
             outcomes = await handle(session, batch) or {}
         return {outcome: count for (_, outcome), count in outcomes.items()}
@@ -193,10 +193,10 @@ class Shop:
     async def tick_until(self, until: datetime) -> None:
         while True:
             async with self.database.transaction() as session:
-                due = await customers.next_due(session, self.book)
+                due = await customers.next_due(session, self.rules_by_store)
                 if due is None or due > until:
                     return
-                seen, _ = await fold_due(session, self.book, now=due, limit=100)
+                seen, _ = await fold_due(session, self.rules_by_store, now=due, limit=100)
                 assert seen
 
     async def query(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from services.segmenter.facts.handlers import NotApplicable
-from services.segmenter.handlers import HANDLERS, handlers
+from services.segmenter.handlers import FACTS, handlers
 from services.segmenter.operations import rebuild, verify
 from shared.db import Database
 from shared.events.responses import Customer
@@ -87,7 +87,7 @@ class TestAnyEvent:
         assert (await shop.rows(), await shop.whole_rows()) == (before, whole)
 
     def test_the_mixed_history_has_every_event_that_is_handled(self) -> None:
-        assert {type(sent.event) for sent in MIXED} == set(HANDLERS)
+        assert {type(sent.event) for sent in MIXED} == set(FACTS)
 
 
 class TestAnyOrder:
@@ -106,7 +106,7 @@ class TestAnyOrder:
             batch, story = story[:size], story[size:]
             await other.send(*batch)
         assert await other.rows() == expected
-        assert await verify(database, other.book) == []
+        assert await verify(database, other.rules_by_store) == []
 
 
 class TestRivals:
@@ -147,7 +147,7 @@ class TestWriters:
 
         await at_once(*(write(writer) for writer in range(4)))
         assert {row["points"] for row in await shop.whole_rows()} == {40}
-        assert await verify(database, shop.book) == []
+        assert await verify(database, shop.rules_by_store) == []
 
     async def test_of_one_newcomer_see_each_others_facts(self, database: Database) -> None:
         for _ in range(20):
@@ -159,7 +159,7 @@ class TestWriters:
                 shop.send(engage("e-1", "review")),
             )
             assert (await shop.customer())["points"] == 625
-            assert await verify(database, shop.book) == []
+            assert await verify(database, shop.rules_by_store) == []
 
 
 def changed(sent: Sent, **fields: object) -> Sent:
@@ -192,7 +192,7 @@ class TestStoreThatTheConfigurationLacks:
                 await handle(session, [shop.mine(order("o-1", 600, person="Asha")).received()])
         row = await shop.customer()
         assert (row["tier"], row["name"], row["seq"]) == (None, "Asha", 0)
-        await rebuild(shop.database, shop.book, clock=lambda: shop.now)
+        await rebuild(shop.database, shop.rules_by_store, clock=lambda: shop.now)
         row = await shop.customer()
         assert (row["tier"], row["seq"]) == ("Silver", milliseconds(shop.now))
 

@@ -1,4 +1,4 @@
-"""The rules of the door."""
+"""Times, scores and ids that a body names."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +21,7 @@ def at(text: str) -> datetime:
 
 
 class TestEventTime:
-    def test_is_told_in_utc(self) -> None:
+    def test_is_in_utc(self) -> None:
         assert at("2026-11-22T10:00:00+01:00") == datetime(2026, 11, 22, 9, tzinfo=UTC)
         assert at("2026-11-22T10:00:00.5Z").tzinfo is UTC
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
+from shared.kafka import aiokafka_internals
 from shared.kafka.consumer import BatchReader, FetchedBatch, FetcherDied, UnparsableRecord
 from shared.kafka.gate import Gate
 from shared.kafka.progress import Progress
@@ -21,7 +22,7 @@ class Client:
         self.waits: list[int] = []
         self._left = [SimpleNamespace(offset=offset, timestamp=0) for offset in range(records)]
         self._bad = bad
-        self._fetcher = SimpleNamespace(error_future=asyncio.get_running_loop().create_future())
+        self.ended = False
 
     async def getmany(self, *, timeout_ms: int, max_records: int) -> dict[TopicPartition, list[Any]]:
         self.waits.append(timeout_ms)
@@ -31,10 +32,15 @@ class Client:
         return {TP: taken} if taken else {}
 
 
+@pytest.fixture(autouse=True)
+def fetcher(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client says itself whether its fetcher ended."""
+    monkeypatch.setattr(aiokafka_internals, "fetcher_ended", lambda client: client.ended)
+
+
 def opened() -> Gate:
-    gate = Gate(database=None, inbox=SimpleNamespace(consumer="g"))  # type: ignore[arg-type]
-    gate._next[TP] = 0
-    return gate
+    inbox: Any = SimpleNamespace(consumer="g")
+    return Gate(None, inbox, open_at={TP: 0})  # type: ignore[arg-type]
 
 
 def fetching(gate: Gate, read: Any = lambda record, follows: (record.offset, follows)) -> BatchReader:
@@ -91,6 +97,6 @@ class TestABatch:
 
     async def test_says_when_the_client_died(self) -> None:
         client = Client(1)
-        client._fetcher.error_future.set_result(None)
+        client.ended = True
         with pytest.raises(FetcherDied):
             await taken(client, opened())

@@ -12,10 +12,10 @@ TP = TopicPartition("topic", 0)
 
 def gate_at(offset: int | None) -> Gate:
     """A gate with one partition: open at the offset, or still closed."""
-    gate = Gate(database=None, inbox=SimpleNamespace(consumer="group"))  # type: ignore[arg-type]
-    gate.on_partitions_assigned([TP])
-    if offset is not None:
-        gate._next[TP] = offset
+    inbox: Any = SimpleNamespace(consumer="group")
+    gate = Gate(None, inbox, open_at=None if offset is None else {TP: offset})  # type: ignore[arg-type]
+    if offset is None:
+        gate.on_partitions_assigned([TP])
     return gate
 
 

@@ -1,4 +1,7 @@
-"""One answer and its revisions, merged so that the order of arrival does not matter."""
+"""One answer with its revisions, and which answer of a respondent is the latest.
+
+Revisions are merged so that their order of arrival does not matter.
+"""
 
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -66,27 +69,29 @@ class Body(NamedTuple):
     raw: bytes
 
 
-def anonymous(said: Mapping[str, Any], respondent: str, dimensions: Container[str]) -> dict[str, Any]:
-    """A submitted answer as an erasure leaves it: what counting needs, and nothing that names anybody.
+def anonymous(answer: Mapping[str, Any], respondent: str, dimensions: Container[str]) -> dict[str, Any]:
+    """The JSON of a submitted answer as an erasure leaves it: what counting needs, and nothing personal.
 
-    Of the segments those stay that the store has declared; what else a client wrote there may be anything.
+    `respondent` is the surrogate that it belongs to now. Only the segments in `dimensions`, which the store
+    has declared, stay: a client may have written anything into the others.
     """
-    kept = {name: said[name] for name in _COUNTING if name in said}
-    segments = {name: value for name, value in (said.get("segments") or {}).items() if name in dimensions}
+    kept = {name: answer[name] for name in _COUNTING if name in answer}
+    segments = {name: value for name, value in (answer.get("segments") or {}).items() if name in dimensions}
     return kept | {"customer": {"ref": respondent}, "segments": segments}
 
 
 _NOTHING: Mapping[str, Revision] = {}
-"""What most answers have amended: one for all, since it is replaced and never changed."""
+"""Of an answer that nobody amended. One object for all of them: it is replaced, never changed."""
 
 
 @dataclass(slots=True)
 class Answer:
     """All that is known under one response id.
 
-    `body` is None while only amendments or a retraction arrived. `counted` and `latest` are what the
-    buckets hold for it, and `new_rivals` the bodies that lost since it was read. `stored`: there is a row of
-    it; `changed`: that row does not say what is known now.
+    `body`: the submission that counts; None while only amendments or a retraction arrived.
+    `counted` and `latest`: what the buckets hold for this answer.
+    `rivals`: the fingerprints of bodies that lost to `body`; `new_rivals`: those that lost since it was read.
+    `stored`: it has a row; `changed`: that row does not hold what is known now.
     """
 
     store: str
@@ -102,7 +107,8 @@ class Answer:
     changed: bool = False
 
     def submit(self, body: Body) -> Outcome:
-        """Two bodies under one id: the lowest `ce_id` wins, the other is a visible conflict."""
+        """Merge a submission. Of two bodies under one id the lowest `ce_id` wins, the other is kept as a
+        rival."""
         mine = self.body
         if mine is None or body.ce_id < mine.ce_id:
             self.body = body
@@ -119,7 +125,7 @@ class Answer:
         return Outcome.DUPLICATE if known else Outcome.CONFLICT
 
     def amend(self, number: int, ce_id: str, changes: Mapping[str, Any]) -> Outcome:
-        """Each field keeps the value of the highest (revision, `ce_id`)."""
+        """Merge an amendment: each field keeps the value of the highest (revision, `ce_id`)."""
         outcome = Outcome.DUPLICATE
         for name, value in changes.items():
             known = self.amended.get(name)
@@ -130,7 +136,7 @@ class Answer:
         return outcome
 
     def retract(self) -> Outcome:
-        """Final: nothing that arrives later brings it back."""
+        """Take the answer back for good: nothing that arrives later makes it count again."""
         if self.retracted:
             return Outcome.DUPLICATE
         self.retracted = self.changed = True
@@ -138,17 +144,17 @@ class Answer:
 
     @property
     def erased(self) -> bool:
-        """Whether its respondent asked to be forgotten."""
+        """Whether its respondent was erased: the body belongs to a surrogate."""
         return self.body is not None and is_erased(self.body.respondent)
 
     def forget(self, body: Body) -> None:
-        """The same answer by nobody; `body` says what is left of it."""
+        """Erase the respondent: `body` is what is left of the submission."""
         self.body = body
         self.changed = True
         self.forget_texts()
 
     def forget_texts(self) -> None:
-        """Nothing that was written in words stays, also not what comes later; that it was changed does."""
+        """Drop the words of every amendment, but keep that the fields were amended."""
         for name in TEXTS:
             revision = self.amended.get(name)
             if revision is not None and revision.value is not None:
@@ -157,7 +163,7 @@ class Answer:
 
     @property
     def counts(self) -> bool:
-        """Whether it belongs in scores at all."""
+        """Whether it belongs in any score: submitted, not retracted, and no test."""
         return self.body is not None and not self.retracted and not self.body.test
 
     @property
@@ -171,14 +177,12 @@ class Answer:
         return self.body.score
 
 
-# The policy `latest`: each respondent once per metric, by the last answer.
-
-
 def settle_latest(answers: Iterable[Answer]) -> None:
-    """Mark the last answer of each respondent, metric and scale among these; the rest are superseded.
+    """Set `latest` on the last answer of each respondent, metric and scale among these, and on no other.
 
-    `answers` must hold, for each respondent in it, the one that was latest before. An answer without a
-    respondent is its own. Ties in time go to the higher response id, so the order of arrival never decides.
+    The policy `latest` counts only those. `answers` must hold, for each respondent in it, the answer that was
+    latest before. An answer without a respondent is always the latest. Two answers of the same instant: the
+    higher response id is the later one, so the order of arrival never decides.
     """
     last: dict[tuple[str, str, str, str], Answer] = {}
     for answer in answers:

@@ -1,4 +1,4 @@
-"""The difference that a batch makes to the day buckets."""
+"""The difference that a batch of answers makes to the day buckets."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +20,7 @@ class BucketDelta:
     """The same over each respondent's last answer."""
 
 
-class Ledger:
+class BucketChanges:
     """Notes what answers counted for before and after, and adds up the difference."""
 
     def __init__(self) -> None:
@@ -52,15 +52,15 @@ class Ledger:
     @property
     def series(self) -> set[int]:
         """Every series in which something counts or counted, even where nothing is left to add."""
-        return {one for several in {key[0] for key in self._sums} for one in several}
+        return {series for shared, _ in self._sums for series in shared}
 
     def deltas(self) -> list[BucketDelta]:
         """The buckets that change, sorted, so that two writers lock them in the same order."""
         buckets: dict[tuple[int, date], list[int]] = {}
-        for (several, day), counts in self._sums.items():
+        for (shared, day), counts in self._sums.items():
             changes = [(place, count) for place, count in enumerate(counts) if count]
-            for one in several:
-                total = buckets.setdefault((one, day), [0] * 8)
+            for series in shared:
+                total = buckets.setdefault((series, day), [0] * 8)
                 for place, count in changes:
                     total[place] += count
         return [

@@ -38,9 +38,9 @@ class Cuts:
     ) -> None:
         self._dimensions = dict(dimensions)
         self._touchpoints = touchpoints
-        wanted = [(TOUCHPOINT,), (TIER,), *[(name,) for name in self._dimensions], *combinations]
+        dimension_sets = [(TOUCHPOINT,), (TIER,), *[(name,) for name in self._dimensions], *combinations]
         unique: dict[frozenset[str], tuple[str, ...]] = {}
-        for names in wanted:
+        for names in dimension_sets:
             unique.setdefault(frozenset(names), tuple(dict.fromkeys(names)))
         self._sets = list(unique.values())
 

@@ -1,6 +1,7 @@
-"""Answers as they are stored, read by what is known of them. asyncpg itself, in arrays.
+"""Reads stored answers, and turns events and rows into answers of the domain.
 
-Locks are taken in the order respondent, answer, bucket, each sorted, by every writer of this schema.
+The statements are asyncpg's own, with arrays as arguments. Locks are taken in the order respondent, answer,
+bucket, each sorted, by every writer of this schema.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 Key = tuple[str, str]
 """Store and response id, or store and respondent."""
 Spells = list[tuple[datetime, str]]
+"""The tiers of one respondent: (since, tier), oldest first."""
 
 _PIECE = 500
 _GROUPS = {group.value: group for group in Group}
@@ -27,7 +29,11 @@ ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.a
 
 
 def body_of(event: ResponseSubmitted, ce_id: str, raw: bytes) -> Body:
-    """An event as the domain counts it. An anonymous answer is its own respondent."""
+    """An event as the domain counts it. An anonymous answer has no respondent.
+
+    `raw` is the event's JSON as it came. Fields are read from the instance's dict: this runs for every
+    answer.
+    """
     known = event.__dict__
     customer = known["customer"]
     return Body(
@@ -58,12 +64,13 @@ def hour_of(moment: datetime) -> int:
 
 
 async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = False) -> dict[Key, Answer]:
-    """These answers, as far as they are stored, with the fingerprints of their rivals.
+    """The stored ones of these answers, with the fingerprints of their rivals.
 
-    Who writes them afterwards needs their `lock`: an answer without a respondent has no other guard.
+    A caller that writes them afterwards needs their `lock`: an answer without a respondent has no other
+    guard.
     """
-    wanted = set(keys)
-    if not wanted:
+    unique = set(keys)
+    if not unique:
         return {}
     rows = await db.fetch(
         f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
@@ -71,42 +78,44 @@ async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = Fals
             FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, response_id)
             JOIN scorer.answers a USING (store, response_id)
             {"ORDER BY a.store, a.response_id FOR UPDATE OF a" if lock else ""}""",
-        *packed(wanted),
+        *packed(unique),
     )
     return {(row[0], row[1]): answer_of(row, row["rivals"]) for row in rows}
 
 
-async def answers_of(db: Connection, respondents: Iterable[Key]) -> list[Answer]:
+async def counted_answers_of(db: Connection, respondents: Iterable[Key]) -> list[Answer]:
     """The counted answers of these respondents."""
-    wanted = set(respondents)
-    if not wanted:
+    unique = set(respondents)
+    if not unique:
         return []
     rows = await db.fetch(
         f"""SELECT {ANSWER_COLUMNS}
             FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
             JOIN scorer.answers a USING (store, respondent) WHERE a.series IS NOT NULL""",
-        *packed(wanted),
+        *packed(unique),
     )
     return await _in_pieces(rows, lambda row: answer_of(row, []))
 
 
 async def _in_pieces(rows: Sequence[Any], read: Callable[[Any], Answer]) -> list[Answer]:
-    """What a person answered has no bound: others get their turn in between."""
-    found: list[Answer] = []
+    """The rows as answers. One person may have any number of them: other tasks get their turn in between."""
+    answers: list[Answer] = []
     for first in range(0, len(rows), _PIECE):
         if first:
             await asyncio.sleep(0)
-        found += map(read, rows[first : first + _PIECE])
-    return found
+        answers += map(read, rows[first : first + _PIECE])
+    return answers
 
 
-async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_latest: bool) -> list[Answer]:
-    """The counted answers of these respondents, or the latest of them, as far as `settle_latest` looks.
+async def answers_for_latest(
+    db: Connection, respondents: Iterable[Key], *, only_latest: bool
+) -> list[Answer]:
+    """The counted answers of these respondents, or only those that are the latest, for `settle_latest`.
 
-    What they said is not read: they may be moved, and not stored as changed.
+    Their bodies are not read, so they may be moved between buckets, but not stored as changed.
     """
-    wanted = set(respondents)
-    if not wanted:
+    unique = set(respondents)
+    if not unique:
         return []
     rows = await db.fetch(
         """SELECT a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.latest,
@@ -114,13 +123,13 @@ async def standing_answers(db: Connection, respondents: Iterable[Key], *, only_l
            FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, respondent)
            JOIN scorer.answers a USING (store, respondent)
            WHERE a.series IS NOT NULL AND (a.latest OR NOT $4)""",
-        *packed(wanted),
+        *packed(unique),
         only_latest,
     )
-    return await _in_pieces(rows, _standing)
+    return await _in_pieces(rows, _without_body)
 
 
-def _standing(row: Any) -> Answer:
+def _without_body(row: Any) -> Answer:
     store, response_id, respondent, metric, scale, at, latest, day, group, score, series = row
     return Answer(
         store=store,
@@ -133,6 +142,7 @@ def _standing(row: Any) -> Answer:
 
 
 def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
+    """A row of `ANSWER_COLUMNS` as an answer."""
     body = None
     if row["body"] is not None:
         raw = row["body"].encode()

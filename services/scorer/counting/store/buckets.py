@@ -1,4 +1,4 @@
-"""The day buckets and the marks of their series, moved by differences."""
+"""Moves the day buckets by differences, and marks the series and hours that changed."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from services.scorer.counting.store.packing import array_of, packed
 
 
 async def add_to_buckets(db: Connection, deltas: Sequence[BucketDelta], shard: int) -> None:
-    """One sorted upsert."""
+    """Add these differences to the buckets' rows of this shard, in sorted order."""
     if not deltas:
         return
     await db.execute(
@@ -34,13 +34,13 @@ async def add_to_buckets(db: Connection, deltas: Sequence[BucketDelta], shard: i
 
 
 async def mark_series(db: Connection, series: Iterable[int], shard: int) -> None:
-    """The scores of these series have changed, now or at some time."""
-    wanted = sorted(series)
-    if wanted:
+    """Note that the scores of these series changed, so that they are computed and published again."""
+    unique = sorted(series)
+    if unique:
         await db.execute(
             """INSERT INTO scorer.marks AS m SELECT s, $2, 1 FROM unnest($1::text::int[]) AS s
                ON CONFLICT (series, shard) DO UPDATE SET changes = m.changes + 1""",
-            array_of(wanted),
+            array_of(unique),
             shard,
         )
 
@@ -49,10 +49,10 @@ Hour = tuple[str, int]
 
 
 async def mark_hours(db: Connection, hours: Iterable[Hour], shard: int) -> None:
-    """These hours do not hold what they held before."""
-    wanted = sorted(hours)
-    if wanted:
-        stores, numbers, separator = packed((store, str(number)) for store, number in wanted)
+    """Note that other answers count in these hours than before, so that their counts are void."""
+    unique = sorted(hours)
+    if unique:
+        stores, numbers, separator = packed((store, str(number)) for store, number in unique)
         await db.execute(
             """INSERT INTO scorer.hour_marks AS m (store, hour, shard, changes)
                SELECT store, to_timestamp(number::bigint * 3600), $4, 1

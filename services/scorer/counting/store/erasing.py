@@ -1,4 +1,4 @@
-"""What is stored of people who are to be forgotten. The lock around erasing is held."""
+"""What is stored of people who are to be erased. The caller holds the lock around erasing."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -18,15 +18,15 @@ class Rival(NamedTuple):
     respondent: str
 
 
-_GIVEN = "unnest($1::text[], $2::text[], $3::timestamptz[]) AS k(store, respondent, erased_at)"
+_ERASED = "unnest($1::text[], $2::text[], $3::timestamptz[]) AS k(store, respondent, erased_at)"
 
 
 async def answers_until(db: Connection, erased: Mapping[Key, datetime]) -> list[Answer]:
-    """All answers of these respondents that were received until then, locked in sorted order."""
+    """All answers of these respondents that were received until their erasure, locked in sorted order."""
     rows = await db.fetch(
         f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
                 WHERE c.store = a.store AND c.response_id = a.response_id) AS rivals
-            FROM {_GIVEN} JOIN scorer.answers a USING (store, respondent)
+            FROM {_ERASED} JOIN scorer.answers a USING (store, respondent)
             WHERE a.received_at <= k.erased_at
             ORDER BY a.store, a.response_id FOR UPDATE OF a""",
         *_columns(erased),
@@ -35,12 +35,13 @@ async def answers_until(db: Connection, erased: Mapping[Key, datetime]) -> list[
 
 
 async def rivals_until(db: Connection, erased: Mapping[Key, datetime], answers: Sequence[Key]) -> list[Rival]:
-    """Their bodies that lost, and those without a name that lost to these answers; locked in sorted order."""
+    """The bodies of these respondents that lost under their id, and those without a respondent that lost to
+    one of these answers; locked in sorted order."""
     rows = await db.fetch(
         # Two questions, each with an index of its own: put together by OR they would read every conflict.
         f"""WITH theirs AS (
                 SELECT c.store, c.response_id, c.fingerprint
-                FROM {_GIVEN} JOIN scorer.conflicts c USING (store, respondent)
+                FROM {_ERASED} JOIN scorer.conflicts c USING (store, respondent)
                 WHERE (c.body::json ->> 'received_at')::timestamptz <= k.erased_at
                 UNION
                 SELECT c.store, c.response_id, c.fingerprint
@@ -57,7 +58,7 @@ async def rivals_until(db: Connection, erased: Mapping[Key, datetime], answers: 
 
 
 async def rewrite_rivals(db: Connection, rivals: Sequence[Rival]) -> None:
-    """Store these bodies and respondents in the place of what was there."""
+    """Replace the bodies and respondents of these stored rivals."""
     if rivals:
         await db.execute(
             """UPDATE scorer.conflicts c SET body = n.body, respondent = n.respondent
@@ -68,10 +69,12 @@ async def rewrite_rivals(db: Connection, rivals: Sequence[Rival]) -> None:
         )
 
 
-async def hand_over(db: Connection, surrogates: Mapping[Key, str], erased: Mapping[Key, datetime]) -> None:
-    """The tiers of these respondents go to their surrogates; who has no answer left has no row left.
+async def hand_over_tiers(
+    db: Connection, surrogates: Mapping[Key, str], erased: Mapping[Key, datetime]
+) -> None:
+    """Move the tiers of these respondents to their surrogates; delete the rows that hold nothing afterwards.
 
-    Tiers that were told after the erasure are somebody new's, and stay beside what is left.
+    Tiers of after the erasure belong to somebody new, and stay.
     """
     pairs = sorted(surrogates.items())
     if pairs:
@@ -86,15 +89,16 @@ async def hand_over(db: Connection, surrogates: Mapping[Key, str], erased: Mappi
         )
     await db.execute(
         f"""UPDATE scorer.respondents r SET tiers = '[]'
-            FROM {_GIVEN} WHERE r.store = k.store AND r.respondent = k.respondent
+            FROM {_ERASED} WHERE r.store = k.store AND r.respondent = k.respondent
               AND r.tier_seq <= extract(epoch FROM k.erased_at) * 1000""",
         *_columns(erased),
     )
-    await drop_unused(db, list(erased))
+    await drop_unused_respondents(db, list(erased))
 
 
-async def drop_unused(db: Connection, respondents: Sequence[Key]) -> None:
-    """The rows of respondents without answers and without tiers say only that there was somebody."""
+async def drop_unused_respondents(db: Connection, respondents: Sequence[Key]) -> None:
+    """Delete the rows of these respondents that have neither answers nor tiers: they would only say that
+    there was somebody."""
     await db.execute(
         """DELETE FROM scorer.respondents r USING unnest($1::text[], $2::text[]) AS k(store, respondent)
            WHERE r.store = k.store AND r.respondent = k.respondent AND r.tiers = '[]'

@@ -1,4 +1,4 @@
-"""The ids of series, known by heart once they are committed. Series are made and never deleted."""
+"""The series and their ids. A series is made once and never deleted, so its id can be kept in memory."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple, TypeAlias
@@ -9,7 +9,7 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 class Series(NamedTuple):
-    """What is counted together: one cut of one metric on one scale."""
+    """The answers of a store that are counted together: one cut of one metric on one scale."""
 
     store: str
     metric: str
@@ -18,22 +18,25 @@ class Series(NamedTuple):
     touchpoint: str
 
 
-class SeriesBook:
-    """Series by id. One that a transaction made itself is remembered when a later one finds it committed:
-    whoever makes series need not say how the transaction ended."""
+class SeriesIds:
+    """The ids of series, from memory where they are committed.
+
+    A series that a transaction made itself is remembered only when a later one finds it committed, since the
+    first may still be rolled back.
+    """
 
     def __init__(self) -> None:
         self._ids: dict[Series, int] = {}
 
-    def knows(self, wanted: Iterable[Series]) -> bool:
-        """Whether all of these are committed and their ids known."""
-        return all(series in self._ids for series in wanted)
+    def knows(self, several: Iterable[Series]) -> bool:
+        """Whether all of these are committed and their ids in memory."""
+        return all(series in self._ids for series in several)
 
-    async def ids(self, db: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
-        """The id of each series, made where missing, in sorted order."""
-        asked = set(wanted)
-        found = await self.find_all(db, asked)
-        missing = sorted(asked - found.keys())
+    async def ids(self, db: Connection, several: Iterable[Series]) -> dict[Series, int]:
+        """The id of each series; those that do not exist are made, in sorted order."""
+        unique = set(several)
+        ids = await self.find_all(db, unique)
+        missing = sorted(unique - ids.keys())
         if missing:
             await db.execute(
                 """INSERT INTO scorer.series (store, metric, scale, segment, touchpoint)
@@ -41,16 +44,16 @@ class SeriesBook:
                    ON CONFLICT DO NOTHING""",
                 *[list(column) for column in zip(*missing, strict=True)],
             )
-            found |= await self.find_all(db, missing)
-        return found
+            ids |= await self.find_all(db, missing)
+        return ids
 
-    async def find_all(self, db: Connection, wanted: Iterable[Series]) -> dict[Series, int]:
-        """The ids of those that exist."""
-        asked = set(wanted)
-        found = {series: self._ids[series] for series in asked if series in self._ids}
-        unknown = asked - found.keys()
+    async def find_all(self, db: Connection, several: Iterable[Series]) -> dict[Series, int]:
+        """The ids of those of these series that exist."""
+        unique = set(several)
+        ids = {series: self._ids[series] for series in unique if series in self._ids}
+        unknown = unique - ids.keys()
         if not unknown:
-            return found
+            return ids
         rows = await db.fetch(
             """SELECT s.store, s.metric, s.scale, s.segment, s.touchpoint, s.id,
                       (s.xmin = pg_current_xact_id_if_assigned()::xid) IS TRUE AS mine
@@ -61,20 +64,20 @@ class SeriesBook:
         )
         for row in rows:
             series = Series(*row[:5])
-            found[series] = row["id"]
+            ids[series] = row["id"]
             if not row["mine"]:
                 self._ids[series] = row["id"]
-        return found
+        return ids
 
     async def find(self, db: Connection, series: Series) -> int | None:
-        """The id of a series that may not exist yet."""
+        """The id of this series, or None while it does not exist."""
         return (await self.find_all(db, [series])).get(series)
 
 
 async def of_store(
     db: Connection, store: str, scales: Iterable[tuple[str, str]], dimensions: Iterable[str]
 ) -> list[tuple[int, Series]]:
-    """The whole store and its cuts by these dimensions, for (metric, scale); the oldest first.
+    """The series of these (metric, scale): the whole store, and its cuts by these dimensions; oldest first.
 
     Cuts by several dimensions may be among them.
     """

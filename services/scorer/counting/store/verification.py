@@ -1,4 +1,4 @@
-"""What an audit asks the database, and how it writes buckets anew."""
+"""What `closeloop verify` asks the database, and how `closeloop rebuild scorer` writes the buckets anew."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -15,7 +15,7 @@ Accepted = tuple[str, str, str]
 
 
 class BucketFault(NamedTuple):
-    """A bucket or a counted hour that is not what the answers say; `day` is its day, or its hour in UTC.
+    """A bucket or a counted hour that differs from a recount of the answers; `day`: its day, or hour in UTC.
 
     Counts: detractors, passives, promoters, sum of scores.
     """
@@ -112,7 +112,7 @@ async def recount_buckets(db: Connection, shard: int) -> int:
     await db.execute("DELETE FROM scorer.counted_hours")
     await db.execute("DELETE FROM scorer.hours")
     await db.execute("DELETE FROM scorer.buckets")
-    done = await db.execute(
+    status = await db.execute(
         f"""INSERT INTO scorer.buckets (series, day, shard, {", ".join(_BOTH)}, changes)
             SELECT series, day, {int(shard)}, {", ".join(_BOTH)}, 1 FROM ({_RECOMPUTED}) r"""
     )
@@ -121,11 +121,11 @@ async def recount_buckets(db: Connection, shard: int) -> int:
            ON CONFLICT (series, shard) DO UPDATE SET changes = m.changes + 1""",
         shard,
     )
-    return int(done.split()[-1])
+    return int(status.split()[-1])
 
 
 async def latest_faults(db: Connection) -> int:
-    """Answers whose mark as a respondent's last one is wrong."""
+    """How many answers are wrongly marked, or not marked, as their respondent's latest."""
     count: int = await db.fetchval(
         """SELECT count(*) FROM (
                SELECT latest, row_number() OVER (
@@ -196,8 +196,8 @@ async def dead_offsets(db: Connection, consumer: str, topic: str) -> set[tuple[i
     return {(row[0], row[1]) for row in rows}
 
 
-async def what_became_of(db: Connection, bodies: Sequence[Accepted]) -> Counter[str]:
-    """Of these accepted bodies: how many are counted, test, retracted, conflict, uncounted or missing."""
+async def fates_of(db: Connection, bodies: Sequence[Accepted]) -> Counter[str]:
+    """How many of these accepted bodies are counted, test, retracted, conflict, store_unknown or missing."""
     rows = await db.fetch(
         """SELECT CASE WHEN a.response_id IS NULL THEN 'missing'
                        WHEN a.fingerprint IS DISTINCT FROM k.fingerprint THEN

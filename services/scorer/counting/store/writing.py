@@ -1,4 +1,8 @@
-"""The answers that a batch made or changed, written by sets. Their respondents are locked."""
+"""Writes the answers that a batch made or changed, each kind of change in one statement.
+
+The caller has locked their respondents. New answers go by PostgreSQL's binary COPY, encoded at the end of
+this file.
+"""
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -25,7 +29,7 @@ def _record(answer: Answer) -> tuple[Any, ...]:
         body.received_at if body else None,
         body.ce_id if body else None,
         body.fingerprint if body else None,
-        orjson.dumps({name: tuple(one) for name, one in answer.amended.items()}).decode()
+        orjson.dumps({name: tuple(revision) for name, revision in answer.amended.items()}).decode()
         if answer.amended
         else None,
         answer.retracted,
@@ -39,19 +43,19 @@ def _record(answer: Answer) -> tuple[Any, ...]:
 
 
 async def insert_answers(db: Connection, answers: Sequence[Answer]) -> None:
-    """Answers that are not stored yet."""
+    """Store answers that have no row yet."""
     if answers:
         await db.copy_to_table(
             "answers",
             schema_name="scorer",
-            columns=COPY_COLUMNS,
+            columns=COLUMNS,
             source=binary_rows(answers),
             format="binary",
         )
 
 
 async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
-    """Answers that are stored and changed."""
+    """Store all columns of answers whose row does not hold what is known now."""
     records = [_record(answer) for answer in sorted(answers, key=lambda a: (a.store, a.response_id))]
     if not records:
         return
@@ -74,7 +78,7 @@ async def update_answers(db: Connection, answers: Iterable[Answer]) -> None:
 
 
 async def flip_latest(db: Connection, answers: Sequence[Answer]) -> None:
-    """Answers that only stopped or started being the latest."""
+    """Store `latest` of answers of which only that changed."""
     for latest in (False, True):
         keys = [(answer.store, answer.response_id) for answer in answers if answer.latest is latest]
         if keys:
@@ -88,7 +92,7 @@ async def flip_latest(db: Connection, answers: Sequence[Answer]) -> None:
 
 
 async def move_answers(db: Connection, moved: Sequence[Answer]) -> None:
-    """Answers that only count elsewhere than before."""
+    """Store where these answers count now, and `latest`; nothing else of them changed."""
     if not moved:
         return
     places = [
@@ -109,7 +113,7 @@ async def move_answers(db: Connection, moved: Sequence[Answer]) -> None:
 
 
 async def add_rivals(db: Connection, answers: Iterable[Answer]) -> None:
-    """Keep the bodies that lost, so that a conflict can be looked at."""
+    """Keep the bodies that lost since these answers were read, so that a conflict can be looked at."""
     rows = [
         (answer.store, answer.response_id, body.fingerprint, body.ce_id, body.raw.decode(), body.respondent)
         for answer in answers
@@ -148,10 +152,10 @@ _INT4_OID = 23
 # Of each value first its length in bytes; columns that stand side by side are packed at once.
 _length = Struct("!i").pack
 _moments = Struct("!iqiq").pack
-_truths = Struct("!i?i?").pack
+_flags = Struct("!i?i?").pack
 _place = Struct("!iiihih").pack
 
-COPY_COLUMNS = (
+COLUMNS = (
     *("store", "response_id", "respondent", "metric", "scale", "answered_at", "received_at", "ce_id"),
     *("fingerprint", "amended", "retracted", "latest", "day", "grp", "score", "series", "body"),
 )
@@ -161,23 +165,23 @@ async def binary_rows(answers: Sequence[Answer]) -> AsyncIterator[bytes]:
     """The answers in `COLUMNS`, as the source of `copy_to_table(format="binary")`."""
     yield _START
     for first in range(0, len(answers), _PIECE):
-        yield _piece(answers[first : first + _PIECE])
+        yield _rows(answers[first : first + _PIECE])
     yield _END
 
 
-def _piece(answers: Sequence[Answer]) -> bytes:
+def _rows(answers: Sequence[Answer]) -> bytes:
     parts: list[bytes] = []
     for answer in answers:
         body, counted = answer.body, answer.counted
         response_id = answer.response_id.encode()
-        parts += (_FIELDS, _often(answer.store), _length(len(response_id)), response_id)
+        parts += (_FIELDS, _cached_text(answer.store), _length(len(response_id)), response_id)
         if body:
             ce_id, fingerprint = body.ce_id.encode(), body.fingerprint.encode()
             parts += (
                 _text(body.respondent) if body.respondent else _NULL,
-                _often(body.metric),
-                _often(body.scale),
-                _moments(8, _since(body.answered_at), 8, _since(body.received_at)),
+                _cached_text(body.metric),
+                _cached_text(body.scale),
+                _moments(8, _microseconds(body.answered_at), 8, _microseconds(body.received_at)),
                 _length(len(ce_id)),
                 ce_id,
                 _length(len(fingerprint)),
@@ -187,7 +191,7 @@ def _piece(answers: Sequence[Answer]) -> bytes:
             parts.append(_NULL * 7)
         parts += (
             _amended(answer) if answer.amended else _NULL,
-            _truths(1, answer.retracted, 1, answer.latest),
+            _flags(1, answer.retracted, 1, answer.latest),
         )
         if counted:
             series, day, group, score, _, _ = counted
@@ -203,10 +207,10 @@ def _text(value: str) -> bytes:
     return _length(len(data)) + data
 
 
-_often = lru_cache(1000)(_text)
+_cached_text = lru_cache(1000)(_text)
 
 
-def _since(value: datetime) -> int:
+def _microseconds(value: datetime) -> int:
     return (value - _EPOCH) // _MICROSECOND
 
 
@@ -218,5 +222,5 @@ def _amended(answer: Answer) -> bytes:
 @lru_cache(50_000)
 def _array(series: tuple[int, ...]) -> bytes:
     data = Struct("!iiiii").pack(1, 0, _INT4_OID, len(series), 1)
-    data += b"".join(_length(4) + _length(one) for one in series)
+    data += b"".join(_length(4) + _length(each) for each in series)
     return _length(len(data)) + data

@@ -23,13 +23,13 @@ _MOST_PIECES = 8
 
 
 class Pieces(NamedTuple):
-    """How a stretch of time is read: hours that were counted, and the rest from the answers."""
+    """How the ragged ends of a window are read: some hours from their counts, the rest from the answers."""
 
     hours: list[datetime]
     rest: list[Window]
 
 
-class Due(NamedTuple):
+class ChangedHour(NamedTuple):
     """An hour that changed since it was counted."""
 
     store: str
@@ -38,9 +38,10 @@ class Due(NamedTuple):
 
 
 async def pieces(db: Connection, store: str, ends: Sequence[Window]) -> Pieces:
-    """The whole hours within these stretches whose counts are true now, and what is left between them."""
+    """The whole hours within these ends of a window whose counts are valid now, and what is left of the
+    ends."""
     spans = [(_first_hour(end.after + _TICK), _hour_of(end.upto + _TICK)) for end in ends]
-    found: list[datetime] = []
+    counted: list[datetime] = []
     if any(first < beyond for first, beyond in spans):
         rows = await db.fetch(
             """SELECT c.hour FROM unnest($2::timestamptz[], $3::timestamptz[]) AS e(first, beyond)
@@ -52,9 +53,9 @@ async def pieces(db: Connection, store: str, ends: Sequence[Window]) -> Pieces:
             [first for first, _ in spans],
             [beyond for _, beyond in spans],
         )
-        found = [row[0] for row in rows]
-    rest = [window for end in ends for window in _between(end, found)]
-    return Pieces(found, rest) if len(rest) <= _MOST_PIECES else Pieces([], list(ends))
+        counted = [row[0] for row in rows]
+    rest = [window for end in ends for window in _between(end, counted)]
+    return Pieces(counted, rest) if len(rest) <= _MOST_PIECES else Pieces([], list(ends))
 
 
 def _between(end: Window, hours: Sequence[datetime]) -> list[Window]:
@@ -78,7 +79,7 @@ def _first_hour(moment: datetime) -> datetime:
     return hour if hour == moment else hour + _HOUR
 
 
-async def due(db: Connection, *, settled_seconds: float, limit: int) -> list[Due]:
+async def changed_hours(db: Connection, *, settled_seconds: float, limit: int) -> list[ChangedHour]:
     """Hours that are over, changed since they were counted, and were left alone for a while; newest first."""
     rows = await db.fetch(
         """SELECT m.store, m.hour, sum(m.changes)::bigint AS changes FROM scorer.hour_marks m
@@ -91,13 +92,13 @@ async def due(db: Connection, *, settled_seconds: float, limit: int) -> list[Due
         settled_seconds,
         limit,
     )
-    return [Due(*row) for row in rows]
+    return [ChangedHour(*row) for row in rows]
 
 
-async def count(db: Connection, hours: Sequence[Due], *, worth: int) -> None:
+async def count_hours(db: Connection, hours: Sequence[ChangedHour], *, worth: int) -> None:
     """Count these hours, in the snapshot in which they were found due; fewer answers than `worth` are not."""
-    stores, changes, separator = packed((one.store, str(one.changes)) for one in hours)
-    arguments = (stores, changes, separator, [one.hour for one in hours])
+    stores, changes, separator = packed((hour.store, str(hour.changes)) for hour in hours)
+    arguments = (stores, changes, separator, [hour.hour for hour in hours])
     wanted = """unnest(string_to_array($1, $3), string_to_array($2, $3), $4::timestamptz[])
                     AS k(store, changes, hour)"""
     used = await db.fetch(

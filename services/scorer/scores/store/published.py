@@ -1,4 +1,5 @@
-"""The scores as the rest of the product was told them: a table that is its own outbox."""
+"""The published scores: computed, stored and sent. The table is its own outbox: a row whose `seq` is above
+its `published_seq` is to be sent."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ _DEFAULT_SCALES = [(metric.value, scale_for(metric).id) for metric in Metric]
 
 
 @dataclass(frozen=True, slots=True)
-class Promised:
+class Publication:
     """What is published of a store: every series of a default scale, by one policy, over these windows."""
 
     store: str
@@ -29,7 +30,7 @@ class Promised:
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class ChangedSeries:
     """A series whose scores may have changed; `marks` is how often it was changed when this was read."""
 
     id: int
@@ -60,10 +61,13 @@ class Unpublished:
     previous: Any
 
 
-async def due(
-    db: Connection, promised: Sequence[Promised], now: datetime, interval_seconds: float, limit: int
-) -> list[Due]:
-    """Series that somebody changed, or that time changed by `now`, and that were not computed just now."""
+async def changed_series(
+    db: Connection, publications: Sequence[Publication], now: datetime, interval_seconds: float, limit: int
+) -> list[ChangedSeries]:
+    """Series whose scores are to be computed: an answer or time changed them, or a window has no score yet.
+
+    One that was computed less than `interval_seconds` ago waits.
+    """
     rows = await db.fetch(
         """SELECT s.id, s.store, s.metric, s.scale, s.segment, s.touchpoint, m.changes
            FROM (SELECT series, sum(changes)::bigint AS changes FROM scorer.marks GROUP BY series) m
@@ -79,23 +83,23 @@ async def due(
               OR (c.marks < m.changes OR c.expires_at <= $6)
                  AND c.computed_at <= clock_timestamp() - make_interval(secs => $7)
            ORDER BY c.computed_at NULLS FIRST LIMIT $8""",
-        [one.store for one in promised],
-        [one.policy for one in promised],
-        [" ".join(one.windows) for one in promised],
+        [publication.store for publication in publications],
+        [publication.policy for publication in publications],
+        [" ".join(publication.windows) for publication in publications],
         *[list(column) for column in zip(*_DEFAULT_SCALES, strict=True)],
         now,
         interval_seconds,
         limit,
     )
-    return [Due(row[0], Series(*row[1:6]), row[6]) for row in rows]
+    return [ChangedSeries(row[0], Series(*row[1:6]), row[6]) for row in rows]
 
 
-async def keep(db: Connection, scores: Iterable[Score]) -> None:
-    """Store the scores. `seq` rises only where the shown figure changed; `previous` is what was
-    published last.
+async def save_scores(db: Connection, scores: Iterable[Score]) -> None:
+    """Store computed scores. `seq` rises only where the figure changed; `previous` is what was published
+    last.
 
-    `seq` goes by the clock, so that what a restored database says next is news to those who heard what it
-    forgot.
+    `seq` goes by the clock in milliseconds, so that after a restore the next state of a score is higher than
+    any that was sent before.
     """
     rows = [
         (*score.id, score.marks, score.expires_at, score.as_of, score.figure.decode())
@@ -147,27 +151,27 @@ async def unpublished(db: Connection, interval_seconds: float, limit: int) -> li
     ]
 
 
-async def waiting(db: Connection) -> int:
+async def backlog(db: Connection) -> int:
     """How many scores the topic does not have yet; counted to 10,000."""
-    found = await db.fetchval(
+    count = await db.fetchval(
         "SELECT count(*) FROM (SELECT FROM scorer.scores WHERE seq > published_seq LIMIT 10000) AS waiting"
     )
-    return int(found)
+    return int(count)
 
 
 async def mark_published(db: Connection, published: Sequence[tuple[Id, int]]) -> None:
-    """These scores are on the topic up to this `seq`."""
-    await _set(
+    """Note that these scores are on the topic up to this `seq`."""
+    await _update(
         db, published, "published_seq = greatest(c.published_seq, n.seq), published_at = clock_timestamp()"
     )
 
 
 async def publish_again(db: Connection, published: Sequence[tuple[Id, int]]) -> None:
-    """Have the newest state of these sent once more."""
-    await _set(db, published, "seq = c.seq + 1, published_at = NULL")
+    """Send the newest state of these scores again, under a new `seq`."""
+    await _update(db, published, "seq = c.seq + 1, published_at = NULL")
 
 
-async def _set(db: Connection, published: Sequence[tuple[Id, int]], change: str) -> None:
+async def _update(db: Connection, published: Sequence[tuple[Id, int]], change: str) -> None:
     rows = sorted((*score, seq) for score, seq in published)
     if rows:
         await db.execute(
@@ -178,16 +182,11 @@ async def _set(db: Connection, published: Sequence[tuple[Id, int]], change: str)
         )
 
 
-# Have every published score told once more.
-
-Place = tuple[int, str, str]
-"""Series, policy, window."""
-
-START: Place = (-1, "", "")
+START: Id = (-1, "", "")
 
 
-async def tell_again(db: Connection, store: str | None, after: Place, limit: int) -> list[Place]:
-    """Have the publisher send the next scores again, under the `seq` they have; returns which they are."""
+async def mark_unpublished(db: Connection, store: str | None, after: Id, limit: int) -> list[Id]:
+    """Mark the next scores after this one as not sent, under the `seq` that they have; returns their ids."""
     rows = await db.fetch(
         """WITH held AS (
                SELECT c.series, c.policy, c."window" FROM scorer.scores c
@@ -206,8 +205,8 @@ async def tell_again(db: Connection, store: str | None, after: Place, limit: int
     return sorted((row[0], row[1], row[2]) for row in rows)
 
 
-async def unpublished_of(db: Connection, store: str | None) -> int:
-    """How many scores the topic does not have yet."""
+async def count_unpublished(db: Connection, store: str | None) -> int:
+    """How many scores of a store, or of all, the topic does not have yet."""
     count: int = await db.fetchval(
         """SELECT count(*) FROM scorer.scores c JOIN scorer.series s ON s.id = c.series
            WHERE c.seq > c.published_seq AND ($1::text IS NULL OR s.store = $1)""",

@@ -1,4 +1,4 @@
-"""Read rolling counts: whole days from the buckets, the ragged ends from the answers."""
+"""Reads rolling counts: whole days from the buckets, the ragged ends from counted hours and the answers."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
@@ -64,10 +64,10 @@ async def tally(db: Connection, store: str, series: int, part: Split, *, latest:
     return _sum(rows)
 
 
-class Reading:
-    """Many series of one store over several windows that end at one moment.
+class ScoreReader:
+    """Reads many series of one store over several windows that end at one moment.
 
-    What two windows share, as their new end, is read once.
+    What two windows share, as the end of today, is read once.
     """
 
     def __init__(self, db: Connection, store: str, series: Sequence[int], *, latest: bool) -> None:
@@ -93,7 +93,8 @@ class Reading:
         return result
 
     async def coming(self, now: datetime) -> dict[int, datetime]:
-        """The next answer of each series that is ahead of our clock: its sender's runs before ours."""
+        """The time of the next answer of each series that lies after `now`: its sender's clock runs before
+        ours."""
         ahead = await self._end(Window(now, now + _AHEAD))
         return {series: first for series, (_, first) in ahead.items() if first}
 
@@ -135,14 +136,14 @@ class Reading:
                 window.after,
                 window.upto,
             )
-        found: dict[int, tuple[Tally, datetime | None]] = {}
+        ends: dict[int, tuple[Tally, datetime | None]] = {}
         for row in rows:
-            old, first = found.get(row[4], (NOTHING, None))
+            old, first = ends.get(row[4], (NOTHING, None))
             more = _sum([row])
             total = Tally(old.counts + more.counts, old.points + more.points)
-            found[row[4]] = total, min(filter(None, (first, row[5])), default=None)
-        self._ends[end] = found
-        return found
+            ends[row[4]] = total, min(filter(None, (first, row[5])), default=None)
+        self._ends[end] = ends
+        return ends
 
 
 async def tally_latest_in_the_past(
@@ -156,8 +157,8 @@ async def tally_latest_in_the_past(
     arguments = (store, window.after, window.upto, *metric)
     among = """FROM scorer.answers WHERE store = $1 AND series IS NOT NULL AND answered_at > $2
                AND answered_at <= $3 AND metric = $4 AND scale = $5"""
-    found = await db.fetchval(f"SELECT count(*) FROM (SELECT 1 {among} LIMIT $6) x", *arguments, limit + 1)
-    if found > limit:
+    count = await db.fetchval(f"SELECT count(*) FROM (SELECT 1 {among} LIMIT $6) x", *arguments, limit + 1)
+    if count > limit:
         raise TooManyAnswers
     rows = await db.fetch(
         f"""SELECT count(*) FILTER (WHERE grp = -1), count(*) FILTER (WHERE grp = 0),

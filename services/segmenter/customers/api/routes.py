@@ -1,4 +1,4 @@
-"""`/v1/customers` and `/v1/tiers`: parse, call, map."""
+"""`/v1/customers`, the override by hand, and `/v1/tiers`."""
 
 import base64
 import re
@@ -23,7 +23,7 @@ from services.segmenter.facts.domain.records import OverrideRecord
 from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.facts.store import CustomerKey
 from services.segmenter.tiers import store as customers
-from services.segmenter.tiers.domain.ruling import Rulebook, Rules
+from services.segmenter.tiers.domain.ruling import LoyaltyRules, RulesByStore
 from services.segmenter.tiers.folding import override
 from shared.access import Key, Scope
 from shared.db import Database
@@ -51,31 +51,36 @@ _RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-def routes(database: Database, book: Rulebook, secret: bytes, on_change: Callable[[], None]) -> APIRouter:
+def routes(
+    database: Database, rules_by_store: RulesByStore, secret: bytes, on_change: Callable[[], None]
+) -> APIRouter:
     """`/v1/customers` and `/v1/tiers`. `on_change` is called when an override was stored."""
     router = APIRouter(prefix="/v1", tags=["customers"], responses=_RESPONSES)
 
-    async def of_key(key: Key, customer_id: str) -> CustomerKey:
-        """Raises Problem 404 for a customer whom this store never named."""
-        found = customer_ref(secret, key.store, customer_id=customer_id)
-        refs = [found] if found else []
+    async def named_customer(key: Key, customer_id: str) -> CustomerKey:
+        """The customer of the key's store with this id or ref. Raises Problem 404 when the store never named
+        them."""
+        ref_of_id = customer_ref(secret, key.store, customer_id=customer_id)
+        refs = [ref_of_id] if ref_of_id else []
         if _REF.fullmatch(customer_id):
             refs.append(customer_id)
         async with database.snapshot() as session:
             for ref in refs:
-                if await customers.find(session, CustomerKey(key.store, ref)):
+                if await customers.find_customer(session, CustomerKey(key.store, ref)):
                     return CustomerKey(key.store, ref)
         raise Problem(404, "not-found", "This store has no such customer.")
 
-    async def shown(customer: CustomerKey) -> CustomerOut:
+    async def as_of_now(customer: CustomerKey) -> CustomerOut:
         async with database.snapshot() as session:
-            row = await customers.find(session, customer)
-            records = await facts.of_customers(session, [customer])
+            row = await customers.find_customer(session, customer)
+            records = await facts.facts_of_customers(session, [customer])
             email = row.contact.email if row else None
             same = await listed(session, customer.store, email=email, limit=20) if email else []
         if row is None:
             raise Problem(404, "not-found", "This store has no such customer.")
-        return customer_out(row, records[customer], same, _rules(book, customer.store), datetime.now(UTC))
+        return customer_out(
+            row, records[customer], same, _rules(rules_by_store, customer.store), datetime.now(UTC)
+        )
 
     @router.get("/customers", summary="Customers by tier, tag or e-mail address")
     async def list_customers(  # noqa: PLR0917 - the parameters of the address
@@ -88,7 +93,7 @@ def routes(database: Database, book: Rulebook, secret: bytes, on_change: Callabl
         limit: Annotated[int, Query(ge=1, le=500)] = 50,
         cursor: Annotated[str | None, Query(max_length=200, description="From the header Link")] = None,
     ) -> CustomerList:
-        rules = _rules(book, key.store)
+        rules = _rules(rules_by_store, key.store)
         if tier is not None:
             _check_tier(tier, rules, "/tier")
         after = _after(cursor)
@@ -115,7 +120,7 @@ def routes(database: Database, book: Rulebook, secret: bytes, on_change: Callabl
             Path(max_length=512, description="The store's own id, or a guest's ref", examples=["c-1"]),
         ],
     ) -> CustomerOut:
-        return await shown(await of_key(key, customer_id))
+        return await as_of_now(await named_customer(key, customer_id))
 
     @router.post(
         "/customers/{customer_id:path}/override",
@@ -125,44 +130,44 @@ def routes(database: Database, book: Rulebook, secret: bytes, on_change: Callabl
     async def set_tier(
         key: Admin,
         customer_id: Annotated[str, Path(max_length=512, examples=["c-1"])],
-        wanted: Annotated[OverrideIn, Depends(json_body(OverrideIn))],
+        body: Annotated[OverrideIn, Depends(json_body(OverrideIn))],
     ) -> CustomerOut:
-        rules = _rules(book, key.store)
-        _check_tier(wanted.tier, rules, "/tier")
-        customer = await of_key(key, customer_id)
+        rules = _rules(rules_by_store, key.store)
+        _check_tier(body.tier, rules, "/tier")
+        customer = await named_customer(key, customer_id)
         record = OverrideRecord(
             ref=customer.ref,
-            tier=wanted.tier,
-            until=wanted.until.astimezone(UTC),
-            reason=wanted.reason,
+            tier=body.tier,
+            until=body.until.astimezone(UTC),
+            reason=body.reason,
             at=datetime.now(UTC),
             by=key.key_id,
         )
         async with database.transaction() as session:
             await LEDGER.share(session)
-            if await customers.find(session, customer) is None:  # erased meanwhile
+            if await customers.find_customer(session, customer) is None:  # erased meanwhile
                 raise Problem(404, "not-found", "This store has no such customer.")
-            await override(session, customer, record, fact_id=new_id(), book=book)
+            await override(session, customer, record, fact_id=new_id(), rules_by_store=rules_by_store)
         _log.info("customer.overridden", store=key.store, key_id=key.key_id)
         on_change()
-        return await shown(customer)
+        return await as_of_now(customer)
 
     @router.get("/tiers", summary="How many customers each tier has", tags=["tiers"])
     async def read_tiers(key: Reader) -> TiersOut:
         async with database.snapshot() as session:
-            members = await customers.members(session, key.store)
-        return tiers_out(members, _rules(book, key.store))
+            members = await customers.members_by_tier(session, key.store)
+        return tiers_out(members, _rules(rules_by_store, key.store))
 
     return router
 
 
-def _rules(book: Rulebook, store: str) -> Rules:
-    if store not in book:
+def _rules(rules_by_store: RulesByStore, store: str) -> LoyaltyRules:
+    if store not in rules_by_store:
         raise Problem(404, "not-found", "The configuration has no such store any more.")
-    return book[store]
+    return rules_by_store[store]
 
 
-def _check_tier(tier: str, rules: Rules, pointer: str) -> None:
+def _check_tier(tier: str, rules: LoyaltyRules, pointer: str) -> None:
     names = [tier.name for tier in rules.programme.tiers]
     if tier not in names:
         detail = f"is one of {', '.join(names)}"
@@ -176,7 +181,7 @@ def _cursor(ref: str) -> str:
 
 
 def _after(cursor: str | None) -> str:
-    """The ref after which the page begins. Raises Problem 422 for a cursor that this API never gave."""
+    """The ref after which the page begins. Raises Problem 422 for a cursor that this API did not make."""
     if cursor is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What goes in and out, as OpenAPI shows it."""
+"""The bodies of the API, as OpenAPI shows them, and how stored customers become such bodies."""
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -8,7 +8,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.segmenter.customers.store import Listed
 from services.segmenter.facts.domain.records import AnswerRecord, OrderRecord
-from services.segmenter.tiers.domain.ruling import Records, Rules, counts, group_of_answer, judge
+from services.segmenter.tiers.domain.ruling import LoyaltyRules, Records, counts, group_of_answer, judge
 from services.segmenter.tiers.domain.standing import Standing, Transition, sentence
 from services.segmenter.tiers.store import Customer
 from shared.http import Text
@@ -169,13 +169,11 @@ class OverrideIn(BaseModel):
     reason: Annotated[Text, Field(min_length=1, max_length=500)]
 
 
-# From what is stored to what is shown.
-
 _ANSWERS_SHOWN = 10
 
 
 def customer_out(
-    row: Customer, records: Records, same_email: list[Listed], rules: Rules, now: datetime
+    row: Customer, records: Records, same_email: list[Listed], rules: LoyaltyRules, now: datetime
 ) -> CustomerOut:
     standing, ruling = judge(records, rules, now)
     return CustomerOut(
@@ -213,7 +211,7 @@ def _next_tier(standing: Standing) -> NextTier | None:
     return NextTier(name=standing.next_tier, points_needed=standing.points_to_next)
 
 
-def _step(step: Transition, rules: Rules) -> Step:
+def _step(step: Transition, rules: LoyaltyRules) -> Step:
     return Step(
         at=step.at,
         from_tier=step.from_tier,
@@ -227,11 +225,11 @@ def _step(step: Transition, rules: Rules) -> Step:
 
 
 def _last_answers(records: Records) -> list[AnswerOut]:
-    found = []
+    answers = []
     for (_, response_id), record in records.items():
         if isinstance(record, AnswerRecord) and record.said and record.score is not None:
             group = group_of_answer(record)
-            found.append(
+            answers.append(
                 AnswerOut(
                     response_id=response_id,
                     metric=record.said.metric,
@@ -246,19 +244,21 @@ def _last_answers(records: Records) -> list[AnswerOut]:
                     gives_points=counts(record),
                 )
             )
-    return sorted(found, key=lambda one: (one.answered_at, one.response_id), reverse=True)[:_ANSWERS_SHOWN]
+    return sorted(answers, key=lambda each: (each.answered_at, each.response_id), reverse=True)[
+        :_ANSWERS_SHOWN
+    ]
 
 
-def _orders(records: Records, rules: Rules) -> OrdersOut:
+def _orders(records: Records, rules: LoyaltyRules) -> OrdersOut:
     """In the store's currency; no refund takes off more than its order."""
     currency = rules.programme.currency
     count, spent, back = 0, Decimal(0), Decimal(0)
     last: datetime | None = None
     for record in records.values():
         if isinstance(record, OrderRecord) and record.placed and record.placed.currency == currency:
-            given = sum((r.amount for r in record.refunds.values() if r.currency == currency), Decimal(0))
-            given = min(given, record.placed.value)
-            count, spent, back = count + 1, spent + record.placed.value - given, back + given
+            refunded = sum((r.amount for r in record.refunds.values() if r.currency == currency), Decimal(0))
+            refunded = min(refunded, record.placed.value)
+            count, spent, back = count + 1, spent + record.placed.value - refunded, back + refunded
             last = max(last, record.placed.at) if last else record.placed.at
     return OrdersOut(count=count, currency=currency, spent=spent, refunded=back, last_at=last)
 
@@ -277,7 +277,7 @@ def listed_out(row: Listed) -> CustomerListed:
     )
 
 
-def tiers_out(members: dict[str, int], rules: Rules) -> TiersOut:
+def tiers_out(members: dict[str, int], rules: LoyaltyRules) -> TiersOut:
     total = sum(members.values())
     current = {tier.name: tier for tier in rules.programme.tiers}
     names = [*current, *sorted(members.keys() - current.keys())]

@@ -1,4 +1,4 @@
-"""How to reach a customer: the only personal data here, merged from whatever events named the person."""
+"""How to reach a customer, merged from all events that named the person: the only personal data here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Contact:
     """Each field keeps the value with the highest stamp, so any order of the events gives the same one.
 
     `known`: the store's own server named this customer once. A customer who is only claimed, by a browser
-    with a public key, has a row for its facts to wait in, but is nobody yet, and says nothing here.
+    with a public key, has a row for its facts to wait in, but `known` is false and the rest is empty.
     """
 
     known: bool = False
@@ -37,7 +37,7 @@ class Contact:
         at: datetime,
         ce_id: str,
     ) -> Self:
-        """What one event of the store's server says; `at` is when it was received."""
+        """The contact that one event of the store's server gives; `at` is when the event was received."""
         stamp = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f} {ce_id}"
         return cls(
             known=True,
@@ -51,7 +51,7 @@ class Contact:
         )
 
     def after(self, moment: datetime) -> Contact:
-        """What was said later than this moment; who was named only before it is nobody."""
+        """Only the fields that were given after this moment; empty when there are none."""
         start = f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f} ~"
         left = Contact()
         for name in ("email", "name", "consent"):
@@ -60,6 +60,7 @@ class Contact:
         return left
 
     def merged(self, other: Contact) -> Contact:
+        """Each field from whichever of the two has the higher stamp."""
         email, email_stamp = _later((self.email, self.email_stamp), (other.email, other.email_stamp))
         name, name_stamp = _later((self.name, self.name_stamp), (other.name, other.name_stamp))
         consent, consent_stamp = _later(
@@ -77,5 +78,5 @@ class Contact:
         )
 
 
-def _later(one: tuple[_V | None, str], two: tuple[_V | None, str]) -> tuple[_V | None, str]:
-    return two if two[1] > one[1] else one
+def _later(first: tuple[_V | None, str], second: tuple[_V | None, str]) -> tuple[_V | None, str]:
+    return second if second[1] > first[1] else first

@@ -17,10 +17,10 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, Self, TypeVar
 
-# Which of several originals counts.
-
 
 class Outcome(StrEnum):
+    """How an event about a fact ended."""
+
     OK = "ok"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
@@ -38,15 +38,12 @@ class _Original(Protocol):
 _O = TypeVar("_O", bound=_Original)
 
 
-def first_of(known: _O | None, said: _O) -> tuple[_O, Outcome]:
-    """The original that counts, and what the newcomer is beside the known one."""
+def first_of(known: _O | None, other: _O) -> tuple[_O, Outcome]:
+    """Of two originals under one id the one that counts (lowest `ce_id`), and how the `other` one ended."""
     if known is None:
-        return said, Outcome.OK
-    outcome = Outcome.DUPLICATE if known.content == said.content else Outcome.CONFLICT
-    return (said if said.ce_id < known.ce_id else known), outcome
-
-
-# What the events said about one order; see `records`.
+        return other, Outcome.OK
+    outcome = Outcome.DUPLICATE if known.content == other.content else Outcome.CONFLICT
+    return (other if other.ce_id < known.ce_id else known), outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +111,8 @@ class OrderRecord:
 
 
 class Kind(StrEnum):
+    """What a fact is about."""
+
     ANSWER = "answer"
     ORDER = "order"
     ENGAGEMENT = "engagement"
@@ -143,6 +142,8 @@ class Submitted:
 
 @dataclass(frozen=True, slots=True)
 class Rescored:
+    """An amended score."""
+
     revision: int
     ce_id: str
     score: int
@@ -150,6 +151,11 @@ class Rescored:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
+    """An answer with its amended score.
+
+    `said`: the original, by the name that it has in the stored JSON; None: it has not arrived.
+    """
+
     said: Submitted | None = None
     rescored: Rescored | None = None
     retracted: bool = False
@@ -199,6 +205,8 @@ class Engaged:
 
 @dataclass(frozen=True, slots=True)
 class EngagementRecord:
+    """An engagement; `conflict`: another one came under its id."""
+
     said: Engaged | None = None
     conflict: bool = False
 
@@ -232,15 +240,15 @@ class CaseRecord:
         return changed, Outcome.DUPLICATE if known else Outcome.OK
 
     def _whose(self, ref: str | None) -> str | None:
-        """A case has one customer; should two events differ, the choice must not depend on their order."""
+        """The customer of the case. Should two events differ, the choice does not depend on their order."""
         return min((r for r in (self.ref, ref) if r is not None), default=None)
 
     def spells(self) -> list[tuple[datetime, datetime | None]]:
         """The times during which the case was open: (from, until), the last perhaps without an end."""
-        turns = sorted([(at, 0) for at in self.opened_at] + [(at, 1) for at in self.closed_at])
+        moments = sorted([(at, 0) for at in self.opened_at] + [(at, 1) for at in self.closed_at])
         spells: list[tuple[datetime, datetime | None]] = []
         since: datetime | None = None
-        for at, closes in turns:
+        for at, closes in moments:
             if closes and since is not None:
                 spells.append((since, at))
                 since = None
@@ -269,11 +277,11 @@ EMPTY: Mapping[Kind, Record] = {
     Kind.ENGAGEMENT: EngagementRecord(),
     Kind.CASE: CaseRecord(),
 }
-"""What is known of a thing before the first event about it."""
+"""The record of each kind before the first event about it."""
 
 
 def anonymous(record: Record, ref: str) -> Record:
-    """The record of somebody who was erased: worth what it was, and under the reference of nobody."""
+    """The record of an erased person: it counts as before, and belongs to the surrogate `ref`."""
     match record:
         case AnswerRecord(said=said) if said:
             return replace(record, said=replace(said, ref=ref))

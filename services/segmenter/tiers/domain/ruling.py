@@ -1,4 +1,4 @@
-"""From a customer's records to what is stored and told about the customer."""
+"""From the records of a customer to the ruling that is stored and published."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ Records = Mapping[tuple[Kind, str], Record]
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """The rules of one store."""
+class LoyaltyRules:
+    """The loyalty programme of one store, and its time zone."""
 
     programme: Programme
     zone: tzinfo
 
 
-Rulebook = Mapping[str, Rules]
+RulesByStore = Mapping[str, LoyaltyRules]
 """The rules by store."""
 
 
@@ -64,12 +64,12 @@ class Ruling:
     rule_version: str
     history: tuple[Transition, ...]
 
-    def figure(self) -> object:
-        """What others are told; only a change of it is news."""
+    def published(self) -> object:
+        """What others get to know: only when this changes, the customer is published."""
         return self.tier, self.tags, spells(self.history)
 
 
-def judge(records: Records, rules: Rules, now: datetime) -> tuple[Standing, Ruling]:
+def judge(records: Records, rules: LoyaltyRules, now: datetime) -> tuple[Standing, Ruling]:
     """The standing at `now`, and as much of it as is stored. Raises ValueError for a time without zone."""
     facts, answers = facts_of(records, rules.programme)
     standing = fold(facts, rules.programme, rules.zone, now)

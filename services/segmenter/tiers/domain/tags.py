@@ -74,10 +74,10 @@ def tags(
         orders_in_window=sum(day > oldest for day in bought),
         idle_days=None if seen is None else (today - seen).days,
     )
-    turns = [] if seen is None else [seen + timedelta(days=INACTIVE_DAYS)]
+    wake_days = [] if seen is None else [seen + timedelta(days=INACTIVE_DAYS)]
     if len(bought) > 1:
-        turns.append(bought[-2] + timedelta(days=programme.window_days))
-    waits = [start_of_day(day, zone) for day in turns if day > today]
+        wake_days.append(bought[-2] + timedelta(days=programme.window_days))
+    waits = [start_of_day(day, zone) for day in wake_days if day > today]
     waits += [at for at, _ in steps if at > now] + [at for at, _, _ in nps if at > now]
     return Tagging(
         names=tuple(rule.name for rule in TAG_RULES if rule.matches(profile)),

@@ -1,4 +1,7 @@
-"""What is known about one customer. All times are aware; money is in minor units of the currency."""
+"""What counts for the tier and tags of one customer, and its order in time.
+
+All times are aware; money is in minor units of the currency.
+"""
 
 from __future__ import annotations
 

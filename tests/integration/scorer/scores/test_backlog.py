@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from prometheus_client import REGISTRY
 
-from services.scorer.scores.jobs import PublishedScores
+from services.scorer.scores.jobs import ScoreSource
 from shared.kafka import State
 from tests.integration.scorer.builders import NOON, Shop, answer
 
@@ -15,7 +15,7 @@ class Backlog:
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
         self.now: datetime = NOON
-        self.source = PublishedScores(shop.counting, 0, busy_share=1.0, clock=lambda: self.now)
+        self.source = ScoreSource(shop.counter, 0, busy_share=1.0, clock=lambda: self.now)
 
     async def tried(self, seconds: float = 0) -> list[State]:
         """What a round would send, so many seconds later."""

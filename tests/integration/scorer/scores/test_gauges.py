@@ -14,7 +14,7 @@ class Shown:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.gauges = ScoreGauges(shop.database, shop.counting, clock=lambda: NOON)
+        self.gauges = ScoreGauges(shop.database, shop.counter, clock=lambda: NOON)
 
     async def round(self) -> dict[tuple[str, str, str], tuple[float | None, float | None]]:
         """(score, sample size) by (dimension, segment, window)."""

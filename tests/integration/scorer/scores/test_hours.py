@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from datetime import timedelta
 
-from services.scorer.scores.jobs import HourCounts
+from services.scorer.scores.jobs import HourCounter
 from services.scorer.scores.store.hours import pieces
 from shared.db import Database, driver
 from shared.feedback.windows import Window
@@ -35,7 +35,7 @@ class TestCounting:
 
     async def test_an_hour_of_few_answers_is_left_to_the_readers(self, shop: Shop) -> None:
         await shop.send(answer("a"))
-        job = HourCounts(shop.database, settled_seconds=0, worth_answers=2)
+        job = HourCounter(shop.database, settled_seconds=0, worth_answers=2)
         while await job.count_some():
             pass
         assert await shop.hours_in_use() == 0
@@ -43,7 +43,7 @@ class TestCounting:
 
     async def test_an_hour_that_is_being_written_waits(self, shop: Shop) -> None:
         await shop.send(answer("a"))
-        await HourCounts(shop.database, settled_seconds=60, worth_answers=1).count_some()
+        await HourCounter(shop.database, settled_seconds=60, worth_answers=1).count_some()
         assert await shop.hours_in_use() == 0
 
     async def test_every_kind_of_change_makes_its_hours_void(self, shop: Shop) -> None:
@@ -67,7 +67,7 @@ class TestCounting:
         async def some() -> None:
             for _ in range(4):
                 with contextlib.suppress(Exception):  # one of the two is refused and comes again
-                    await HourCounts(database, settled_seconds=0, worth_answers=1).count_some()
+                    await HourCounter(database, settled_seconds=0, worth_answers=1).count_some()
 
         await asyncio.gather(some(), some(), some())
         await shop.count_hours()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.scorer.scores.jobs import PublishedScores
+from services.scorer.scores.jobs import ScoreSource
 from shared.db import driver
 from shared.events.scores import Figure, ScoreChanged
 from shared.kafka import State
@@ -19,7 +19,7 @@ class Desk:
     def __init__(self, shop: Shop, *, now: datetime = NOON, interval: float = 0) -> None:
         self.shop = shop
         self.now = now
-        self.source = PublishedScores(shop.counting, interval, busy_share=1.0, clock=lambda: self.now)
+        self.source = ScoreSource(shop.counter, interval, busy_share=1.0, clock=lambda: self.now)
 
     async def prepare(self) -> None:
         async with self.shop.database.transaction() as session:

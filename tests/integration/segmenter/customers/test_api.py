@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from services.segmenter.app import build
 from services.segmenter.settings import SegmenterSettings
-from services.segmenter.tiers.settings import rulebook
+from services.segmenter.tiers.settings import loyalty_rules
 from shared.access import Keyring, Scope, keys
 from shared.config import load
 from shared.config.secrets import Secrets
@@ -71,7 +71,7 @@ async def desk(database: Database, database_url: str, tmp_path: Path) -> AsyncIt
     app = build(platform, SegmenterSettings(), Loops(), "api")
     app.state.keyring = Keyring(database, secrets.pepper)
     now = datetime.now(UTC)
-    shop = Shop(database, store, programme=rulebook(load(path))[store].programme, now=now)
+    shop = Shop(database, store, programme=loyalty_rules(load(path))[store].programme, now=now)
     token = await make_key(database, store, Scope.ADMIN)
     transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://segmenter") as client:

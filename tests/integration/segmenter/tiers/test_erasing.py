@@ -76,7 +76,9 @@ class TestAnErasure:
             await shop.send(event)
         record = OverrideRecord(REF, "Gold", NOW + timedelta(days=30), "canary", WHEN, "key")
         async with shop.database.transaction() as session:
-            await override(session, CustomerKey(shop.store, REF), record, fact_id="o", book=shop.book)
+            await override(
+                session, CustomerKey(shop.store, REF), record, fact_id="o", rules_by_store=shop.rules_by_store
+            )
         [before] = await shop.whole_rows()
         assert await traces(shop)
         assert await shop.send(erase(REF)) == {"ok": 1, "duplicate": 0}
@@ -88,7 +90,7 @@ class TestAnErasure:
         rows = await shop.rows()
         assert await shop.send(erase(REF)) == {"ok": 0, "duplicate": 1}
         assert await shop.rows() == rows
-        assert not await verify(shop.database, shop.book, shop.store)
+        assert not await verify(shop.database, shop.rules_by_store, shop.store)
 
     async def test_is_the_same_whatever_comes_first(self, shop: Shop) -> None:
         for events in permutations((*STORY[:3], erase(REF))):

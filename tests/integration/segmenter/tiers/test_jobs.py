@@ -32,7 +32,7 @@ async def ticking(shop: Shop, *, now: datetime, clocks: int = 1, batch: int = 10
     running = [
         TierClock(
             shop.database,
-            shop.book,
+            shop.rules_by_store,
             batch=batch,
             sleep_seconds=0.2,
             on_change=lambda: rung.append("changed"),
@@ -72,7 +72,7 @@ class TestTierClock:
         async with ticking(shop, now=at("2025-09-01"), clocks=3):
             await until(all_down)
         assert {row["seq"] for row in await shop.whole_rows()} == {milliseconds(at("2025-09-01"))}
-        assert await verify(database, shop.book) == []
+        assert await verify(database, shop.rules_by_store) == []
 
     async def test_ends_an_override_and_a_tag_on_time(self, shop: Shop) -> None:
         await shop.send(order("o-1", 10, "2024-06-30"))
@@ -175,15 +175,19 @@ class TestRebuildAndVerify:
         return shop
 
     async def test_verify_finds_what_is_not_the_fold(self, damaged: Shop) -> None:
-        assert await verify(damaged.database, damaged.book) == [CustomerKey(damaged.store, ASHA)]
+        assert await verify(damaged.database, damaged.rules_by_store) == [CustomerKey(damaged.store, ASHA)]
 
     async def test_rebuild_mends_it_and_is_harmless_twice(self, damaged: Shop) -> None:
         seen: list[int] = []
-        first = await rebuild(damaged.database, damaged.book, clock=lambda: damaged.now, progress=seen.append)
+        first = await rebuild(
+            damaged.database, damaged.rules_by_store, clock=lambda: damaged.now, progress=seen.append
+        )
         assert (first.seen, first.changed, seen) == (2, 1, [2])
-        assert await verify(damaged.database, damaged.book) == []
+        assert await verify(damaged.database, damaged.rules_by_store) == []
         before = await damaged.whole_rows()
-        second = await rebuild(damaged.database, damaged.book, damaged.store, clock=lambda: damaged.now)
+        second = await rebuild(
+            damaged.database, damaged.rules_by_store, damaged.store, clock=lambda: damaged.now
+        )
         assert (second.seen, second.changed) == (2, 0)
         assert await damaged.whole_rows() == before
 
@@ -191,6 +195,6 @@ class TestRebuildAndVerify:
         people = [f"{index:032x}" for index in range(1203)]
         await shop.send(*(order(f"o-{ref}", 550, ref=ref) for ref in people))
         shop.programme = replace(shop.programme, version="2024-02")
-        result = await rebuild(shop.database, shop.book, clock=lambda: shop.now)
+        result = await rebuild(shop.database, shop.rules_by_store, clock=lambda: shop.now)
         assert (result.seen, result.changed) == (1203, 1203)
-        assert len(await verify(shop.database, shop.book)) == 0
+        assert len(await verify(shop.database, shop.rules_by_store)) == 0

@@ -93,7 +93,7 @@ class TestWorkedHistories:
     ) -> None:
         await shop.live_through(events, at(until))
         assert await shop.story() == expected
-        assert await verify(database, shop.book) == []
+        assert await verify(database, shop.rules_by_store) == []
 
     @pytest.mark.parametrize(("events", "until", "expected"), WORKED.values(), ids=WORKED)
     async def test_backwards_in_one_batch_long_after(

@@ -200,15 +200,15 @@ class TestManyAnswers:
     async def test_have_a_result_each(self) -> None:
         """As a batch does it: a bad line stops no other, and all that are good travel at once."""
         log = Log()
-        door = acceptor(log)
+        answers = acceptor(log)
         good, bad = [], []
         for number in range(1000):
             body = {"score": number % 12, "response_id": f"r-{number}"}
             try:
-                good.append(door.check(body, SERVER, now=NOW))
+                good.append(answers.check(body, SERVER, now=NOW))
             except InvalidInput:
                 bad.append(number)
-        tokens = await asyncio.gather(*(door.accept(answer, TRACE) for answer in good))
+        tokens = await asyncio.gather(*(answers.accept(answer, TRACE) for answer in good))
         assert bad == list(range(11, 1000, 12))
         assert len(log.records) == len(set(tokens)) == 1000 - len(bad)
 

@@ -1,4 +1,4 @@
-"""What a refused client is told."""
+"""What the hot route answers when it takes nothing in."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def request_with(*headers: tuple[bytes, bytes]) -> tuple[AnswerRequest, dict[str
 
 class TestA503:
     @pytest.mark.parametrize("kind", ["busy", "keys-unavailable"])
-    def test_names_the_id_to_come_again_with(self, kind: str) -> None:
+    def test_names_the_id_to_try_again_with(self, kind: str) -> None:
         request, scope = request_with((b"idempotency-key", b"r-1"))
         problem = problem_for(Problem(503, kind, "Try again."), request, scope)
         assert b'"response_id":"r-1"' in problem.body()
@@ -26,6 +26,6 @@ class TestA503:
         request, scope = request_with(*headers)
         assert b"response_id" not in problem_for(Problem(503, "busy", "Try again."), request, scope).body()
 
-    def test_alone_does(self) -> None:
+    def test_is_the_only_problem_that_does(self) -> None:
         request, scope = request_with((b"idempotency-key", b"r-1"))
         assert b"response_id" not in problem_for(Problem(401, "unauthorised", "No."), request, scope).body()

@@ -23,7 +23,7 @@ class Recorded:
     exporter: InMemorySpanExporter
 
     def spans(self) -> list[ReadableSpan]:
-        self.otlp._processor.force_flush()
+        self.otlp.flush()
         return list(self.exporter.get_finished_spans())
 
     def named(self, name: str) -> list[ReadableSpan]:

@@ -47,7 +47,7 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> list[Item]:
         if any(item.offset == 666 for item in items):
             raise ValueError(CANARY)
 
-    monkeypatch.setattr(Applier, "_in_one_transaction", take)
+    monkeypatch.setattr(Applier, "apply_in_one_transaction", take)
     return seen
 
 
@@ -58,7 +58,7 @@ def applier() -> TracedApplier:
 class TestARecord:
     async def test_alone_is_a_span_in_its_own_trace(self, recorded: Recorded, applied: list[Item]) -> None:
         came_in = new_traceparent()
-        await applier()._in_one_transaction([good(came_in, 5)])
+        await applier().apply_in_one_transaction([good(came_in, 5)])
         (span,) = recorded.spans()
         assert (span.name, span.kind) == ("process answers", SpanKind.CONSUMER)
         assert f"{span.parent.span_id:016x}" == came_in[36:52]
@@ -79,7 +79,7 @@ class TestARecord:
         self, recorded: Recorded, applied: list[Item]
     ) -> None:
         traces = [new_traceparent() for _ in range(3)]
-        await applier()._in_one_transaction([good(trace) for trace in traces])
+        await applier().apply_in_one_transaction([good(trace) for trace in traces])
         (batch,) = recorded.named("process batch")
         records = recorded.named("process answers")
         assert batch.attributes["messaging.batch.message_count"] == 3
@@ -92,7 +92,7 @@ class TestARecord:
         self, recorded: Recorded, applied: list[Item]
     ) -> None:
         traces = [new_traceparent() for _ in range(MOST_RECORDS + 5)]
-        await applier()._in_one_transaction([good(trace) for trace in traces])
+        await applier().apply_in_one_transaction([good(trace) for trace in traces])
         assert len(recorded.named("process answers")) == MOST_RECORDS
         assert [item.event.envelope.traceparent for item in applied[-5:]] == traces[-5:]
 
@@ -101,7 +101,7 @@ class TestARecord:
     ) -> None:
         not_sampled = f"{new_traceparent()[:-2]}00"
         items = [good(not_sampled), good(""), good("nonsense-01")]
-        await applier()._in_one_transaction(items)
+        await applier().apply_in_one_transaction(items)
         assert applied == items
         assert recorded.spans() == []
 
@@ -109,23 +109,23 @@ class TestARecord:
         self, recorded: Recorded, applied: list[Item]
     ) -> None:
         with pytest.raises(ValueError):
-            await applier()._in_one_transaction([good(new_traceparent(), 666)])
+            await applier().apply_in_one_transaction([good(new_traceparent(), 666)])
         assert recorded.spans()[0].attributes["error.type"] == "ValueError"
 
     async def test_that_is_buried_keeps_the_traceparent_it_came_with(
         self, recorded: Recorded, applied: list[Item]
     ) -> None:
         letter = bad(new_traceparent())
-        await applier()._in_one_transaction([letter])
+        await applier().apply_in_one_transaction([letter])
         (span,) = recorded.spans()
         assert applied == [letter]
         assert span.attributes["error.type"] == "not_json"
         assert f"{span.parent.span_id:016x}" == letter.record.headers[1][1].decode()[36:52]
 
     async def test_leaves_no_personal_text_in_a_span(self, recorded: Recorded, applied: list[Item]) -> None:
-        await applier()._in_one_transaction([bad(new_traceparent()), good(new_traceparent())])
+        await applier().apply_in_one_transaction([bad(new_traceparent()), good(new_traceparent())])
         with pytest.raises(ValueError):
-            await applier()._in_one_transaction([good(new_traceparent(), 666)])
+            await applier().apply_in_one_transaction([good(new_traceparent(), 666)])
         assert "canary" not in "".join(span.to_json() for span in recorded.spans())
 
 

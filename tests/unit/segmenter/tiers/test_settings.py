@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from services.segmenter.tiers.domain.programme import DEFAULT_TIERS, Programme
-from services.segmenter.tiers.settings import rulebook
+from services.segmenter.tiers.settings import loyalty_rules
 from shared.config import ConfigError, load
 
 
@@ -17,23 +17,23 @@ def config(tmp_path: Path, loyalty: str, *, store: str = "currency: EUR") -> Pat
 
 def mistakes(path: Path) -> list[str]:
     with pytest.raises(ConfigError) as caught:
-        rulebook(load(path))
+        loyalty_rules(load(path))
     return [str(mistake) for mistake in caught.value.mistakes]
 
 
 class TestRulebook:
     def test_without_a_section_has_the_rules_of_the_contract(self, tmp_path: Path) -> None:
-        programme = rulebook(load(config(tmp_path, "")))["shop"].programme
+        programme = loyalty_rules(load(config(tmp_path, "")))["shop"].programme
         assert programme == Programme(currency="EUR", version=programme.version)
         assert programme.tiers == DEFAULT_TIERS
 
     def test_the_shipped_file_is_valid_and_says_the_defaults(self, tmp_path: Path) -> None:
-        shipped = rulebook(load(Path(__file__).parents[4] / "closeloop.yaml"))["demo"].programme
+        shipped = loyalty_rules(load(Path(__file__).parents[4] / "closeloop.yaml"))["demo"].programme
         assert shipped == Programme(currency="EUR", version=shipped.version)
 
     def test_the_version_changes_with_the_rules_and_with_nothing_else(self, tmp_path: Path) -> None:
         def version(loyalty: str, store: str = "currency: EUR") -> str:
-            return rulebook(load(config(tmp_path, loyalty, store=store)))["shop"].programme.version
+            return loyalty_rules(load(config(tmp_path, loyalty, store=store)))["shop"].programme.version
 
         assert version("") == version("# a comment\n") == version("    loyalty: {grace_days: 60}\n")
         assert version("") != version("    loyalty: {grace_days: 61}\n")
@@ -41,8 +41,8 @@ class TestRulebook:
 
     @pytest.mark.parametrize(("currency", "minor"), [("EUR", 100), ("JPY", 1), ("KWD", 1000)])
     def test_a_point_is_one_unit_of_any_currency(self, tmp_path: Path, currency: str, minor: int) -> None:
-        book = rulebook(load(config(tmp_path, "", store=f"currency: {currency}")))
-        assert book["shop"].programme.minor_per_point == minor
+        rules_by_store = loyalty_rules(load(config(tmp_path, "", store=f"currency: {currency}")))
+        assert rules_by_store["shop"].programme.minor_per_point == minor
 
 
 class TestMistakes:

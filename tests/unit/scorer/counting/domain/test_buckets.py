@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scorer.counting.domain.answer import Contribution
-from services.scorer.counting.domain.buckets import BucketDelta, Ledger
+from services.scorer.counting.domain.buckets import BucketChanges, BucketDelta
 from shared.feedback.metrics import Group
 
 DAY, NEXT = date(2026, 3, 1), date(2026, 3, 2)
@@ -17,13 +17,13 @@ THREE = Contribution((1, 2), DAY, Group.DETRACTOR, 3, NOON, 0)
 
 
 def after(*notes: tuple[Contribution | None, bool, Contribution | None, bool]) -> list[BucketDelta]:
-    ledger = Ledger()
+    changes = BucketChanges()
     for note in notes:
-        ledger.note(*note)
-    return ledger.deltas()
+        changes.note(*note)
+    return changes.deltas()
 
 
-class TestLedger:
+class TestBucketChanges:
     def test_a_new_answer_counts_in_each_of_its_series(self) -> None:
         assert after((None, False, NINE, True)) == [
             BucketDelta(1, DAY, [0, 0, 1, 9], [0, 0, 1, 9]),

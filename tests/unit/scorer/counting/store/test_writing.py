@@ -32,5 +32,5 @@ class TestRows:
         pieces = [piece async for piece in writing.binary_rows(answers)]
         rows = fields(b"".join(pieces))
         assert len(pieces) == 2 + (count + 99) // 100
-        assert {len(row) for row in rows} <= {len(writing.COPY_COLUMNS)}
+        assert {len(row) for row in rows} <= {len(writing.COLUMNS)}
         assert [row[1] for row in rows] == [f"r-{number}".encode() for number in range(count)]
