@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from shared.db import Database
 from tests.browser.browsing import LOOKS, Look, Watched, serving
-from tests.integration.notifier.office import PASSWORD, Branch
+from tests.integration.notifier.inbox_pages import PASSWORD, Branch
 
 Window = Callable[..., AbstractAsyncContextManager[Watched]]
 

@@ -143,13 +143,13 @@ Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9_-]*$", examp
 def _channel_routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     router = APIRouter(tags=["channels"])
 
-    @router.get("/channels", summary="The channels of the store and how they are doing")
+    @router.get("/channels", summary="The channels of the store and how they are health")
     async def read_channels(key: Reader) -> ChannelsOut:
         known = channels.get(key.store, {})
         async with database.transaction() as session:
-            doing = await store.channel_health(session, key.store, list(known))
+            health = await store.channel_health(session, key.store, list(known))
         return ChannelsOut(
-            channels=[channel_out(name, channel, doing[name]) for name, channel in known.items()]
+            channels=[channel_out(name, channel, health[name]) for name, channel in known.items()]
         )
 
     @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)
@@ -169,28 +169,28 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
     return router
 
 
-def channel_out(name: str, channel: Channel, doing: ChannelHealth) -> ChannelOut:
+def channel_out(name: str, channel: Channel, health: ChannelHealth) -> ChannelOut:
     hours = channel.quiet_hours
     return ChannelOut(
         name=name,
         kind=channel.kind,
         goes_to=_goes_to(channel),
-        state=_state(channel, doing),
-        paused_until=doing.paused_until if channel.on else None,
-        sent=doing.sent,
-        failed=doing.failed,
-        waiting=doing.waiting,
+        state=_state(channel, health),
+        paused_until=health.paused_until if channel.on else None,
+        sent=health.sent,
+        failed=health.failed,
+        waiting=health.waiting,
         quiet_hours=f"{hours.start:%H:%M}-{hours.end:%H:%M}" if hours else None,
         digest_after=channel.single_alerts,
     )
 
 
-def _state(channel: Channel, doing: ChannelHealth) -> ChannelState:
+def _state(channel: Channel, health: ChannelHealth) -> ChannelState:
     if not channel.on:
         return ChannelState.OFF
-    if doing.paused_until:
+    if health.paused_until:
         return ChannelState.PAUSED
-    return ChannelState.RETRYING if doing.retrying else ChannelState.HEALTHY
+    return ChannelState.RETRYING if health.retrying else ChannelState.HEALTHY
 
 
 def _goes_to(channel: Channel) -> str:

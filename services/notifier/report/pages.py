@@ -97,7 +97,7 @@ def report_routes(
         store_config, store_channels = pages.stores[at.store], channels[at.store]
         policy = policies[at.store]
         async with database.snapshot() as session:
-            doing = await deliveries.channel_health(session, at.store, list(store_channels))
+            health = await deliveries.channel_health(session, at.store, list(store_channels))
         chosen_team = {query.team} if query.team and query.team != store.NO_TEAM else set()
         return pages.html(
             request,
@@ -115,7 +115,7 @@ def report_routes(
             chart=histogram(report.contacts.bars, policy.rules),
             causes=cause_rows(report),
             outcomes=outcome_rows(report),
-            channels=channel_rows(report.channels, store_channels, doing, store_config.zone),
+            channels=channel_rows(report.channels, store_channels, health, store_config.zone),
             names=MemberNames(pages.people.roster.members(at.store)),
             manager=reaches(at.role, "manager"),
         )

@@ -250,14 +250,14 @@ class ChannelRow:
 def channel_rows(
     deliveries: Sequence[ChannelDeliveries],
     channels: Mapping[str, Channel],
-    doing: Mapping[str, ChannelHealth],
+    health: Mapping[str, ChannelHealth],
     zone: tzinfo,
 ) -> list[ChannelRow]:
     """The channels of the store, and those that the configuration lost but the period used."""
     by_name = {each.channel: each for each in deliveries}
     names = [*channels, *(name for name in by_name if name not in channels)]
     return [
-        _channel_row(name, by_name.get(name), channels.get(name), doing.get(name, ChannelHealth()), zone)
+        _channel_row(name, by_name.get(name), channels.get(name), health.get(name, ChannelHealth()), zone)
         for name in names
     ]
 
@@ -266,10 +266,10 @@ def _channel_row(
     name: str,
     deliveries: ChannelDeliveries | None,
     channel: Channel | None,
-    doing: ChannelHealth,
+    health: ChannelHealth,
     zone: tzinfo,
 ) -> ChannelRow:
-    look, sign, state = _state(deliveries, channel, doing, zone)
+    look, sign, state = _state(deliveries, channel, health, zone)
     return ChannelRow(
         name,
         channel_label(name, channel),
@@ -289,14 +289,14 @@ def _channel_row(
 
 
 def _state(
-    deliveries: ChannelDeliveries | None, channel: Channel | None, doing: ChannelHealth, zone: tzinfo
+    deliveries: ChannelDeliveries | None, channel: Channel | None, health: ChannelHealth, zone: tzinfo
 ) -> tuple[str, str, str]:
     """The look, the sign and the words of a channel's badge."""
     if channel is None or not channel.on:
         return "", "pause", "Off" if channel else "No longer configured"
-    if doing.paused_until:
-        return "danger", "alert", f"Paused until {_clock(doing.paused_until, zone)}"
-    if doing.retrying or (deliveries and deliveries.retrying):
+    if health.paused_until:
+        return "danger", "alert", f"Paused until {_clock(health.paused_until, zone)}"
+    if health.retrying or (deliveries and deliveries.retrying):
         until = f", next {_clock(deliveries.next_at, zone)}" if deliveries and deliveries.next_at else ""
         return "warn", "refresh", f"Retrying{until}"
     if deliveries and deliveries.dead:

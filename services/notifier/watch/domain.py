@@ -54,12 +54,12 @@ def _named(value: str, names: frozenset[str]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One watched score beside what it was a window ago; `told`: its fall was told and is not over."""
+    """One watched score beside what it was a window ago; `fall_told`: its fall was told and is not over."""
 
     key: str
     before: Sample
     now: Sample
-    told: bool = False
+    fall_told: bool = False
 
 
 class FallChange(StrEnum):
@@ -99,7 +99,7 @@ def fall_changes(rule: ScoreRule, scores: Sequence[Compared]) -> dict[str, FallC
         judged = verdict(gap)
         if gap is None or judged is Verdict.TOO_FEW:
             continue
-        if score.told:
+        if score.fall_told:
             if not (gap.significant() and gap.delta < 0):
                 changes[key] = FallChange.OVER
         elif judged is Verdict.LOWER and gap.delta <= -rule.at_least_points and key in standing:

@@ -240,7 +240,7 @@ async def compared_scores(
             row.key,
             before=Sample(row.old_as_of, Counts(row.old_promoters, row.old_passives, row.old_detractors)),
             now=Sample(row.as_of, Counts(row.promoters, row.passives, row.detractors)),
-            told=row.told,
+            fall_told=row.told,
         )
         for row in rows
     ]

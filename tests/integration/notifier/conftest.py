@@ -6,7 +6,7 @@ import pytest
 
 from shared.db import Database
 from tests.integration.notifier.desk import Desk
-from tests.integration.notifier.office import Agent, Branch
+from tests.integration.notifier.inbox_pages import Agent, Branch
 from tests.integration.notifier.shop import Shop, opened_shop
 
 

@@ -19,7 +19,7 @@ LOW_ANSWERS: Final = frozenset({Group.DETRACTOR})
 
 @dataclass(frozen=True, slots=True)
 class RuleInput:
-    """What is known when a rule is asked. A fact that is not there matches nothing."""
+    """What is known when a rule is asked. A value that is not known matches nothing."""
 
     metric: str
     score: int
@@ -57,21 +57,21 @@ class Conditions:
     words: frozenset[str] = frozenset()
     wants_contact: bool | None = None
 
-    def hold(self, facts: RuleInput) -> bool:
+    def hold(self, answer: RuleInput) -> bool:
         return (
-            facts.group in self.groups
-            and (self.metric is None or facts.metric == self.metric)
-            and _within(self.min_score, facts.score, self.max_score)
-            and _one_of(self.tiers, facts.tier)
-            and _one_of(self.touchpoints, facts.touchpoint)
-            and _one_of(self.answer_channels, facts.channel)
-            and _one_of(self.risk, facts.risk)
-            and (not self.tags or bool(self.tags & facts.tags))
-            and (not self.themes or bool(self.themes & facts.themes))
-            and _reaches(self.order_value_at_least, facts.order_value)
-            and _reaches(self.fell_by, facts.fell_by)
-            and (self.wants_contact is None or facts.wants_contact == self.wants_contact)
-            and (not self.words or _speaks_of(self.words, facts.comments))
+            answer.group in self.groups
+            and (self.metric is None or answer.metric == self.metric)
+            and _within(self.min_score, answer.score, self.max_score)
+            and _one_of(self.tiers, answer.tier)
+            and _one_of(self.touchpoints, answer.touchpoint)
+            and _one_of(self.answer_channels, answer.channel)
+            and _one_of(self.risk, answer.risk)
+            and (not self.tags or bool(self.tags & answer.tags))
+            and (not self.themes or bool(self.themes & answer.themes))
+            and _reaches(self.order_value_at_least, answer.order_value)
+            and _reaches(self.fell_by, answer.fell_by)
+            and (self.wants_contact is None or answer.wants_contact == self.wants_contact)
+            and (not self.words or _speaks_of(self.words, answer.comments))
         )
 
 
@@ -79,12 +79,12 @@ def _within(least: int | None, score: int, most: int | None) -> bool:
     return (least is None or score >= least) and (most is None or score <= most)
 
 
-def _one_of(names: frozenset[str], fact: str | None) -> bool:
-    return not names or fact in names
+def _one_of(names: frozenset[str], value: str | None) -> bool:
+    return not names or value in names
 
 
-def _reaches(least: Decimal | int | None, fact: Decimal | int | None) -> bool:
-    return least is None or (fact is not None and fact >= least)
+def _reaches(least: Decimal | int | None, value: Decimal | int | None) -> bool:
+    return least is None or (value is not None and value >= least)
 
 
 def _speaks_of(words: frozenset[str], comments: Iterable[str]) -> bool:
@@ -117,20 +117,20 @@ DEFAULT_RULE: Final = Rule("default", Conditions(), Priority.NORMAL, first_conta
 """Stands after the store's own rules, so that nobody unhappy is forgotten. It takes low answers only."""
 
 
-def first_match(rules: Iterable[Rule], facts: RuleInput) -> Rule | None:
+def first_match(rules: Iterable[Rule], answer: RuleInput) -> Rule | None:
     """The first rule whose conditions hold, the default rule the last of them; None for a good answer
     that nobody asked for."""
-    return next((rule for rule in (*rules, DEFAULT_RULE) if rule.when.hold(facts)), None)
+    return next((rule for rule in (*rules, DEFAULT_RULE) if rule.when.hold(answer)), None)
 
 
 def strictest(rules: Sequence[Rule], possible: Iterable[RuleInput]) -> Rule | None:
-    """The most urgent of what the rules say to each of the facts (an answer that was low twice).
+    """The most urgent of the rules that take the answer, for each of its scores in `possible`.
 
     Of equally urgent ones it is the rule that stands first, and all the channels of all of them are
-    told, so that the order in which the facts became known does not matter. None when none matches.
+    told, so that the order in which the scores became known does not matter. None when none matches.
     """
     order = {rule.name: place for place, rule in enumerate((*rules, DEFAULT_RULE))}
-    matches = {rule for facts in possible if (rule := first_match(rules, facts)) is not None}
+    matches = {rule for answer in possible if (rule := first_match(rules, answer)) is not None}
     ranked = sorted(matches, key=lambda rule: order[rule.name])
     if len(ranked) <= 1:
         return ranked[0] if ranked else None

@@ -68,20 +68,20 @@ document.querySelector("[data-starts]")?.addEventListener("click", (event) => {
   const start = event.target.closest("[data-start]");
   if (!start || event.ctrlKey || event.metaKey) return;
   event.preventDefault();
-  const said = document.getElementById("said");
-  said.value = said.value.trim() ? `${said.value.trimEnd()}\n\n${start.dataset.start}` : start.dataset.start;
-  said.focus();
+  const message = document.getElementById("said");
+  message.value = message.value.trim() ? `${message.value.trimEnd()}\n\n${start.dataset.start}` : start.dataset.start;
+  message.focus();
 });
 
 // ---- somebody else
 
-function changed(told) {
-  if (told.id !== about.case || told.version <= Number(about.version)) return;
-  about.version = told.version;
+function changed(change) {
+  if (change.id !== about.case || change.version <= Number(about.version)) return;
+  about.version = change.version;
   const notice = document.querySelector("[data-case-changed]");
   notice.hidden = false;
-  notice.querySelector("[data-case-by]").textContent = told.by;
-  document.querySelector("[data-case-said]").textContent = `${told.by} changed this case just now`;
+  notice.querySelector("[data-case-by]").textContent = change.by;
+  document.querySelector("[data-case-said]").textContent = `${change.by} changed this case just now`;
 }
 
 startClocks(Number(about.now));

@@ -8,7 +8,7 @@ import { Selection } from "./selection.js";
 
 const root = document.querySelector("[data-inbox]");
 const list = root.querySelector("[data-list]");
-const asked = root.dataset;
+const query = root.dataset;
 const selection = list && new Selection(list);
 const rows = () => [...root.querySelectorAll("tr[data-case]")];
 const row = (id) => root.querySelector(`tr[data-case="${CSS.escape(id)}"]`);
@@ -72,23 +72,23 @@ if (list) {
 
 // ---- changes as they happen
 
-const loadedAt = Number(asked.now);
+const loadedAt = Number(query.now);
 const fresh = new Set();
 const banner = root.querySelector("[data-fresh]");
 
-function fits(told) {
-  if (asked.q) return false;
-  if (asked.priority && told.priority !== asked.priority) return false;
-  if (asked.team && told.team !== asked.team) return false;
-  if (asked.owner && told.owner.key !== (asked.owner === "none" ? "" : asked.owner)) return false;
-  switch (asked.view) {
-    case "mine": return told.owner.key === asked.me;
-    case "unassigned": return !told.owner.key;
-    case "overdue": return told.due !== null && told.due < now();
-    case "snoozed": case "resolved": return told.state === asked.view;
+function fits(change) {
+  if (query.q) return false;
+  if (query.priority && change.priority !== query.priority) return false;
+  if (query.team && change.team !== query.team) return false;
+  if (query.owner && change.owner.key !== (query.owner === "none" ? "" : query.owner)) return false;
+  switch (query.view) {
+    case "mine": return change.owner.key === query.me;
+    case "unassigned": return !change.owner.key;
+    case "overdue": return change.due !== null && change.due < now();
+    case "snoozed": case "resolved": return change.state === query.view;
     case "watching": return false;
     case "all": return true;
-    default: return told.live;
+    default: return change.live;
   }
 }
 
@@ -102,39 +102,39 @@ function announce(text) {
   banner.querySelector("a").replaceChildren(icon("up"), words);
 }
 
-function draw(line, told) {
-  line.dataset.version = told.version;
-  line.querySelector("input[name=case]").value = `${told.id}:${told.version}`;
-  line.classList.toggle("is-over", !told.live);
-  drawClock(line.querySelector("[data-cell=clock]"), told.clock);
+function draw(line, change) {
+  line.dataset.version = change.version;
+  line.querySelector("input[name=case]").value = `${change.id}:${change.version}`;
+  line.classList.toggle("is-over", !change.live);
+  drawClock(line.querySelector("[data-cell=clock]"), change.clock);
   const owner = document.createElement("span");
-  owner.className = told.owner.name ? "owner" : "owner faint";
+  owner.className = change.owner.name ? "owner" : "owner faint";
   const avatar = document.createElement("span");
-  avatar.className = told.owner.name ? "avatar avatar-sm" : "avatar avatar-sm avatar-none";
+  avatar.className = change.owner.name ? "avatar avatar-sm" : "avatar avatar-sm avatar-none";
   avatar.setAttribute("aria-hidden", "true");
-  avatar.textContent = told.owner.name ? told.owner.initials : "";
-  owner.append(avatar, told.owner.name || "Nobody");
+  avatar.textContent = change.owner.name ? change.owner.initials : "";
+  owner.append(avatar, change.owner.name || "Nobody");
   line.querySelector("[data-cell=owner]").replaceChildren(owner);
   const badge = document.createElement("span");
-  badge.className = told.status.kind ? `badge badge-${told.status.kind}` : "badge";
-  badge.textContent = told.status.text;
+  badge.className = change.status.kind ? `badge badge-${change.status.kind}` : "badge";
+  badge.textContent = change.status.text;
   line.querySelector("[data-cell=status]").replaceChildren(badge);
 }
 
 const owners = new Map();
 
-function changed(told) {
-  const line = row(told.id);
-  const isNew = told.opened > loadedAt && !owners.has(told.id);
-  notify(told, { me: asked.me, isNew, wasMine: owners.get(told.id) === asked.me, store: asked.store });
-  owners.set(told.id, told.owner.key);
+function changed(change) {
+  const line = row(change.id);
+  const isNew = change.opened > loadedAt && !owners.has(change.id);
+  notify(change, { me: query.me, isNew, wasMine: owners.get(change.id) === query.me, store: query.store });
+  owners.set(change.id, change.owner.key);
   if (line) {
-    if (told.version > Number(line.dataset.version)) draw(line, told);
+    if (change.version > Number(line.dataset.version)) draw(line, change);
     return;
   }
-  const back = told.what === "reopened" && told.live;
-  if ((told.opened > loadedAt || back) && fits(told)) fresh.add(told.id);
-  else fresh.delete(told.id);
+  const back = change.what === "reopened" && change.live;
+  if ((change.opened > loadedAt || back) && fits(change)) fresh.add(change.id);
+  else fresh.delete(change.id);
   if (!fresh.size) return;
   const many = fresh.size === 1 ? "1 new case" : `${fresh.size} new cases`;
   announce(`${many} since you opened this list. Show ${fresh.size === 1 ? "it" : "them"}`);

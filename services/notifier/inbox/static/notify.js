@@ -17,15 +17,15 @@ export function offerNotifications() {
   });
 }
 
-export function notify(told, { me, isNew, wasMine, store }) {
-  if (!granted() || told.byMe === me) return;
-  const mine = told.owner.key === me && !wasMine;
-  const urgent = isNew && told.priority === "urgent";
+export function notify(change, { me, isNew, wasMine, store }) {
+  if (!granted() || change.byMe === me) return;
+  const mine = change.owner.key === me && !wasMine;
+  const urgent = isNew && change.priority === "urgent";
   if (!mine && !urgent) return;
-  const title = mine ? `Case ${told.number} is yours` : `Urgent: case ${told.number}`;
-  const shown = new Notification(title, { body: told.clock.text, tag: told.id });
+  const title = mine ? `Case ${change.number} is yours` : `Urgent: case ${change.number}`;
+  const shown = new Notification(title, { body: change.clock.text, tag: change.id });
   shown.addEventListener("click", () => {
     window.focus();
-    location.assign(`/inbox/${told.id}?store=${encodeURIComponent(store)}`);
+    location.assign(`/inbox/${change.id}?store=${encodeURIComponent(store)}`);
   });
 }

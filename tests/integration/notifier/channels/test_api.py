@@ -56,7 +56,10 @@ class TestChannels:
                 async with client(database, desk, *BOTH) as shop:
                     while (await self.state(shop, "broken"))["state"] != "paused":
                         await asyncio.sleep(0.02)
-                    shown = {one["name"]: one for one in (await shop.get("/v1/channels")).json()["channels"]}
+                    shown = {
+                        channel["name"]: channel
+                        for channel in (await shop.get("/v1/channels")).json()["channels"]
+                    }
                     text = (await shop.get("/v1/channels")).text
         assert shown["off"]["state"] == "off"
         assert (shown["right"]["state"], shown["right"]["sent"]) == ("healthy", 6)
@@ -70,7 +73,7 @@ class TestChannels:
 
     async def state(self, shop: httpx.AsyncClient, name: str) -> dict[str, Any]:
         every = (await shop.get("/v1/channels")).json()["channels"]
-        return next(one for one in every if one["name"] == name)
+        return next(channel for channel in every if channel["name"] == name)
 
     async def test_can_be_tested_by_the_same_road(self, database: Database, desk: Desk) -> None:
         async with Receiver() as receiver:

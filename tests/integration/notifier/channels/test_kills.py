@@ -103,8 +103,8 @@ class TestKilled:
             await claimed(shop)
             await service.kill()
         finally:
-            for one in (*crowd, full):
-                one.close()
+            for connection in (*crowd, full):
+                connection.close()
         async with Receiver(port=port) as receiver:
             assert set((await ended(shop, receiver)).values()) == {1}
 

@@ -115,8 +115,10 @@ class TestARest:
         from email.utils import format_datetime
 
         until = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True)
-        asked = {"seconds": "2", "date": until}[kind]
-        async with Receiver([answer(429, headers=f"retry-after: {asked}\r\n"), answer(200)]) as receiver:
+        retry_after = {"seconds": "2", "date": until}[kind]
+        async with Receiver(
+            [answer(429, headers=f"retry-after: {retry_after}\r\n"), answer(200)]
+        ) as receiver:
             desk.alerts = sections(out={"kind": "slack", "url": receiver.url})
             await desk.apply(desk.submitted(1, response_id="a", customer="a"))
             async with delivering(desk) as loop:

@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.events.responses import AboutOrder
-from tests.integration.notifier.office import PAGE, Agent, Branch, version_of
+from tests.integration.notifier.inbox_pages import PAGE, Agent, Branch, version_of
 
 
 @pytest.fixture

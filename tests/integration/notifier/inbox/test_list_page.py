@@ -12,7 +12,7 @@ from services.notifier.deliveries import holds
 from services.notifier.deliveries.holds import Why
 from services.notifier.inbox.search import ListQuery, place_of, query_of_address
 from shared.db import Database
-from tests.integration.notifier.office import Agent, Branch
+from tests.integration.notifier.inbox_pages import Agent, Branch
 
 _NAMES = re.compile(r"data-open><bdi>([^<]*)</bdi>")
 _COUNT = re.compile(r'>([^<>]+)<span class="count[^"]*">([^<]*)</span>')
@@ -54,9 +54,9 @@ class TestTheList:
             async with database.transaction() as session:
                 await holds.release(session)
 
-        (told,) = re.findall(r'<div class="notice notice-warn".*?</div>\s*</div>', page.text, re.DOTALL)
-        assert "Alerts are held back" in told
-        assert re.search(r"Since <time datetime=\"20.+</time> nobody is told", told)
+        (notice,) = re.findall(r'<div class="notice notice-warn".*?</div>\s*</div>', page.text, re.DOTALL)
+        assert "Alerts are held back" in notice
+        assert re.search(r"Since <time datetime=\"20.+</time> nobody is told", notice)
 
     async def test_the_views_narrow_it(self, branch: Branch, noor: Agent) -> None:
         mine, snoozed, done = [await branch.open(name) for name in ("Mine", "Snoozed", "Resolved")]

@@ -16,7 +16,7 @@ from services.notifier.inbox import live
 from shared.access import users
 from shared.db import Database
 from shared.http.protocol import Protocol
-from tests.integration.notifier.office import Agent, Branch
+from tests.integration.notifier.inbox_pages import Agent, Branch
 
 
 class Serving:
@@ -49,12 +49,12 @@ class Stream:
     async def next(self, kind: str = "case") -> dict[str, Any]:
         """The data of the next event of this kind. Raises StopAsyncIteration at the end."""
         async with asyncio.timeout(20):
-            found = ""
+            event = ""
             while True:
                 line = await anext(self._lines)
                 if line.startswith("event: "):
-                    found = line.removeprefix("event: ")
-                if line.startswith("data: ") and found == kind:
+                    event = line.removeprefix("event: ")
+                if line.startswith("data: ") and event == kind:
                     data: dict[str, Any] = orjson.loads(line.removeprefix("data: "))
                     return data
 
@@ -83,9 +83,9 @@ async def noor(branch: Branch, serving: Serving) -> AsyncIterator[Agent]:
 
 @asynccontextmanager
 async def listening(agent: Agent, since: datetime | None = None) -> AsyncIterator[Stream]:
-    given = {"since": since.isoformat()} if since else {}
+    parameters = {"since": since.isoformat()} if since else {}
     headers = {"Accept": "text/event-stream"}
-    async with agent.client.stream("GET", "/inbox/live", params=given, headers=headers) as response:
+    async with agent.client.stream("GET", "/inbox/live", params=parameters, headers=headers) as response:
         assert response.status_code == 200
         assert response.headers["content-type"].startswith("text/event-stream")
         yield Stream(response)
@@ -99,17 +99,17 @@ class TestTheStream:
         async with listening(noor, datetime.now(UTC)) as stream:
             await stream.next("beat")
             await noor.act(case_id, "take")
-            told = await stream.next()
-            while told["version"] < 2:  # the opening may be told too, as it is young
-                told = await stream.next()
+            change = await stream.next()
+            while change["version"] < 2:  # the opening may be told too, as it is young
+                change = await stream.next()
             await noor.act(case_id, "note", text="another secret")
             noted = await stream.next()
 
-        assert (told["id"], told["version"], told["status"]["text"]) == (case_id, 2, "Assigned")
-        assert told["owner"]["name"] == told["by"] == "Noor Bakker"
+        assert (change["id"], change["version"], change["status"]["text"]) == (case_id, 2, "Assigned")
+        assert change["owner"]["name"] == change["by"] == "Noor Bakker"
         assert (noted["version"], noted["what"]) == (3, "noted")
-        assert "secret" not in str([told, noted])
-        assert "Ruth" not in str([told, noted])
+        assert "secret" not in str([change, noted])
+        assert "Ruth" not in str([change, noted])
 
     async def test_tells_what_was_missed_since_the_page_was_made(self, branch: Branch, noor: Agent) -> None:
         since = datetime.now(UTC)

@@ -47,9 +47,9 @@ async def reader(desk: Desk) -> AsyncIterator[Reader]:
     app = bare_application(desk.database, PEPPER)
     app.include_router(api.routes(desk.database, {desk.store: AMSTERDAM}))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
-        found = Reader(client, desk)
-        await found.key(Scope.CASES_READ, Scope.CASES_WRITE)
-        yield found
+        reader = Reader(client, desk)
+        await reader.key(Scope.CASES_READ, Scope.CASES_WRITE)
+        yield reader
 
 
 @pytest.fixture
@@ -61,25 +61,25 @@ class TestTheReport:
     async def test_has_counts_beside_each_share(self, reader: Reader, past: PastCases) -> None:
         await past.case(opened=past.ago(days=3), contacted_after=2, closed=past.ago(days=2))
         await past.case(opened=past.ago(days=3), contacted_after=6)
-        told = (await reader.get("/v1/cases/report")).json()
+        report = (await reader.get("/v1/cases/report")).json()
 
-        assert (told["opened"], told["closed"], told["now"]["open"]) == (2, 1, 1)
-        assert told["contacted_in_time"] == {"count": 1, "of": 2, "percent": 50.0, "ci95": [9.5, 90.5]}
-        assert told["first_contact"] == {"p50": 14400.0, "p90": 20160.0}
-        assert told["reopened_of_closed"]["verdict"] == "too_few"
-        assert told["causes"][0]["cause"] == "Carrier delay"
-        assert told["recovered"]["proved"] == {"count": 0, "of": 0, "percent": None, "ci95": None}
-        assert told["owners"][0]["enough"] is False
-        assert told["zone"] == "Europe/Amsterdam"
+        assert (report["opened"], report["closed"], report["now"]["open"]) == (2, 1, 1)
+        assert report["contacted_in_time"] == {"count": 1, "of": 2, "percent": 50.0, "ci95": [9.5, 90.5]}
+        assert report["first_contact"] == {"p50": 14400.0, "p90": 20160.0}
+        assert report["reopened_of_closed"]["verdict"] == "too_few"
+        assert report["causes"][0]["cause"] == "Carrier delay"
+        assert report["recovered"]["proved"] == {"count": 0, "of": 0, "percent": None, "ci95": None}
+        assert report["owners"][0]["enough"] is False
+        assert report["zone"] == "Europe/Amsterdam"
 
     async def test_of_a_month_follows_the_stores_calendar(self, reader: Reader) -> None:
-        told = (await reader.get("/v1/cases/report", period="month:2026-10")).json()
-        assert (told["from"], told["to"]) == ("2026-09-30T22:00:00Z", "2026-10-31T23:00:00Z")
+        report = (await reader.get("/v1/cases/report", period="month:2026-10")).json()
+        assert (report["from"], report["to"]) == ("2026-09-30T22:00:00Z", "2026-10-31T23:00:00Z")
 
     async def test_between_two_moments(self, reader: Reader) -> None:
         query = {"from": "2026-10-01T00:00:00+02:00", "to": "2026-10-02T00:00:00+02:00"}
-        told = (await reader.get("/v1/cases/report", **query)).json()
-        assert told["compared_with"] == "2026-09-29T22:00:00Z"
+        report = (await reader.get("/v1/cases/report", **query)).json()
+        assert report["compared_with"] == "2026-09-29T22:00:00Z"
 
     @pytest.mark.parametrize(
         ("query", "pointer"),

@@ -42,60 +42,60 @@ class TestClocks:
     async def test_median_nine_of_ten_bars_and_in_time(self, past: PastCases) -> None:
         for hours in (0.5, 1, 1.5, 3, 4, 5, 9, 17, 23, 30):
             await past.case(opened=past.ago(days=3), contacted_after=hours)
-        found = await report(past)
+        figures = await report(past)
 
         # Between the 5th and the 6th: (4 + 5) / 2; the 9th and a tenth of the way to the 10th: 23 + 0.7.
-        assert found.contacts.median == pytest.approx(4.5 * 3600)
-        assert found.contacts.nine_of_ten == pytest.approx(23.7 * 3600)
-        assert found.contacts.bars == (1, 2, 1, 2, 1, 2, 1)
-        assert found.contacted_in_time == Share(5, 10)
-        assert found.resolved_in_time == Share(0, 10)
+        assert figures.contacts.median == pytest.approx(4.5 * 3600)
+        assert figures.contacts.nine_of_ten == pytest.approx(23.7 * 3600)
+        assert figures.contacts.bars == (1, 2, 1, 2, 1, 2, 1)
+        assert figures.contacted_in_time == Share(5, 10)
+        assert figures.resolved_in_time == Share(0, 10)
 
     async def test_a_clock_that_still_runs_has_decided_nothing(self, past: PastCases) -> None:
         await past.case(opened=past.ago(hours=1))
         await past.case(opened=past.ago(hours=5))
-        found = await report(past)
+        figures = await report(past)
 
-        assert found.contacts.opened == 2
-        assert found.contacted_in_time == Share(0, 1)
-        assert (found.contacts.median, found.contacts.contacted) == (None, 0)
+        assert figures.contacts.opened == 2
+        assert figures.contacted_in_time == Share(0, 1)
+        assert (figures.contacts.median, figures.contacts.contacted) == (None, 0)
 
     async def test_a_late_contact_stays_late_after_the_case_is_closed(self, past: PastCases) -> None:
         await past.case(opened=past.ago(days=3), contacted_after=6, closed=past.ago(days=2))
         await past.case(opened=past.ago(days=3), closed=past.ago(days=2))
-        found = await report(past)
+        figures = await report(past)
 
-        assert found.contacted_in_time == Share(0, 2), "one late, one closed without a word after its clock"
-        assert found.resolved_in_time == Share(2, 2)
+        assert figures.contacted_in_time == Share(0, 2), "one late, one closed without a word after its clock"
+        assert figures.resolved_in_time == Share(2, 2)
 
     async def test_dismissed_cases_have_no_clocks(self, past: PastCases) -> None:
         case_id = await past.case(opened=past.ago(days=3), status="dismissed")
         await past.entry(case_id, "dismissed", past.ago(days=2))
-        found = await report(past)
+        figures = await report(past)
 
-        assert (found.contacts.opened, found.ended.dismissed) == (1, 1)
-        assert found.contacted_in_time == Share(0, 0)
-        assert found.now.open == 0
+        assert (figures.contacts.opened, figures.ended.dismissed) == (1, 1)
+        assert figures.contacted_in_time == Share(0, 0)
+        assert figures.now.open == 0
 
     async def test_time_to_close_is_of_those_closed_in_the_period(self, past: PastCases) -> None:
         for days in (1, 2, 6):
             await past.case(opened=past.ago(days=days + 1), closed=past.ago(days=1))
         await past.case(opened=past.ago(days=50), closed=past.ago(days=40))
-        found = await report(past)
+        figures = await report(past)
 
-        assert found.ended.closed == 3
-        assert found.ended.median == pytest.approx(2 * 86400)
-        assert found.ended.nine_of_ten == pytest.approx(5.2 * 86400)
+        assert figures.ended.closed == 3
+        assert figures.ended.median == pytest.approx(2 * 86400)
+        assert figures.ended.nine_of_ten == pytest.approx(5.2 * 86400)
 
 
 class TestOpenNow:
     async def test_is_counted_by_age_whatever_the_period(self, past: PastCases) -> None:
         for age in ({"hours": 1}, {"hours": 5}, {"days": 2}, {"days": 4}, {"days": 100}):
             await past.case(opened=past.ago(**age), owner="kim" if "hours" in age else None)
-        found = (await report(past, "7d")).now
+        figures = (await report(past, "7d")).now
 
-        assert (found.open, found.unassigned) == (5, 3)
-        assert list(found.ages.values()) == [1, 1, 1, 1, 1]
+        assert (figures.open, figures.unassigned) == (5, 3)
+        assert list(figures.ages.values()) == [1, 1, 1, 1, 1]
 
 
 class TestWhatEnded:
@@ -111,21 +111,21 @@ class TestWhatEnded:
             await past.case(
                 opened=past.ago(days=days + 1), closed=past.ago(days=days), cause=cause, outcome=outcome
             )
-        found = await report(past)
+        figures = await report(past)
 
-        assert [(c.cause, c.cases, c.change) for c in found.causes] == [
+        assert [(c.cause, c.cases, c.change) for c in figures.causes] == [
             ("Carrier delay", 2, 1),
             ("Damaged", 1, 1),
             ("Refund late", 0, -1),
         ]
-        assert found.outcomes == {
+        assert figures.outcomes == {
             "recovered": 2,
             "unresolved": 1,
             "churned": 0,
             "no_response": 0,
             "not_actionable": 0,
         }
-        assert found.noted == Share(2, 3)
+        assert figures.noted == Share(2, 3)
 
     async def test_a_closed_month_does_not_change_when_a_case_is_opened_again(self, past: PastCases) -> None:
         closed = datetime(2026, 10, 20, 12, tzinfo=UTC)
@@ -149,10 +149,10 @@ class TestWhatEnded:
                 case_id = await past.case(opened=at - timedelta(days=1), closed=at)
                 if n < (12 if days == 10 else 1):
                     await past.entry(case_id, "reopened", at + timedelta(days=1))
-        found = await report(past)
+        figures = await report(past)
 
-        assert (found.reopened, found.reopened_before) == (Share(12, 30), Share(1, 30))
-        assert found.reopened_verdict is Verdict.HIGHER
+        assert (figures.reopened, figures.reopened_before) == (Share(12, 30), Share(1, 30))
+        assert figures.reopened_verdict is Verdict.HIGHER
 
     async def test_months_are_the_stores_own(self, past: PastCases) -> None:
         # 00:30 on 1 October in Amsterdam is 22:30 on 30 September in UTC.
@@ -176,10 +176,12 @@ class TestRecovery:
         await past.answer("c-4", "promoter", closed - timedelta(hours=1))
         await past.answer("c-5", "promoter", closed + timedelta(days=1), retracted=True)
         await past.answer("c-6", "promoter", closed + timedelta(days=1), metric="csat")
-        found = await report(past)
+        figures = await report(past)
 
-        assert found.noted == Share(6, 6)
-        assert found.proved == Share(2, 3), "c-3's next answer is still low; c-4, c-5 and c-6 did not answer"
+        assert figures.noted == Share(6, 6)
+        assert figures.proved == Share(2, 3), (
+            "c-3's next answer is still low; c-4, c-5 and c-6 did not answer"
+        )
 
 
 class TestOwners:
@@ -233,11 +235,11 @@ class TestDeliveries:
 
 class TestAnEmptyStore:
     async def test_has_a_report_of_missing_and_not_of_zero_percent(self, past: PastCases) -> None:
-        found = await report(past)
+        figures = await report(past)
 
-        assert found.contacts.median is None
-        assert found.contacted_in_time.percent is None
-        lines = [text for text, _ in ten_lines(found, AMSTERDAM)]
+        assert figures.contacts.median is None
+        assert figures.contacted_in_time.percent is None
+        lines = [text for text, _ in ten_lines(figures, AMSTERDAM)]
         assert len(lines) == 10
         assert lines[4] == "Contacted in time: –, 0 of 0 (95% interval –)."
 

@@ -165,5 +165,5 @@ class TestAHold:
 
 
 def held() -> dict[str, float]:
-    [family] = [one for one in REGISTRY.collect() if one.name == "closeloop_deliveries_held"]
+    [family] = [metric for metric in REGISTRY.collect() if metric.name == "closeloop_deliveries_held"]
     return {sample.labels["reason"]: sample.value for sample in family.samples}

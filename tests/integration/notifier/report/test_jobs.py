@@ -35,10 +35,12 @@ class TestTheWeeklyReport:
 
     async def test_comes_once_however_many_replicas_and_restarts(self, desk: Desk) -> None:
         replicas = [replica(desk) for _ in range(3)]
-        told = await asyncio.gather(*(one.send_due(MONDAY_SEVEN + timedelta(hours=2)) for one in replicas))
+        sent = await asyncio.gather(
+            *(replica_job.send_due(MONDAY_SEVEN + timedelta(hours=2)) for replica_job in replicas)
+        )
         again = await replica(desk).send_due(MONDAY_SEVEN + timedelta(hours=5))
 
-        assert sorted(map(len, told)) == [0, 0, 1]
+        assert sorted(map(len, sent)) == [0, 0, 1]
         assert again == []
         assert len(await desk.deliveries()) == 1
 

@@ -13,8 +13,10 @@ from services.notifier.channels.http import Forbidden, GuardedBackend, Resolver,
 
 
 def url(text: str) -> httpcore.URL:
-    given = httpx.URL(text)
-    return httpcore.URL(scheme=given.raw_scheme, host=given.raw_host, port=given.port, target=given.raw_path)
+    parsed = httpx.URL(text)
+    return httpcore.URL(
+        scheme=parsed.raw_scheme, host=parsed.raw_host, port=parsed.port, target=parsed.raw_path
+    )
 
 
 class Names:
@@ -22,11 +24,11 @@ class Names:
 
     def __init__(self, *answers: Iterable[str]) -> None:
         self._answers = list(answers)
-        self.asked = 0
+        self.lookups = 0
 
     async def __call__(self, host: str) -> list[str]:
-        answer = self._answers[min(self.asked, len(self._answers) - 1)]
-        self.asked += 1
+        answer = self._answers[min(self.lookups, len(self._answers) - 1)]
+        self.lookups += 1
         return list(answer)
 
 
@@ -199,7 +201,7 @@ class TestTheGuard:
             await asyncio.sleep(0.02)
         assert dialled == ["1.1.1.1"], "connected to something else than what was checked"
         assert seen == []
-        assert names.asked == 2
+        assert names.lookups == 2
 
     async def test_a_name_without_addresses_is_refused(self) -> None:
         backend = GuardedBackend(Names([]), allow_private=False)

@@ -78,7 +78,7 @@ class TestATemplate:
         off: {kind: webhook, template: gone.j2}
 """)
         config = load(file, {})
-        found = list(template_mistakes(config, "demo", alerts_of(config)["demo"].channels))
-        assert [mistake.line for mistake in found] == [10, 11]
-        assert "bad.j2 does not make JSON" in found[0].what
-        assert "gone.j2 cannot be read" in found[1].what
+        mistakes = list(template_mistakes(config, "demo", alerts_of(config)["demo"].channels))
+        assert [mistake.line for mistake in mistakes] == [10, 11]
+        assert "bad.j2 does not make JSON" in mistakes[0].what
+        assert "gone.j2 cannot be read" in mistakes[1].what

@@ -28,12 +28,14 @@ THIRD_QUARTER = Counts(700, 150, 150)
 FIRST_QUARTER = Counts(600, 250, 150)
 
 
-def beside(before: Counts, now: Counts, *, told: bool = False, key: str = "k") -> Compared:
-    return Compared(key, Sample(NOW - MONTH, before), Sample(NOW, now), told)
+def beside(before: Counts, now: Counts, *, fall_told: bool = False, key: str = "k") -> Compared:
+    return Compared(key, Sample(NOW - MONTH, before), Sample(NOW, now), fall_told)
 
 
-def turn(before: Counts, now: Counts, *, told: bool = False, rule: ScoreRule = RULE) -> FallChange | None:
-    return fall_changes(rule, [beside(before, now, told=told)]).get("k")
+def turn(
+    before: Counts, now: Counts, *, fall_told: bool = False, rule: ScoreRule = RULE
+) -> FallChange | None:
+    return fall_changes(rule, [beside(before, now, fall_told=fall_told)]).get("k")
 
 
 class TestAFall:
@@ -64,14 +66,14 @@ class TestAFall:
         assert turn(before, Counts(49_000, 24_000, 27_000)) is FallChange.FELL
 
     def test_that_was_told_is_not_told_again_and_is_over_only_when_it_is(self) -> None:
-        assert turn(THIRD_QUARTER, FIRST_QUARTER, told=True) is None
+        assert turn(THIRD_QUARTER, FIRST_QUARTER, fall_told=True) is None
         # Still p < 0.05, though not told anew at that: between the two nothing changes.
-        assert turn(Counts(40, 5, 5), Counts(30, 10, 10), told=True) is None
-        assert turn(Counts(70, 15, 15), Counts(60, 25, 15), told=True) is FallChange.OVER
-        assert turn(FIRST_QUARTER, THIRD_QUARTER, told=True) is FallChange.OVER
+        assert turn(Counts(40, 5, 5), Counts(30, 10, 10), fall_told=True) is None
+        assert turn(Counts(70, 15, 15), Counts(60, 25, 15), fall_told=True) is FallChange.OVER
+        assert turn(FIRST_QUARTER, THIRD_QUARTER, fall_told=True) is FallChange.OVER
 
     def test_stays_told_while_there_are_too_few_to_say(self) -> None:
-        assert turn(Counts(20, 0, 0), Counts(0, 0, 20), told=True) is None
+        assert turn(Counts(20, 0, 0), Counts(0, 0, 20), fall_told=True) is None
 
     def test_among_many_segments_must_stand_among_all_of_them(self) -> None:
         # p = 0.0099 alone is told; among 200 that moved by noise it is one of those to be expected.
