@@ -169,7 +169,7 @@ class Shop:
     now: datetime = NOW
 
     @property
-    def book(self) -> RulesByStore:
+    def rules_by_store(self) -> RulesByStore:
         return {self.store: LoyaltyRules(self.programme, ZONE)}
 
     def mine(self, sent: Sent) -> Sent:

@@ -167,4 +167,4 @@ class TestWhatOthersAreTold:
         await shop.send(bought())
         await shop.send(erase(REF))
         assert await operations.republish(shop.database, shop.store) == 0
-        assert await operations.waiting(shop.database, shop.store) == 0
+        assert await operations.count_unpublished(shop.database, shop.store) == 0
