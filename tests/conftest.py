@@ -60,7 +60,7 @@ LONGEST_FIRST = (
     "tests/observability",
     "tests/faults",
     "tests/browser",
-    "tests/integration/ops",
+    "tests/integration/service",
     "tests/integration/kafka",
     "tests/integration/collector",
     "tests/integration/local",
