@@ -165,9 +165,7 @@ def compiled_templates() -> Iterator[None]:
     from shared.pages import pages as templating
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            templating, "Environment", partial(templating.Environment, bytecode_cache=CompiledTemplates())
-        )
+        patch.setattr(pages, "Environment", partial(pages.Environment, bytecode_cache=CompiledTemplates()))
         yield
 
 

@@ -22,7 +22,7 @@ PEPPER = b"p" * 32
 @asynccontextmanager
 async def client(database: Database, desk: Desk, *scopes: Scope) -> AsyncIterator[httpx.AsyncClient]:
     app = bare_application(database, PEPPER)
-    app.include_router(api.routes(database, lambda: None, {desk.store: desk.alerts}))
+    app.include_router(api.routes(database, lambda: None, {desk.store: desk.alerts.channels}))
     async with database.transaction() as session:
         token = await keys.create(session, store=desk.store, kind="secret", scopes=scopes, pepper=PEPPER)
     async with httpx.AsyncClient(
