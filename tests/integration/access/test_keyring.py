@@ -28,12 +28,17 @@ class TestAKeyring:
         async def full(*_: object) -> None:
             raise OSError("No space left on device")
 
-        monkeypatch.setattr(keys, "note_use", full)
-        async with database.transaction() as session:
-            await keys.revoke(session, token.split("_")[1])
-        await ring.refresh()
+        key_id = token.split("_")[1]
+        with monkeypatch.context() as patch:
+            patch.setattr(keys, "note_use", full)
+            async with database.transaction() as session:
+                await keys.revoke(session, key_id)
+            await ring.refresh()
         assert ring.known(token) is None
-        assert ring._used  # for when it can
+        await ring.refresh()
+        async with database.transaction() as session:
+            (stored,) = [key for key in await keys.all_keys(session) if key.key_id == key_id]
+        assert stored.last_used_at  # written down when it could be
 
     async def test_refuses_an_unknown_key_at_once_while_postgresql_is_away(self) -> None:
         reads = 0

@@ -255,10 +255,10 @@ class TestAConnectionThatTheServerEnded:
     ) -> None:
         used = Database(database_url, pool_size=1)
         async with used.transaction() as session:
+            connection = await driver(session)
             pid = (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         async with database.transaction() as session:
             await session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})
-        [connection] = used._connections
         async with asyncio.timeout(5):
             while not connection.is_closed():
                 await asyncio.sleep(0.01)
