@@ -64,8 +64,8 @@ class TestExactlyOnce:
         await group.produce([group.record(f"id-{n % 4000}") for n in range(3000)])
         async with group.member(batch_records=20):
             for round_ in range(1, 4):
-                async with group.member(batch_records=20) as second:
-                    await eventually(lambda member=second: has_joined(member))
+                async with group.member(batch_records=20):
+                    await eventually(lambda clients=1 + round_: has_joined(group, clients))
                     await group.produce([group.record(f"id-{n % 4000}") for n in range(1000)])
                     await eventually(lambda n=round_: at_least(group, 1000 * n))
             await eventually(lambda: applied(group, 6000))
@@ -166,8 +166,10 @@ class TestWatching:
         database = Database(group.url)
         consumer = group.consumer(database)
         loop = asyncio.create_task(consumer.run())
-        await eventually(lambda: has_joined(consumer))
-        consumer._client._fetcher._fetch_task.cancel()  # type: ignore[union-attr]
+        await eventually(lambda: has_joined(group))
+        for task in asyncio.all_tasks():
+            if "_fetch_requests_routine" in repr(task):
+                task.cancel()
         await asyncio.wait({loop}, timeout=20)
         await database.close()
 
@@ -212,5 +214,6 @@ async def at_least(group: Group, records: int) -> bool:
     return await group.applied() >= records
 
 
-def has_joined(consumer: object) -> bool:
-    return bool(consumer._client is not None and consumer._client.assignment())  # type: ignore[attr-defined]
+def has_joined(group: Group, clients: int = 1) -> bool:
+    """Whether the newest of so many clients is a member."""
+    return len(group.clients) >= clients and bool(group.clients[-1].assignment())

@@ -36,10 +36,10 @@ async def in_thread(verb: object, *arguments: object) -> None:
 class TestPostgreSQL:
     async def test_killed_and_started_again_while_consuming(self, group: Group, stack: LocalStack) -> None:
         await group.produce([group.record(f"id-{n}") for n in range(4000)])
-        async with group.member(batch_records=20) as consumer:
+        async with group.member(batch_records=20):
             await eventually(lambda: applied(group, 200))
             stack.postgres.kill()
-            await eventually(lambda: consumer._failures > 0)
+            await eventually(lambda: group.failures() > 0)
             stack.postgres.start()
             await in_thread(stack.postgres.wait_ready)
             await eventually(lambda: applied(group, 4000))
@@ -52,7 +52,7 @@ class TestPostgreSQL:
             await eventually(lambda: applied(group, 200))
             stack.postgres.pause()
             try:
-                await eventually(lambda: consumer._failures > 0)
+                await eventually(lambda: group.failures() > 0)
                 await eventually(lambda: consumer.since_last_turn() < 0.1)
             finally:
                 stack.postgres.resume()
@@ -233,7 +233,7 @@ class TestKafka:
         stack.kafka.pause()
         try:
             loop = asyncio.create_task(consumer.run())
-            await eventually(lambda: consumer._client is not None)
+            await eventually(lambda: bool(group.clients))
             started = time.monotonic()
             await consumer.stop()
             await asyncio.wait({loop}, timeout=8)

@@ -161,8 +161,7 @@ class TestALogThatDoesNotFit:
     ) -> None:
         async with ten.member() as consumer:
             await eventually(lambda: at(ten, 10))
-            client = consumer._client
-            assert client is not None
+            client = ten.clients[-1]
             client.pause(*client.assignment())
             await ten.produce([ten.record(f"late-{n}") for n in range(10)], partition=0)
             async with administering(ten.bootstrap) as operator:
@@ -177,13 +176,11 @@ class TestALogThatDoesNotFit:
     async def test_a_topic_made_anew_while_consuming_halts_rather_than_reset_in_silence(
         self, ten: Group
     ) -> None:
-        async with ten.member() as consumer:
+        async with ten.member(metadata_max_age_seconds=1) as consumer:
             await eventually(lambda: at(ten, 10))
             async with administering(ten.bootstrap) as client:
                 await client.delete_topics([ten.topic])
             await eventually(lambda: make_again(ten))
-            assert consumer._client is not None
-            await consumer._client._client.force_metadata_update()  # what happens each minute
             await eventually(lambda: consumer.halted)
 
         assert len(await ten.places()) == 10

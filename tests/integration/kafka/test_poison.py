@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.db import Database, Session, driver
 from shared.events import Received
 from shared.kafka import Applier, Outcomes
 from shared.kafka import consumer as consuming
-from shared.ops import metrics
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group, Headers, eventually
 
@@ -66,15 +66,18 @@ class TestABadRecord:
         self, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(consuming, "_LETTERS_SECONDS", 0.1)
-        backlog = metrics.DEAD_BACKLOG.labels(group.name)._value
+
+        def backlog() -> float | None:
+            return REGISTRY.get_sample_value("closeloop_dead_letter_backlog_records", {"group": group.name})
+
         await group.produce([(b"k", b"not json", []), (b"k", None, []), group.record("good")], partition=0)
         async with group.member():
-            await eventually(lambda: backlog.get() == 2)
+            await eventually(lambda: backlog() == 2)
             async with group.sql() as db:
                 await db.execute(
                     f"""UPDATE {group.schema}.dead_letters SET state = 'discarded' WHERE "offset" = 0"""
                 )
-            await eventually(lambda: backlog.get() == 1)
+            await eventually(lambda: backlog() == 1)
 
     async def test_keeps_what_came_for_whoever_looks(self, group: Group) -> None:
         _, _, headers = group.record("x")
@@ -263,7 +266,7 @@ class TestTheBreaker:
                 await consumer.check()
             halted = time.monotonic()
             await eventually(lambda: time.monotonic() - halted > 3 and consumer.since_last_turn() < 1.6)
-            assert consumer._client is not None and consumer._client.assignment()
+            assert group.clients[-1].assignment()
 
         assert len(await group.letters()) == 50
         assert (await group.offsets())[0] == 50

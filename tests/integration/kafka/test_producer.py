@@ -4,6 +4,7 @@ import asyncio
 import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 import pytest
@@ -14,7 +15,7 @@ from deploy.local.stack import LocalStack
 from shared.events.topics import Topic
 from shared.kafka import NotAcknowledged, Producer
 from shared.kafka import producer as producing
-from shared.kafka.producer import Batch, ErrorByPartition
+from shared.kafka.producer import Batch, Connections, ErrorByPartition
 from shared.kafka.topics import administering, make
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group
@@ -58,9 +59,17 @@ async def send(producer: Producer, group: Group, name: str, text: str = "") -> N
     await producer.send(group.topic, key, value, headers)
 
 
-def producer_brokers(producer: Producer) -> set[int]:
-    assert producer._connections is not None
-    return producer._connections.brokers()
+@asynccontextmanager
+async def producer_with(
+    group: Group, connections: type[Connections], **options: float
+) -> AsyncIterator[Producer]:
+    """A producer of its own that connects by this class."""
+    producer = Producer(group.bootstrap, request_timeout_seconds=2, connect=connections, **options)  # type: ignore[arg-type]
+    await producer.start((group.topic,))
+    try:
+        yield producer
+    finally:
+        await producer.stop()
 
 
 def partition_of(group: Group, name: str) -> int:
@@ -130,30 +139,16 @@ class TestSend:
 
         assert sorted(await names(group)) == ["gone", "stays"]
 
-    async def test_joins_no_batch_whose_time_is_half_over(self, producer: Producer, group: Group) -> None:
-        """Who joins it shares its deadline."""
-        producer._deadline = 1.0
-        producer._brokers_at_work.update({None, *producer_brokers(producer)})  # so all has to wait
-        first = asyncio.create_task(outcome(send(producer, group, "first")))
-        await asyncio.sleep(0.6)
-        second = asyncio.create_task(outcome(send(producer, group, "first")))
-        assert await first == "refused"
-        producer._brokers_at_work.clear()
-        producer._flush()
-        assert await second == "acknowledged"
+    async def test_takes_all_partitions_to_a_broker_in_one_request(self, group: Group) -> None:
+        requests = []
 
-    async def test_takes_all_partitions_to_a_broker_in_one_request(
-        self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert producer._connections is not None
-        produce, requests = producer._connections.produce, []
+        class Noting(Connections):
+            async def produce(self, broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
+                requests.append({batch.partition[1] for batch in batches})
+                return await super().produce(broker, batches)
 
-        async def noted(broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
-            requests.append({batch.partition[1] for batch in batches})
-            return await produce(broker, batches)
-
-        monkeypatch.setattr(producer._connections, "produce", noted)
-        await asyncio.gather(*(send(producer, group, f"id-{n}") for n in range(50)))
+        async with producer_with(group, Noting) as producer:
+            await asyncio.gather(*(send(producer, group, f"id-{n}") for n in range(50)))
 
         assert requests == [set(range(group.partitions))]
 
@@ -193,21 +188,22 @@ class TestSend:
 
         assert await values(group, other_topic) == [b"0", b"1"]
 
-    async def test_an_error_of_the_client_leaves_nobody_waiting(
-        self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        assert producer._connections is not None
+    async def test_an_error_of_the_client_leaves_nobody_waiting(self, group: Group) -> None:
+        is_broken = True
 
-        async def broken(*_: object, **__: object) -> None:
-            raise AssertionError("a defect of the client's")
+        class Broken(Connections):
+            async def produce(self, broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
+                if is_broken:
+                    raise AssertionError("a defect of the client's")
+                return await super().produce(broker, batches)
 
-        with monkeypatch.context() as patch:
-            patch.setattr(producer._connections, "produce", broken)
+        async with producer_with(group, Broken) as producer:
             started = time.monotonic()
             results = await asyncio.gather(*(outcome(send(producer, group, f"id-{n}")) for n in range(50)))
-        assert set(results) == {"refused"}
-        assert time.monotonic() - started < 2
-        assert await outcome(send(producer, group, "next")) == "acknowledged"
+            assert set(results) == {"refused"}
+            assert time.monotonic() - started < 2
+            is_broken = False
+            assert await outcome(send(producer, group, "next")) == "acknowledged"
 
     async def test_refuses_before_it_is_connected(self, group: Group) -> None:
         assert await outcome(send(Producer(group.bootstrap), group, "early")) == "refused"
@@ -265,24 +261,29 @@ class TestWithoutABroker:
         assert "after" in found
 
     async def test_a_client_that_stays_wedged_is_replaced(
-        self, producer: Producer, group: Group, monkeypatch: pytest.MonkeyPatch
+        self, group: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(producing, "REBUILD_AFTER_SECONDS", 0.0)
-        wedged = producer._connections
-        assert wedged is not None
+        made: list[Connections] = []
 
-        async def never(*_: object, **__: object) -> None:
-            await asyncio.Event().wait()
+        class FirstWedged(Connections):
+            def __init__(self, bootstrap: str, *, request_timeout_seconds: float) -> None:
+                super().__init__(bootstrap, request_timeout_seconds=request_timeout_seconds)
+                made.append(self)
 
-        monkeypatch.setattr(wedged, "produce", never)
-        monkeypatch.setattr(producer, "_deadline", 0.2)
-        results = [await outcome(send(producer, group, f"id-{n}")) for n in range(2)]
-        monkeypatch.setattr(producer, "_deadline", 4)
-        while producer._connections is wedged:
-            await asyncio.sleep(0.05)
+            async def produce(self, broker: int | None, batches: Sequence[Batch]) -> ErrorByPartition:
+                if self is made[0]:
+                    await asyncio.Event().wait()
+                return await super().produce(broker, batches)
+
+        async with producer_with(group, FirstWedged, deadline_seconds=0.5) as producer:
+            results = [await outcome(send(producer, group, f"id-{n}")) for n in range(2)]
+            async with asyncio.timeout(20):
+                while await outcome(send(producer, group, "id-2")) != "acknowledged":
+                    await asyncio.sleep(0.05)
 
         assert results == ["refused", "refused"]
-        assert await outcome(send(producer, group, "id-2")) == "acknowledged"
+        assert len(made) > 1
 
     @pytest.mark.parametrize("fault", ["killed", "frozen"])
     async def test_stop_is_bounded(self, group: Group, stack: LocalStack, fault: str) -> None:

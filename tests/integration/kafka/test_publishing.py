@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from deploy.local.stack import LocalStack
 from shared.db import Database, Lease, Outbox, Session
 from shared.kafka import NotAcknowledged, OutboxRelay, Producer, State, StatePublisher
-from shared.ops import metrics
 from tests.integration.kafka.toy_group import Group, eventually
 
 
@@ -66,16 +66,24 @@ class Parts:
     def lease(self, name: str = "job", **options: float) -> Lease:
         return Lease(self.database, self.group.schema, name, **options)
 
-    def publisher(self, source: Source, **lease: float) -> StatePublisher:
+    def publisher(
+        self, source: Source, producer: Any = None, lease: Lease | None = None, batch: int = 500
+    ) -> StatePublisher:
         return StatePublisher(
-            self.database, self.lease(**lease), self.producer, source, name="test", idle_seconds=0.05
+            self.database,
+            lease or self.lease(),
+            producer or self.producer,
+            source,
+            name="test",
+            idle_seconds=0.05,
+            batch=batch,
         )
 
-    def relay(self, producer: Any = None, **lease: float) -> OutboxRelay:
+    def relay(self, producer: Any = None, lease: Lease | None = None) -> OutboxRelay:
         outbox = Outbox(self.group.schema)
         return OutboxRelay(
             self.database,
-            self.lease(**lease),
+            lease or self.lease(),
             producer or self.producer,
             outbox,
             name="test",
@@ -125,6 +133,10 @@ async def parts(group: Group) -> AsyncIterator[Parts]:
     yield Parts(group, database, producer)
     await producer.stop()
     await database.close()
+
+
+def pending() -> float | None:
+    return REGISTRY.get_sample_value("closeloop_outbox_pending_records")
 
 
 class Running:
@@ -197,10 +209,11 @@ class TestStatePublisher:
         self, parts: Parts, stack: LocalStack
     ) -> None:
         await parts.state("key", 7)
-        parts.producer._deadline = 0.5
+        impatient = Producer(parts.group.bootstrap, deadline_seconds=0.5)
+        await impatient.start((parts.group.topic,))
         stack.kafka.pause()
         try:
-            async with Running(parts.publisher(Source(parts.group))):
+            async with Running(parts.publisher(Source(parts.group), impatient)):
                 await asyncio.sleep(1.5)
                 assert await parts.untold() == 1
                 stack.kafka.resume()
@@ -208,58 +221,50 @@ class TestStatePublisher:
         finally:
             stack.kafka.resume()
             await asyncio.to_thread(stack.kafka.wait_ready)
+            await impatient.stop()
 
         assert {seq for _, seq, _ in await log_of(parts.group)} == {7}
 
-    async def test_that_froze_while_sending_has_its_keys_told_again(
-        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_that_froze_while_sending_has_its_keys_told_again(self, parts: Parts) -> None:
         """Its heir may have told something newer in between: the last word must be the newest."""
         await parts.state("key", 7)
         source = Source(parts.group)
-        publisher = parts.publisher(source, ttl_seconds=0.4, grace_seconds=0.1)
-        send = publisher._send
 
-        async def slowly(states: Sequence[State]) -> list[State]:
-            sent = await send(states)
-            if not source.sent_again:
-                await asyncio.sleep(0.6)
-            return sent
+        class Slow(Faulty):
+            async def send(self, *record: Any) -> None:
+                await super().send(*record)
+                if not source.sent_again:
+                    await asyncio.sleep(0.6)
 
-        monkeypatch.setattr(publisher, "_send", slowly)
-        async with Running(publisher):
+        lease = parts.lease(ttl_seconds=0.4, grace_seconds=0.1)
+        async with Running(parts.publisher(source, Slow(parts.producer), lease)):
             await eventually(lambda: none(parts.untold) if source.sent_again else False)
 
         assert source.sent_again == [7]
         assert [seq for _, seq, _ in await log_of(parts.group)] == [7, 7]
 
-    async def test_that_froze_has_also_what_failed_told_again(
-        self, parts: Parts, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_that_froze_has_also_what_failed_told_again(self, parts: Parts) -> None:
         """A send that was reported failed may land after its heir's."""
         await parts.state("key", 7)
         source = Source(parts.group)
-        publisher = parts.publisher(source, ttl_seconds=0.4, grace_seconds=0.1)
+        lease = parts.lease(ttl_seconds=0.4, grace_seconds=0.1)
 
-        async def fails_late(states: Sequence[State]) -> list[State]:
-            await asyncio.sleep(0.6)
-            return []
+        class FailsLate(Refusing):
+            async def send(self, *record: Any) -> None:
+                await asyncio.sleep(0.6)
+                await super().send(*record)
 
-        monkeypatch.setattr(publisher, "_send", fails_late)
-        assert await publisher._lease.hold()
-        await publisher.work()
+        assert await lease.hold()
+        await parts.publisher(source, FailsLate(), lease).work()
 
         assert source.sent_again == [7]
 
     async def test_rests_when_a_full_batch_of_sends_failed(self, parts: Parts) -> None:
         await parts.state("key", 7)
-        publisher = parts.publisher(Source(parts.group))
-        publisher._batch = 1
-        publisher._producer = Refusing()  # type: ignore[assignment]
-        assert await publisher._lease.hold()
-        assert await publisher.work() is False
-        publisher._producer = parts.producer
-        assert await publisher.work() is True
+        lease = parts.lease()
+        assert await lease.hold()
+        assert await parts.publisher(Source(parts.group), Refusing(), lease, batch=1).work() is False
+        assert await parts.publisher(Source(parts.group), parts.producer, lease, batch=1).work() is True
 
     async def test_hands_over_at_once_when_stopped(self, parts: Parts) -> None:
         async with Running(parts.publisher(Source(parts.group))):
@@ -270,11 +275,12 @@ class TestStatePublisher:
             await eventually(lambda: none(parts.untold), within_seconds=5)
 
     async def test_is_woken_by_its_bell(self, parts: Parts) -> None:
+        lease = parts.lease()
         publisher = StatePublisher(
-            parts.database, parts.lease(), parts.producer, Source(parts.group), name="t", idle_seconds=300
+            parts.database, lease, parts.producer, Source(parts.group), name="t", idle_seconds=300
         )
         async with Running(publisher):
-            await eventually(lambda: publisher._lease.held)
+            await eventually(lambda: lease.held)
             await asyncio.sleep(0.1)
             await parts.state("a", 1)
             publisher.ring()
@@ -351,16 +357,15 @@ class TestOutboxRelay:
 
     async def test_sends_nothing_more_once_its_lease_ran_out(self, parts: Parts) -> None:
         await parts.facts("a1", "a2")
-        relay = parts.relay(ttl_seconds=0.5, grace_seconds=0)
+        lease = parts.lease(ttl_seconds=0.5, grace_seconds=0)
 
         class Slow(Faulty):
             async def send(self, *record: Any) -> None:
                 await super().send(*record)
                 await asyncio.sleep(0.7)
 
-        relay._producer = Slow(parts.producer)  # type: ignore[assignment]
-        assert await relay._lease.hold()
-        await relay.work()
+        assert await lease.hold()
+        await parts.relay(Slow(parts.producer), lease).work()
 
         assert [name for name, _, _ in await log_of(parts.group)] == ["a1"]
         assert await parts.waiting() == 1
@@ -368,15 +373,16 @@ class TestOutboxRelay:
     async def test_tells_no_backlog_that_is_not_its_own(self, parts: Parts) -> None:
         """A replica that lost the lease would show for ever what it saw last."""
         await parts.facts("a1")
-        relay = parts.relay(Faulty(parts.producer, "a1"))
-        assert await relay._lease.hold()
+        lease = parts.lease()
+        relay = parts.relay(Faulty(parts.producer, "a1"), lease)
+        assert await lease.hold()
         await relay.work()
-        assert metrics.OUTBOX_PENDING._value.get() == 1
+        assert pending() == 1
         other = parts.lease()
-        await relay._lease.release()
+        await lease.release()
         assert await other.hold()
         async with Running(relay):
-            await eventually(lambda: metrics.OUTBOX_PENDING._value.get() == 0)
+            await eventually(lambda: pending() == 0)
         await other.release()
 
     async def test_a_fact_of_a_transaction_that_did_not_commit_is_never_sent(self, parts: Parts) -> None:

@@ -18,6 +18,9 @@ from shared.db.plumbing import tables_v1
 from shared.events import EVENTS, Event, Received, encode
 from shared.events.topics import Topic
 from shared.kafka import Applier, Consumer, Handler, Outcomes, topics
+from shared.kafka.consumer import group_client
+from shared.kafka.producer import Batch, Connections
+from shared.ops import metrics
 
 Headers = list[tuple[str, bytes]]
 Record = tuple[bytes | None, bytes | None, Headers]
@@ -52,6 +55,8 @@ class Group:
     partitions: int = 2
     spoilt: set[str] = field(default_factory=set)
     """Ids at which the handler raises."""
+    clients: list[AIOKafkaConsumer] = field(default_factory=list)
+    """The clients of the members so far, the newest last."""
 
     def __post_init__(self) -> None:
         self.event = counted_on(self.topic)
@@ -145,16 +150,23 @@ class Group:
 
     async def produce_unreadable(self, partition: int = 0) -> None:
         """One record whose header's name is not UTF-8; the batch around it is sound."""
-        client = AIOKafkaProducer(bootstrap_servers=self.bootstrap, acks="all")
-        await client.start()
+
+        class Unreadable(Batch):
+            def encoded(self) -> bytes:
+                content = super().encoded().replace(b"NAME", b"\xff\xfe\xfd\xfc")
+                return content[:17] + calc_crc32c(content[21:]).to_bytes(4, "big") + content[21:]
+
+        place = (self.topic, partition)
+        batch = Unreadable(
+            place, asyncio.get_running_loop(), deadline_seconds=10, retry_seconds=10, most_bytes=1000
+        )
+        batch.add(b"k", b"{}", [("NAME", b"x")])
+        connections = Connections(self.bootstrap, request_timeout_seconds=5)
         try:
-            batch = client.create_batch()
-            batch.append(timestamp=None, key=b"k", value=b"{}", headers=[("NAME", b"x")])
-            content = bytes(batch._build()).replace(b"NAME", b"\xff\xfe\xfd\xfc")
-            batch._buffer[17:] = calc_crc32c(content[21:]).to_bytes(4, "big") + content[21:]
-            await (await client.send_batch(batch, self.topic, partition=partition))
+            await connections.open((self.topic,))
+            assert await connections.produce(connections.leader(place), [batch]) == {place: None}
         finally:
-            await client.stop()
+            await connections.close()
 
     async def commit_to_kafka(self, offsets: dict[int, int]) -> None:
         """Move Kafka's own committed offsets, as nobody in the product would."""
@@ -196,18 +208,37 @@ class Group:
 
     def consumer(self, database: Database, handler: Handler | None = None, **options: Any) -> Consumer:
         options.setdefault("session_timeout_seconds", 6)
-        kafka_group = options.pop("kafka_group", None)
-        consumer = Consumer(
+        kafka_group = options.pop("kafka_group", self.name)
+        metadata_max_age_seconds = options.pop("metadata_max_age_seconds", 60.0)
+
+        def connect(bootstrap: str, _: str, *, session_timeout_seconds: float) -> AIOKafkaConsumer:
+            client = group_client(
+                bootstrap,
+                kafka_group,
+                session_timeout_seconds=session_timeout_seconds,
+                metadata_max_age_seconds=metadata_max_age_seconds,
+            )
+            self.clients.append(client)
+            return client
+
+        return Consumer(
             self.bootstrap,
             (self.topic,),
             database=database,
             inbox=self.inbox,
             applier=Applier(database, self.inbox, {self.event: handler or self.handle}),
+            connect=connect,
             **options,
         )
-        if kafka_group is not None:
-            consumer._group = kafka_group
-        return consumer
+
+    def failures(self) -> float:
+        """How many batches were put off so far."""
+        return sum(
+            sample.value
+            for family in metrics.RETRIES.collect()
+            for sample in family.samples
+            if sample.labels.get("group") == self.name
+        )
 
     @contextlib.asynccontextmanager
     async def member(self, *, url: str | None = None, **options: Any) -> AsyncIterator[Consumer]:
