@@ -162,7 +162,7 @@ def cheap_passwords() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def compiled_templates() -> Iterator[None]:
     """A process compiles its templates once. Tests that make an application each would do it each time."""
-    from shared.pages import pages as templating
+    from shared.pages import pages
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(pages, "Environment", partial(pages.Environment, bytecode_cache=CompiledTemplates()))
