@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.db.plumbing import tables_v1
+from shared.db.service_tables import tables_v1
 
 revision = "0001"
 down_revision = None

@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from shared.db.plumbing import erasures_v1
+from shared.db.service_tables import erasures_v1
 
 revision = "0003"
 down_revision = "0002"

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from shared.db import Database, Lease, Session
-from shared.db.plumbing import tables_v1
+from shared.db.service_tables import tables_v1
 
 Make = Callable[..., Lease]
 

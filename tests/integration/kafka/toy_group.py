@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.util import calc_crc32c
 
 from shared.db import Database, Inbox, Session, driver
-from shared.db.plumbing import tables_v1
+from shared.db.service_tables import tables_v1
 from shared.events import EVENTS, Event, Received, encode
 from shared.events.topics import Topic
 from shared.kafka import Applier, Consumer, Handler, Outcomes, topics
