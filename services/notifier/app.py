@@ -39,7 +39,7 @@ from shared.http import standard_app
 from shared.jobs.rounds import AgeOutJob, together
 from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
-from shared.pages.door import open_to_people
+from shared.pages.door import add_pages
 from shared.pages.pages import Pages
 from shared.pages.people import People
 from shared.service.runtime import Runtime
@@ -165,5 +165,5 @@ def build(
                 overdue=overdue,
             )
         )
-        open_to_people(app, pages)
+        add_pages(app, pages)
     return app

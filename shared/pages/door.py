@@ -53,18 +53,18 @@ _TEXTS = {
 }
 
 
-def open_to_people(app: FastAPI, pages: Pages) -> None:
-    """Add sign-in, account, assets and the `Door` to an application, before it starts."""
+def add_pages(app: FastAPI, pages: Pages) -> None:
+    """Add sign-in, account, assets and the `PageMiddleware` to an application, before it starts."""
     app.state.pages = pages
     app.state.people = pages.people
     app.include_router(pages.assets.routes())
     sign_in = SignIn(pages.people)
     for routes in (sign_in_routes, link_routes, account_routes):
         app.include_router(routes(pages, sign_in))
-    app.add_middleware(Door, pages=pages)
+    app.add_middleware(PageMiddleware, pages=pages)
 
 
-class Door:
+class PageMiddleware:
     """Middleware around everything: shows problems to browsers as pages, and sets the headers of pages."""
 
     def __init__(self, app: ASGIApp, *, pages: Pages) -> None:

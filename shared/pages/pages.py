@@ -111,7 +111,7 @@ class Pages:
     A folder holds `templates/` (Jinja) and `static/` (served at `/assets/{hash}/`). `current` is the key of
     the area that this application serves. `overdue` returns how many cases of a store are overdue; every page
     shows it, so it must answer from memory. There is one object for each application, at `app.state.pages`,
-    set there by `shared.pages.door.open_to_people`.
+    set there by `shared.pages.door.add_pages`.
 
     A template extends `base.html` and fills its blocks: `title` (without the product's name), `head`,
     `main`, `scripts` (modules of its own) and `keys` (its lists in the keyboard help). It always finds

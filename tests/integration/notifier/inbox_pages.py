@@ -19,7 +19,7 @@ from shared.config.secrets import Secrets
 from shared.config.stores import Store
 from shared.db import Database
 from shared.events.responses import Customer
-from shared.pages.door import open_to_people
+from shared.pages.door import add_pages
 from shared.pages.pages import Pages
 from shared.pages.people import People
 from tests.integration.notifier.application import bare_application
@@ -136,7 +136,7 @@ class Branch:
                 overdue=overdue,
             )
         )
-        open_to_people(app, pages)
+        add_pages(app, pages)
         return app
 
     def _ring(self) -> None:

@@ -20,7 +20,7 @@ from shared.db import Database
 from shared.http import standard_app
 from shared.ops.health import Health
 from shared.ops.settings import ListenSettings
-from shared.pages.door import open_to_people
+from shared.pages.door import add_pages
 from shared.pages.forms import Form, form_of
 from shared.pages.notices import Notice, Undo
 from shared.pages.pages import Pages
@@ -93,7 +93,7 @@ class Reception:
         app = standard_app("toy", "", lifespan=lifespan, listen=ListenSettings(), health=Health({}))
         app.state.keyring = Keyring(self.database, SECRETS.pepper)
         _toy_routes(app, pages)
-        open_to_people(app, pages)
+        add_pages(app, pages)
         return app, roster
 
 

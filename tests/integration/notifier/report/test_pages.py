@@ -18,7 +18,7 @@ from services.notifier.settings import Alerts
 from shared.access import users
 from shared.access.roster import Roster
 from shared.config.secrets import Secrets
-from shared.pages.door import open_to_people
+from shared.pages.door import add_pages
 from shared.pages.pages import Pages
 from shared.pages.people import People
 from tests.integration.notifier.application import bare_application
@@ -62,7 +62,7 @@ def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
         )
     )
     app.include_router(customers_to_inform_routes(desk.database, pages))
-    open_to_people(app, pages)
+    add_pages(app, pages)
     return app, roster
 
 
