@@ -11,7 +11,7 @@ from shared.access.links import Links, Purpose
 from shared.access.passwords import PasswordUnfit
 from shared.access.users import Account
 from shared.pages.forms import Form, form_of
-from shared.pages.notices import Notice
+from shared.pages.notices import FlashMessage
 from shared.pages.pages import Pages
 from shared.pages.people import SignedIn
 from shared.pages.sign_in import SignIn
@@ -143,7 +143,7 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
             await users.set_name(session, person.user_id, name)
             await users.set_shortcuts(session, person.user_id, form.ticked("shortcuts"))
         await people.roster.refresh()
-        return pages.go(request, "/account", Notice("ok", "Saved."))
+        return pages.go(request, "/account", FlashMessage("ok", "Saved."))
 
     @router.post("/account/password")
     async def change(request: Request, person: SignedIn, form: FormOf) -> Response:
@@ -165,7 +165,7 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
             form.refuse("password", "Somebody changed it at the same moment. Sign in with that one.")
             return page(request, person, form)
         response = await sign_in.begin(request, account.user_id, "/account")
-        notice = Notice("ok", "The password is changed. You are signed out everywhere else.")
+        notice = FlashMessage("ok", "The password is changed. You are signed out everywhere else.")
         people.cookies.set_flash(request, response, notice.packed())
         return response
 

@@ -8,22 +8,22 @@ Kind = Literal["ok", "info", "warn", "danger"]
 
 
 @dataclass(frozen=True, slots=True)
-class Undo:
+class UndoButton:
     """A button in the notice that posts these fields to the address `action`; the CSRF token is added."""
 
     action: str
     fields: Mapping[str, str | list[str]] = field(default_factory=dict)
-    label: str = "Undo"
+    label: str = "UndoButton"
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class FlashMessage:
     """`text` is a sentence; `heading`, if any, stands above it."""
 
     kind: Kind
     text: str
     heading: str = ""
-    undo: Undo | None = None
+    undo: UndoButton | None = None
 
     def packed(self) -> dict[str, Any]:
         """The notice as JSON for a cookie; `unpacked` reads it."""
@@ -31,6 +31,6 @@ class Notice:
         return {"kind": self.kind, "text": self.text, "heading": self.heading, "undo": undo}
 
     @classmethod
-    def unpacked(cls, packed: Any) -> "Notice":
-        undo = Undo(*packed["undo"]) if packed["undo"] else None
+    def unpacked(cls, packed: Any) -> "FlashMessage":
+        undo = UndoButton(*packed["undo"]) if packed["undo"] else None
         return cls(packed["kind"], packed["text"], packed["heading"], undo)

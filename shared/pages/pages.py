@@ -21,7 +21,7 @@ from shared.ops.logs import log
 from shared.pages import wording
 from shared.pages.assets import Assets
 from shared.pages.cookies import PageSettings
-from shared.pages.notices import Notice
+from shared.pages.notices import FlashMessage
 from shared.pages.people import At, People, at_store
 
 _log = log("web")
@@ -165,7 +165,7 @@ class Pages:
         if person is None:
             cookies.begin_visit(request)
         flash = cookies.flash(request)
-        notices = [Notice.unpacked(flash)] if flash else []
+        notices = [FlashMessage.unpacked(flash)] if flash else []
         variables = {"status": status, "notices": notices, **context}
         response = HTMLResponse(self.part(request, template, **variables), status)
         if person is None:
@@ -179,7 +179,7 @@ class Pages:
         """The text of a template that is a piece of a page, for the live stream, with the same variables."""
         return self._templates.get_template(template).render(self._context(request) | context)
 
-    def go(self, request: Request, address: str, notice: Notice | None = None) -> Response:
+    def go(self, request: Request, address: str, notice: FlashMessage | None = None) -> Response:
         """Answer a form with 303 to a page of ours, which shows the notice once.
 
         When the notice does not fit into a cookie, its Undo is left out and its text cut.
@@ -187,7 +187,7 @@ class Pages:
         response = RedirectResponse(address, 303)
         if notice and not self.people.cookies.set_flash(request, response, notice.packed()):
             _log.warning("notice.too_large")
-            short = Notice(notice.kind, notice.text[:400], notice.heading[:100])
+            short = FlashMessage(notice.kind, notice.text[:400], notice.heading[:100])
             self.people.cookies.set_flash(request, response, short.packed())
         return response
 

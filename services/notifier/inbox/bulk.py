@@ -19,7 +19,7 @@ from services.notifier.inbox.search import PAGE, query_of_address
 from services.notifier.inbox.site import AtStore, FormOf, InboxSite
 from shared.http import Problem
 from shared.pages.forms import Form
-from shared.pages.notices import Notice, Undo
+from shared.pages.notices import FlashMessage, UndoButton
 from shared.pages.people import At
 
 _DONE_WORDS = {"assign": "Assigned", "snooze": "Snoozed", "dismiss": "Dismissed", "wake": "Woke"}
@@ -72,7 +72,7 @@ class _BulkActions:
         if action == "dismiss" and at.role == "agent":
             raise Problem(403, "role", "Only managers dismiss several cases at once.")
         if not tickets:
-            return site.pages.go(request, back, Notice("warn", "Select the cases first."))
+            return site.pages.go(request, back, FlashMessage("warn", "Select the cases first."))
         requested = _requested_action(action, form, site.actor(at)) if _has_all_fields(action, form) else None
         if requested is None or form.errors:
             return self._ask_for_details(request, at, action, form, tickets)
@@ -114,7 +114,7 @@ class _BulkActions:
         done_text = _done_text(action, done, requested, site.names(at.store))
         if not refused:
             undo = _undo(action, requested, done, before, query_string)
-            return site.pages.go(request, f"/inbox?{query_string}", Notice("ok", done_text, undo=undo))
+            return site.pages.go(request, f"/inbox?{query_string}", FlashMessage("ok", done_text, undo=undo))
         return site.pages.html(
             request,
             "bulk.html",
@@ -193,12 +193,12 @@ def _undo(
     done: list[BulkChanged],
     before: dict[str, Case],
     query_string: str,
-) -> Undo | None:
+) -> UndoButton | None:
     """The action that undoes all of it, where a single one can: after a snooze, or when all had one owner."""
     tickets = [f"{result.case_id}:{result.case.version}" for result in done]
     if action == "snooze":
-        return Undo(f"/inbox/bulk?{query_string}", {"do": "wake", "case": tickets})
+        return UndoButton(f"/inbox/bulk?{query_string}", {"do": "wake", "case": tickets})
     owners = {before[result.case_id].owner for result in done if result.case_id in before}
     if action == "assign" and len(owners) == 1 and (owner := owners.pop()):
-        return Undo(f"/inbox/bulk?{query_string}", {"do": "assign", "owner": owner, "case": tickets})
+        return UndoButton(f"/inbox/bulk?{query_string}", {"do": "assign", "owner": owner, "case": tickets})
     return None

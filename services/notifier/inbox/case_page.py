@@ -26,7 +26,7 @@ from services.notifier.inbox.site import COUNTED, AtStore, FormOf, InboxSite, sh
 from shared.db import Session
 from shared.http import Problem
 from shared.pages.forms import Form
-from shared.pages.notices import Notice, Undo
+from shared.pages.notices import FlashMessage, UndoButton
 from shared.pages.people import At
 
 
@@ -113,7 +113,7 @@ class CasePage:
         *,
         refused_form: RefusedForm | None = None,
         status: int = 200,
-        notice: Notice | None = None,
+        notice: FlashMessage | None = None,
         refusal: ChangedMeanwhile | None = None,
         other_case: str = "",
     ) -> Response:
@@ -237,7 +237,7 @@ def action_routes(site: InboxSite) -> APIRouter:
         except NoSuchCase:
             raise no_case() from None
         text = "You watch this case." if watching else "You do not watch this case any more."
-        return site.pages.go(request, page.address(request, at, case_id), Notice("ok", text))
+        return site.pages.go(request, page.address(request, at, case_id), FlashMessage("ok", text))
 
     @router.post("/inbox/{case_id}/{action}")
     async def act(request: Request, at: AtStore, form: FormOf, case_id: str, action: str) -> Response:
@@ -287,7 +287,7 @@ class _CaseActions:
         *,
         before: CaseDetails,
         after: CaseDetails,
-    ) -> Notice:
+    ) -> FlashMessage:
         """What was done, with the action that undoes it where a single one does."""
         text, undo = requested.done_text, None
         query_string, case = self._page.query_string(request, at), after.case
@@ -299,12 +299,12 @@ class _CaseActions:
                 else f"Assigned to {self._site.names(at.store).of(case.owner)}."
             )
             if before.case.owner and before.case.owner != case.owner:
-                undo = Undo(
+                undo = UndoButton(
                     f"/inbox/{case.case_id}/assign?{query_string}", version | {"owner": before.case.owner}
                 )
         if action == "snooze":
-            undo = Undo(f"/inbox/{case.case_id}/wake?{query_string}", version)
-        return Notice("ok", text, undo=undo)
+            undo = UndoButton(f"/inbox/{case.case_id}/wake?{query_string}", version)
+        return FlashMessage("ok", text, undo=undo)
 
     async def _refused(
         self, request: Request, at: At, case_id: str, refused_form: RefusedForm, refusal: Refusal
@@ -318,7 +318,7 @@ class _CaseActions:
         notice = None
         if explained.page and (not explained.fields or refused_form.action in _SHORT_FORMS):
             title = "Not opened again" if isinstance(refusal, AnotherOpenCase) else "Not saved"
-            notice = Notice("danger", explained.page, title)
+            notice = FlashMessage("danger", explained.page, title)
         return await self._page_again(
             request,
             at,
@@ -338,7 +338,7 @@ class _CaseActions:
         refused_form: RefusedForm,
         status: int,
         *,
-        notice: Notice | None = None,
+        notice: FlashMessage | None = None,
         refusal: ChangedMeanwhile | None = None,
         other_case: str = "",
     ) -> Response:
@@ -376,9 +376,9 @@ def replay_routes(site: InboxSite) -> APIRouter:
                 await record_replays(session, [delivery], at.person.who, at=site.now())
         site.ring()
         notice = (
-            Notice("ok", f"The alert to {delivery.channel} is being sent again.")
+            FlashMessage("ok", f"The alert to {delivery.channel} is being sent again.")
             if state is State.DEAD
-            else Notice("info", f"The alert to {delivery.channel} is not dead any more.")
+            else FlashMessage("info", f"The alert to {delivery.channel} is not dead any more.")
         )
         return site.pages.go(request, page.address(request, at, case_id), notice)
 

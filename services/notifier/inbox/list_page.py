@@ -23,7 +23,7 @@ from services.notifier.inbox.store import SavedView
 from shared.db import Session
 from shared.events import new_id
 from shared.http import Problem
-from shared.pages.notices import Notice, Undo
+from shared.pages.notices import FlashMessage, UndoButton
 from shared.pages.people import At
 
 _LONGEST_NAME = 40
@@ -76,9 +76,9 @@ def routes(site: InboxSite) -> APIRouter:
             saved = await store.save_view(session, at.store, at.person.email, view)
         if not saved:
             return site.pages.go(
-                request, back, Notice("warn", f"You have {store.MOST_VIEWS} views; remove one first.")
+                request, back, FlashMessage("warn", f"You have {store.MOST_VIEWS} views; remove one first.")
             )
-        return site.pages.go(request, back, Notice("ok", f"Saved as {name}."))
+        return site.pages.go(request, back, FlashMessage("ok", f"Saved as {name}."))
 
     @router.post("/inbox/views/{view_id}/remove")
     async def remove(request: Request, at: AtStore, form: FormOf, view_id: str) -> Response:
@@ -88,9 +88,11 @@ def routes(site: InboxSite) -> APIRouter:
             if removed is None or not await store.remove_view(session, at.store, at.person.email, view_id):
                 raise Problem(404, "not-found", "There is no such view of yours.")
         query = query_of_address(dict(parse_qsl(removed.query)))
-        undo = Undo(f"/inbox/views?{site.query_string(at, query)}", {"name": removed.name})
+        undo = UndoButton(f"/inbox/views?{site.query_string(at, query)}", {"name": removed.name})
         back = f"/inbox?{site.query_string(at, ListQuery())}"
-        return site.pages.go(request, back, Notice("ok", f"Removed the view {removed.name}.", undo=undo))
+        return site.pages.go(
+            request, back, FlashMessage("ok", f"Removed the view {removed.name}.", undo=undo)
+        )
 
     return router
 

@@ -36,7 +36,7 @@ from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 from shared.http import Problem
 from shared.pages.forms import Form, form_of
-from shared.pages.notices import Notice
+from shared.pages.notices import FlashMessage
 from shared.pages.pages import Pages
 from shared.pages.people import At, member
 from shared.pages.wording import full_date, full_moment
@@ -140,7 +140,7 @@ def report_routes(
             await notices.add(session, notice, [name], traceparent=new_traceparent())
         ring()
         text = f"A test is on its way through {name}. How it went is shown here in a moment."
-        return pages.go(request, _report_of_form(form, at), Notice("ok", text))
+        return pages.go(request, _report_of_form(form, at), FlashMessage("ok", text))
 
     @router.post(f"{PATH}/replay")
     async def replay(request: Request, at: Manager, form: FormOf) -> Response:
@@ -155,7 +155,7 @@ def report_routes(
             if dead
             else f"Nothing of {channel} was left to send."
         )
-        return pages.go(request, _report_of_form(form, at), Notice("ok", text))
+        return pages.go(request, _report_of_form(form, at), FlashMessage("ok", text))
 
     return router
 
@@ -227,7 +227,7 @@ def customers_to_inform_routes(database: Database, pages: Pages) -> APIRouter:
                 now=datetime.now(UTC),
             )
         text = f"{count:,} cases of “{cause}” are marked: their customers were told what changed."
-        return pages.go(request, f"{PATH}?store={at.store}", Notice("ok", text))
+        return pages.go(request, f"{PATH}?store={at.store}", FlashMessage("ok", text))
 
     return router
 

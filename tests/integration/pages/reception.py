@@ -22,7 +22,7 @@ from shared.ops.health import Health
 from shared.ops.settings import ListenSettings
 from shared.pages.door import add_pages
 from shared.pages.forms import Form, form_of
-from shared.pages.notices import Notice, Undo
+from shared.pages.notices import FlashMessage, UndoButton
 from shared.pages.pages import Pages
 from shared.pages.people import At, People, member
 
@@ -119,8 +119,8 @@ def _toy_routes(app: FastAPI, pages: Pages) -> None:
         note = form.text("note", longest=20)
         if form.errors:
             return pages.html(request, "toy.html", 422, comment=note, errors=form.errors)
-        undo = Undo("/inbox/save", {"note": "undone", "case": form.all("case")})
-        return pages.go(request, "/inbox", Notice("ok", f"Saved for {at.store}.", undo=undo))
+        undo = UndoButton("/inbox/save", {"note": "undone", "case": form.all("case")})
+        return pages.go(request, "/inbox", FlashMessage("ok", f"Saved for {at.store}.", undo=undo))
 
 
 class Visitor:
