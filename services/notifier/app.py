@@ -41,7 +41,7 @@ from shared.kafka import Handler
 from shared.ops.settings import PlatformSettings
 from shared.pages.door import add_pages
 from shared.pages.pages import Pages
-from shared.pages.people import People
+from shared.pages.people import Visitors
 from shared.service.runtime import Runtime
 from shared.service.serving import Loops, Only
 
@@ -139,12 +139,12 @@ def build(
         app.include_router(report_api.routes(runtime.database, config.stores))
         app.include_router(cases_api.routes(runtime.database, Casework(runtime.database, policies, ring)))
         app.include_router(channels_api.routes(runtime.database, ring, channels))
-        people = People(runtime.database, runtime.people(), runtime.secrets)
+        visitors = Visitors(runtime.database, runtime.roster(), runtime.secrets)
         overdue = inbox.Overdue()
         pages = Pages(
             inbox.FOLDER,
             REPORT_FOLDER,
-            people=people,
+            visitors=visitors,
             stores=config.stores,
             current="inbox",
             overdue=overdue.of,

@@ -56,9 +56,9 @@ class _Follower:
 
     def __init__(self, pages: Pages, sign_in: SignIn) -> None:
         self._pages = pages
-        self._people = pages.people
+        self._visitors = pages.visitors
         self._sign_in = sign_in
-        self._links = Links(pages.people.secrets)
+        self._links = Links(pages.visitors.secrets)
 
     async def show(self, request: Request, purpose: Purpose, token: str) -> Response:
         account = await self._account(purpose, token)
@@ -77,7 +77,7 @@ class _Follower:
         if form.errors:
             return self._ask(request, purpose, account, form)
         password_hash = await self._sign_in.hash(password)
-        async with self._people.database.transaction() as session:
+        async with self._visitors.database.transaction() as session:
             replaced = await users.set_password(
                 session, account.user_id, version=account.password_version, password_hash=password_hash
             )
@@ -91,7 +91,7 @@ class _Follower:
         claim = self._links.claim(purpose, token)
         if claim is None:
             return None
-        async with self._people.database.transaction() as session:
+        async with self._visitors.database.transaction() as session:
             account = await users.by_id(session, claim.user_id)
         return account if account and claim.opens(account) else None
 
@@ -117,7 +117,7 @@ class _Follower:
 def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     """The routes `/account…`: name, shortcuts, password, and signing out everywhere."""
     router = APIRouter(include_in_schema=False)
-    people = pages.people
+    visitors = pages.visitors
 
     def page(request: Request, person: Person, form: Form | None = None, name: str | None = None) -> Response:
         return pages.html(
@@ -139,10 +139,10 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
         name = form.text("name", longest=users.LONGEST_NAME, needed="Enter your name.")
         if form.errors:
             return page(request, person, form, name)
-        async with people.database.transaction() as session:
+        async with visitors.database.transaction() as session:
             await users.set_name(session, person.user_id, name)
             await users.set_shortcuts(session, person.user_id, form.ticked("shortcuts"))
-        await people.roster.refresh()
+        await visitors.roster.refresh()
         return pages.go(request, "/account", FlashMessage("ok", "Saved."))
 
     @router.post("/account/password")
@@ -157,7 +157,7 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
         if form.errors or not isinstance(account, Account):
             return page(request, person, form)
         password_hash = await sign_in.hash(password)
-        async with people.database.transaction() as session:
+        async with visitors.database.transaction() as session:
             replaced = await users.set_password(
                 session, account.user_id, version=account.password_version, password_hash=password_hash
             )
@@ -166,16 +166,16 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
             return page(request, person, form)
         response = await sign_in.begin(request, account.user_id, "/account")
         notice = FlashMessage("ok", "The password is changed. You are signed out everywhere else.")
-        people.cookies.set_flash(request, response, notice.packed())
+        visitors.cookies.set_flash(request, response, notice.packed())
         return response
 
     @router.post("/account/sign-out")
     async def sign_out(request: Request, person: SignedIn, form: FormOf) -> Response:
-        async with people.database.transaction() as session:
+        async with visitors.database.transaction() as session:
             await sessions.end_all(session, person.user_id)
-        await people.roster.refresh()
+        await visitors.roster.refresh()
         response = RedirectResponse("/login", 303)
-        people.cookies.end_session(request, response)
+        visitors.cookies.end_session(request, response)
         return response
 
     return router

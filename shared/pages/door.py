@@ -56,9 +56,9 @@ _TEXTS = {
 def add_pages(app: FastAPI, pages: Pages) -> None:
     """Add sign-in, account, assets and the `PageMiddleware` to an application, before it starts."""
     app.state.pages = pages
-    app.state.people = pages.people
+    app.state.visitors = pages.visitors
     app.include_router(pages.assets.routes())
-    sign_in = SignIn(pages.people)
+    sign_in = SignIn(pages.visitors)
     for routes in (sign_in_routes, link_routes, account_routes):
         app.include_router(routes(pages, sign_in))
     app.add_middleware(PageMiddleware, pages=pages)

@@ -25,7 +25,7 @@ def token_for(key: bytes, session: str) -> str:
 
 def check_csrf(request: Request, sent: str) -> None:
     """Raises Problem 403 unless the form came from a page that this session was shown."""
-    expected = request.app.state.people.csrf(request)
+    expected = request.app.state.visitors.csrf(request)
     matches = expected != "" and hmac.compare_digest(sent.encode(), expected.encode())
     if not matches or not came_from_here(request):
         raise Problem(

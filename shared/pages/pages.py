@@ -22,7 +22,7 @@ from shared.pages import wording
 from shared.pages.assets import Assets
 from shared.pages.cookies import PageSettings
 from shared.pages.notices import FlashMessage
-from shared.pages.people import At, People, at_store
+from shared.pages.people import PersonAtStore, Visitors, store_of
 
 _log = log("web")
 PAGES_FOLDER = Path(__file__).parent
@@ -132,13 +132,13 @@ class Pages:
     def __init__(
         self,
         *folders: Path,
-        people: People,
+        visitors: Visitors,
         stores: Mapping[str, Store],
         urls: AreaUrls | None = None,
         current: str = "",
         overdue: Callable[[str], int] = lambda store: 0,
     ) -> None:
-        self.people = people
+        self.visitors = visitors
         self.stores = stores
         self.urls = urls or AreaUrls(PageSettings().closeloop_urls)
         self.assets = Assets([*(folder / "static" for folder in folders), PAGES_FOLDER / "static"])
@@ -160,8 +160,8 @@ class Pages:
 
     def html(self, request: Request, template: str, status: int = 200, **context: Any) -> Response:
         """A whole page. It shows the notice that waits, and lengthens the reader's session cookie."""
-        cookies = self.people.cookies
-        person = self.people.known(request)
+        cookies = self.visitors.cookies
+        person = self.visitors.known(request)
         if person is None:
             cookies.begin_visit(request)
         flash = cookies.flash(request)
@@ -185,14 +185,14 @@ class Pages:
         When the notice does not fit into a cookie, its Undo is left out and its text cut.
         """
         response = RedirectResponse(address, 303)
-        if notice and not self.people.cookies.set_flash(request, response, notice.packed()):
+        if notice and not self.visitors.cookies.set_flash(request, response, notice.packed()):
             _log.warning("notice.too_large")
             short = FlashMessage(notice.kind, notice.text[:400], notice.heading[:100])
-            self.people.cookies.set_flash(request, response, short.packed())
+            self.visitors.cookies.set_flash(request, response, short.packed())
         return response
 
     def _context(self, request: Request) -> dict[str, Any]:
-        person = self.people.known(request)
+        person = self.visitors.known(request)
         at = self._at(request, person) if person else None
         stores = self._stores(person, at) if person else []
         overdue = self._overdue(at.store) if at else 0
@@ -204,7 +204,7 @@ class Pages:
             "stores": stores,
             "areas": self._areas(overdue) if at else [],
             "overdue": overdue,
-            "csrf": self.people.csrf(request),
+            "csrf": self.visitors.csrf(request),
             "keys_on": person.shortcuts if person else False,
             "notices": [],
             "now": datetime.now(UTC),
@@ -212,17 +212,17 @@ class Pages:
             "first": self.urls.first,
         }
 
-    def _at(self, request: Request, person: Person) -> At | None:
+    def _at(self, request: Request, person: Person) -> PersonAtStore | None:
         """The person and store that the route checked; on other pages, the store that was chosen last."""
-        at: At | None = getattr(request.state, "at", None)
+        at: PersonAtStore | None = getattr(request.state, "at", None)
         if at is not None:
             return at
         try:
-            return at_store(request, person)
+            return store_of(request, person)
         except Problem:
             return None
 
-    def _stores(self, person: Person, at: At | None) -> list[StoreShown]:
+    def _stores(self, person: Person, at: PersonAtStore | None) -> list[StoreShown]:
         chosen = at.store if at else ""
         return [
             StoreShown(key, self.stores[key].name, self.stores[key].zone, role, key == chosen)

@@ -17,10 +17,10 @@ from shared.pages.cookies import STORE, Cookies, PageSettings
 from shared.pages.forms import token_for
 
 
-class People:
+class Visitors:
     """Knows who sends a request: the person, the CSRF token of their session, their network address.
 
-    There is one object for each application, at `app.state.people`.
+    There is one object for each application, at `app.state.visitors`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class People:
 
 
 @dataclass(frozen=True, slots=True)
-class At:
+class PersonAtStore:
     """A signed-in person in one of their stores, with their role there."""
 
     person: Person
@@ -78,8 +78,8 @@ async def signed_in(request: Request) -> Person:
     Raises Problem 401 `signed-out`. A browser that opens a page gets a 303 to `/login?next=…` for it; event
     streams, scripts and programs get the problem.
     """
-    people: People = request.app.state.people
-    person = await people.find(request)
+    visitors: Visitors = request.app.state.visitors
+    person = await visitors.find(request)
     if person is None:
         raise Problem(401, "signed-out", "You are signed out. Sign in, then open the page again.")
     request.state.person = person
@@ -89,7 +89,7 @@ async def signed_in(request: Request) -> Person:
 SignedIn = Annotated[Person, Depends(signed_in)]
 
 
-def member(least: Role = "agent") -> Callable[[Request], Awaitable[At]]:
+def member(least: Role = "agent") -> Callable[[Request], Awaitable[PersonAtStore]]:
     """A dependency of FastAPI: the person at one of their stores, with at least this role there.
 
     The store is that of `?store=`, else of the store switcher's cookie, else their first. Raises Problem:
@@ -97,9 +97,9 @@ def member(least: Role = "agent") -> Callable[[Request], Awaitable[At]]:
     there is too low; 403 `no-store` when they belong to no store.
     """
 
-    async def checked(request: Request) -> At:
+    async def checked(request: Request) -> PersonAtStore:
         person = await signed_in(request)
-        at = at_store(request, person)
+        at = store_of(request, person)
         if not reaches(at.role, least):
             raise _role_too_low(request, at, least)
         request.state.at = at
@@ -108,7 +108,7 @@ def member(least: Role = "agent") -> Callable[[Request], Awaitable[At]]:
     return checked
 
 
-def at_store(request: Request, person: Person) -> At:
+def store_of(request: Request, person: Person) -> PersonAtStore:
     """The person at the store that a request is about. Raises Problem as `member` does."""
     known = request.app.state.pages.store_names
     theirs = [store for store in person.stores if store in known]
@@ -122,11 +122,11 @@ def at_store(request: Request, person: Person) -> At:
     store = named or request.cookies.get(STORE, "")
     if store not in theirs:
         store = theirs[0]
-    return At(person, store, person.stores[store])
+    return PersonAtStore(person, store, person.stores[store])
 
 
-def _role_too_low(request: Request, at: At, least: Role) -> Problem:
-    admins = [m.name for m in request.app.state.people.roster.members(at.store) if m.role == "admin"]
+def _role_too_low(request: Request, at: PersonAtStore, least: Role) -> Problem:
+    admins = [m.name for m in request.app.state.visitors.roster.members(at.store) if m.role == "admin"]
     helpers = " or ".join(admins[:2]) or "The one who runs this installation"
     store = request.app.state.pages.store_names[at.store]
     readers = {"agent": "agents", "manager": "managers", "admin": "administrators"}[least]

@@ -16,7 +16,7 @@ from shared.http.problems import Problem, unavailable
 from shared.ops.logs import log
 from shared.pages.forms import Form, check_csrf, form_of, read_form
 from shared.pages.pages import Pages
-from shared.pages.people import People, SignedIn
+from shared.pages.people import SignedIn, Visitors
 
 _log = log("web")
 
@@ -33,18 +33,18 @@ def local_path(path: str, otherwise: str) -> str:
 class SignIn:
     """Checks passwords and begins sessions."""
 
-    def __init__(self, people: People) -> None:
-        self._people = people
+    def __init__(self, visitors: Visitors) -> None:
+        self._visitors = visitors
         self._passwords = Passwords()
-        self._key = people.secrets.derive("sign-in-tries")
+        self._key = visitors.secrets.derive("sign-in-tries")
 
     async def account(self, request: Request, email: str, password: str) -> "Account | timedelta | None":
         """The account of this e-mail and password, or None when they do not match.
 
         After too many wrong tries the time to wait. Raises Problem 503.
         """
-        pair = tries.pair(self._key, email, self._people.address(request))
-        async with self._people.database.transaction() as session:
+        pair = tries.pair(self._key, email, self._visitors.address(request))
+        async with self._visitors.database.transaction() as session:
             wait = await tries.enter(session, pair, datetime.now(UTC))
             account = await users.by_email(session, email)
         if wait:
@@ -53,7 +53,7 @@ class SignIn:
         if not await self._right(stored, password) or account is None:
             return None
         renewed = await self.hash(password) if passwords.is_dated(stored or "") else None
-        async with self._people.database.transaction() as session:
+        async with self._visitors.database.transaction() as session:
             await tries.forget(session, pair)
             if renewed and stored:
                 await users.renew_hash(session, account.user_id, before=stored, after=renewed)
@@ -74,30 +74,30 @@ class SignIn:
 
     async def begin(self, request: Request, user_id: int, address: str) -> Response:
         """Begin a session, end the one that the browser had before, and answer 303 to the address."""
-        former = self._people.known(request)
-        async with self._people.database.transaction() as session:
+        former = self._visitors.known(request)
+        async with self._visitors.database.transaction() as session:
             if former:
                 await sessions.end(session, bytes.fromhex(former.session_id))
             secret = await sessions.begin(session, user_id)
-        await self._people.roster.refresh()
+        await self._visitors.roster.refresh()
         response = RedirectResponse(address, 303)
-        self._people.cookies.set_session(request, response, secret)
+        self._visitors.cookies.set_session(request, response, secret)
         _log.info("person.signed_in", user_id=user_id)
         return response
 
 
 def _crowded() -> Problem:
-    return unavailable("Too many people sign in at this moment. Try again.")
+    return unavailable("Too many visitors sign in at this moment. Try again.")
 
 
 def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     """The routes `/login`, `/logout` and `/store`."""
     router = APIRouter(include_in_schema=False)
-    people = pages.people
+    visitors = pages.visitors
 
     @router.get("/login")
     async def login(request: Request, next: str = "") -> Response:  # noqa: A002 - the field's name
-        if await people.find(request):
+        if await visitors.find(request):
             return RedirectResponse(local_path(next, pages.urls.first), 303)
         return _login_page(pages, request, next=local_path(next, ""))
 
@@ -105,7 +105,7 @@ def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     async def enter(request: Request) -> Response:
         form = await read_form(request)
         next_page = local_path(form.raw("next"), "")
-        if await people.find(request):  # signed in already, in another tab
+        if await visitors.find(request):  # signed in already, in another tab
             return RedirectResponse(next_page or pages.urls.first, 303)
         check_csrf(request, form.raw("csrf"))
         email = form.text("email", longest=users.LONGEST_EMAIL).casefold()
@@ -119,12 +119,12 @@ def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
 
     @router.post("/logout")
     async def leave(request: Request, form: Annotated[Form, Depends(form_of)]) -> Response:
-        if person := people.known(request):
-            async with people.database.transaction() as session:
+        if person := visitors.known(request):
+            async with visitors.database.transaction() as session:
                 await sessions.end(session, bytes.fromhex(person.session_id))
-            await people.roster.refresh()
+            await visitors.roster.refresh()
         response = RedirectResponse("/login", 303)
-        people.cookies.end_session(request, response)
+        visitors.cookies.end_session(request, response)
         return response
 
     @router.post("/store")
@@ -133,7 +133,7 @@ def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
         if store not in person.stores or store not in pages.stores:
             raise Problem(404, "not-found", "There is no such store among yours.")
         response = RedirectResponse(pages.home, 303)
-        people.cookies.set_store(request, response, store)
+        visitors.cookies.set_store(request, response, store)
         return response
 
     return router

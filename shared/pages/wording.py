@@ -15,7 +15,7 @@ MINUS = "−"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-class Here(NamedTuple):
+class PageClock(NamedTuple):
     """The moment at which a page is read, and the time zone of its store."""
 
     now: datetime
@@ -46,7 +46,7 @@ def _pair(large: int, unit: str, small: int, small_unit: str) -> str:
     return f"{large} {unit} {small} {small_unit}" if small else f"{large} {unit}"
 
 
-def ago(moment: datetime, here: Here) -> str:
+def ago(moment: datetime, here: PageClock) -> str:
     """`2 s ago` for an hour, then the clock (`12:58`), then the day (`25 Nov`, `25 Nov 2025`)."""
     seconds = (here.now - moment).total_seconds()
     if 0 <= seconds < _HOUR:
@@ -57,7 +57,7 @@ def ago(moment: datetime, here: Here) -> str:
     return f"{local.day} {local:%b}" if local.year == today.year else f"{local.day} {local:%b %Y}"
 
 
-def when(moment: datetime, here: Here) -> str:
+def when(moment: datetime, here: PageClock) -> str:
     """The clock today, else with its day: `16:58`, `Tue 1 Dec, 12:58`, `1 Dec 2025, 12:58`."""
     local, today = moment.astimezone(here.zone), here.now.astimezone(here.zone)
     if local.date() == today.date():
@@ -104,12 +104,12 @@ def amount(value: Decimal) -> str:
     return f"{value:,.{places}f}"
 
 
-def _here(context: Context) -> Here:
+def _here(context: Context) -> PageClock:
     store = context.get("store")
-    return Here(context["now"], store.zone if store else ZoneInfo("UTC"))
+    return PageClock(context["now"], store.zone if store else ZoneInfo("UTC"))
 
 
-def _tag(moment: datetime | None, text: str, here: Here) -> Markup:
+def _tag(moment: datetime | None, text: str, here: PageClock) -> Markup:
     if moment is None:
         return escape(MISSING)
     exact = moment.astimezone(here.zone)

@@ -122,7 +122,7 @@ class Runtime:
             metrics.ERASURE_AGE.set_function(oldest_erasure_seconds)
         self.health.add("consumer", consumer.check, consumer.since_last_turn)
 
-    def people(self) -> Roster:
+    def roster(self) -> Roster:
         """The people who may sign in; a service that has pages calls this before it runs."""
         if self._roster is None:
             self._roster = Roster(self.database)

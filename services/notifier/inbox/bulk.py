@@ -20,7 +20,7 @@ from services.notifier.inbox.site import AtStore, FormOf, InboxSite
 from shared.http import Problem
 from shared.pages.forms import Form
 from shared.pages.notices import FlashMessage, UndoButton
-from shared.pages.people import At
+from shared.pages.people import PersonAtStore
 
 _DONE_WORDS = {"assign": "Assigned", "snooze": "Snoozed", "dismiss": "Dismissed", "wake": "Woke"}
 
@@ -63,7 +63,7 @@ class _BulkActions:
     def __init__(self, site: InboxSite) -> None:
         self._site = site
 
-    async def act(self, request: Request, at: At, form: Form) -> Response:
+    async def act(self, request: Request, at: PersonAtStore, form: Form) -> Response:
         site, action = self._site, form.text("do")
         back = f"/inbox?{site.query_string(at, query_of_address(request.query_params))}"
         tickets = _tickets(form)
@@ -79,7 +79,7 @@ class _BulkActions:
         return await self._act(request, at, action, requested, tickets)
 
     def _ask_for_details(
-        self, request: Request, at: At, action: str, form: Form, tickets: list[_Ticket]
+        self, request: Request, at: PersonAtStore, action: str, form: Form, tickets: list[_Ticket]
     ) -> Response:
         """The page that asks for what the button did not say: until when, or why."""
         return self._site.pages.html(
@@ -96,7 +96,12 @@ class _BulkActions:
         )
 
     async def _act(
-        self, request: Request, at: At, action: str, requested: RequestedAction, tickets: list[_Ticket]
+        self,
+        request: Request,
+        at: PersonAtStore,
+        action: str,
+        requested: RequestedAction,
+        tickets: list[_Ticket],
     ) -> Response:
         site = self._site
         async with site.database.snapshot() as session:
@@ -127,7 +132,9 @@ class _BulkActions:
             errors={},
         )
 
-    async def _refused(self, at: At, refused: list[BulkRefused], query_string: str) -> list[RefusedCase]:
+    async def _refused(
+        self, at: PersonAtStore, refused: list[BulkRefused], query_string: str
+    ) -> list[RefusedCase]:
         names = self._site.names(at.store)
         async with self._site.database.snapshot() as session:
             by_id = await cases.by_ids(session, [refusal.case_id for refusal in refused])

@@ -27,7 +27,7 @@ from shared.db import Session
 from shared.http import Problem
 from shared.pages.forms import Form
 from shared.pages.notices import FlashMessage, UndoButton
-from shared.pages.people import At
+from shared.pages.people import PersonAtStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class CasePage:
     def __init__(self, site: InboxSite) -> None:
         self._site = site
 
-    def address(self, request: Request, at: At, case_id: str) -> str:
+    def address(self, request: Request, at: PersonAtStore, case_id: str) -> str:
         """The address of the page of a case, with the list that the person came from."""
         query_string = self.query_string(request, at)
         return f"/inbox/{case_id}" + (f"?{query_string}" if query_string else "")
 
-    async def redirect_to_store(self, request: Request, at: At, case_id: str) -> Response:
+    async def redirect_to_store(self, request: Request, at: PersonAtStore, case_id: str) -> Response:
         """To the case in another store of the person, for a link of an alert, which names no store.
 
         Raises Problem 404 when none of them has the case.
@@ -108,7 +108,7 @@ class CasePage:
     async def show(
         self,
         request: Request,
-        at: At,
+        at: PersonAtStore,
         shown: CaseDetails,
         *,
         refused_form: RefusedForm | None = None,
@@ -157,7 +157,7 @@ class CasePage:
             **notices,
         )
 
-    async def _neighbours(self, session: Session, request: Request, at: At) -> NeighbourLinks:
+    async def _neighbours(self, session: Session, request: Request, at: PersonAtStore) -> NeighbourLinks:
         """Empty links for a person who did not come from a list."""
         place = place_of(request.query_params.get("at", ""))
         if place is None:
@@ -182,7 +182,7 @@ class CasePage:
             shown_count(total) if total >= neighbours.position else "",
         )
 
-    def query_string(self, request: Request, at: At) -> str:
+    def query_string(self, request: Request, at: PersonAtStore) -> str:
         """What the address of a case says of its store, and of the list that the person came from."""
         query, place = query_of_address(request.query_params), place_of(request.query_params.get("at", ""))
         if place is None and query.view == "open" and not query.narrowed:
@@ -255,7 +255,9 @@ class _CaseActions:
         self._site = site
         self._page = page
 
-    async def act(self, request: Request, at: At, form: Form, case_id: str, action: str) -> Response:
+    async def act(
+        self, request: Request, at: PersonAtStore, form: Form, case_id: str, action: str
+    ) -> Response:
         site = self._site
         version = form.whole("version", least=1, most=2**31 - 1)
         if version is None:
@@ -281,7 +283,7 @@ class _CaseActions:
     def _notice(
         self,
         request: Request,
-        at: At,
+        at: PersonAtStore,
         action: str,
         requested: RequestedAction,
         *,
@@ -307,7 +309,7 @@ class _CaseActions:
         return FlashMessage("ok", text, undo=undo)
 
     async def _refused(
-        self, request: Request, at: At, case_id: str, refused_form: RefusedForm, refusal: Refusal
+        self, request: Request, at: PersonAtStore, case_id: str, refused_form: RefusedForm, refusal: Refusal
     ) -> Response:
         """The page as it is now with what was typed, and why nothing was saved. Raises Problem 404."""
         if isinstance(refusal, NoSuchCase):
@@ -333,7 +335,7 @@ class _CaseActions:
     async def _page_again(
         self,
         request: Request,
-        at: At,
+        at: PersonAtStore,
         case_id: str,
         refused_form: RefusedForm,
         status: int,

@@ -33,8 +33,8 @@ from services.notifier.inbox.list_view import (
 )
 from services.notifier.inbox.site import InboxSite
 from shared.feedback.metrics import FeedbackError, scale_for
-from shared.pages.people import At
-from shared.pages.wording import Here, amount, when
+from shared.pages.people import PersonAtStore
+from shared.pages.wording import PageClock, amount, when
 
 _DELIVERY_LOOKS = {
     State.SENT: Badge("Delivered", "ok", "check"),
@@ -56,7 +56,7 @@ class DeliveryShown:
     dead: bool
 
 
-def delivery_shown(delivery: Delivery, channels: Mapping[str, Channel], here: Here) -> DeliveryShown:
+def delivery_shown(delivery: Delivery, channels: Mapping[str, Channel], here: PageClock) -> DeliveryShown:
     channel = channels.get(delivery.channel)
     error = delivery.last_error or (f"status {delivery.last_status}" if delivery.last_status else "")
     line, look = "", _DELIVERY_LOOKS.get(delivery.state, Badge("Waiting", "", "clock"))
@@ -111,7 +111,7 @@ class CaseView:
     """Everything that the page shows of one case; the template reads each part as a property."""
 
     def __init__(
-        self, site: InboxSite, at: At, shown: CaseDetails, history: CaseHistory, now: datetime
+        self, site: InboxSite, at: PersonAtStore, shown: CaseDetails, history: CaseHistory, now: datetime
     ) -> None:
         self.names = site.names(at.store)
         self._site = site
@@ -139,7 +139,7 @@ class CaseView:
         if not self._shown.answers:
             return ""
         body = self._shown.answers[-1][0].body
-        text = f"Answered {when(body.answered_at, Here(self._now, self._zone))}"
+        text = f"Answered {when(body.answered_at, PageClock(self._now, self._zone))}"
         if body.touchpoint:
             text += f", {body.touchpoint.replace('_', ' ')}"
         return f"{text}, order {body.order_id}" if body.order_id else text
@@ -248,7 +248,7 @@ class CaseView:
 
     @property
     def deliveries(self) -> list[DeliveryShown]:
-        channels, here = self._site.channels(self._at.store), Here(self._now, self._zone)
+        channels, here = self._site.channels(self._at.store), PageClock(self._now, self._zone)
         return [delivery_shown(delivery, channels, here) for delivery in self._shown.deliveries]
 
     @property

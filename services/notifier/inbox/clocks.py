@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from services.notifier.cases.domain.case import Case, Status
 from services.notifier.cases.domain.clocks import Clock
-from shared.pages.wording import Here, span, when
+from shared.pages.wording import PageClock, span, when
 
 _SOON = timedelta(hours=1)
 _NEAR = timedelta(hours=4)
@@ -112,7 +112,7 @@ def day_and_time(at: datetime, now: datetime, zone: ZoneInfo) -> str:
         return f"tomorrow, {local:%H:%M}"
     if 0 < days <= _WEEK.days:
         return f"{local:%a, %H:%M}"
-    return when(at, Here(now, zone))
+    return when(at, PageClock(now, zone))
 
 
 def _paused(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:

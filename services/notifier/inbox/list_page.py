@@ -24,7 +24,7 @@ from shared.db import Session
 from shared.events import new_id
 from shared.http import Problem
 from shared.pages.notices import FlashMessage, UndoButton
-from shared.pages.people import At
+from shared.pages.people import PersonAtStore
 
 _LONGEST_NAME = 40
 
@@ -104,7 +104,7 @@ class _ListPage:
     async def show(
         self,
         request: Request,
-        at: At,
+        at: PersonAtStore,
         *,
         status: int = 200,
         errors: dict[str, str] | None = None,
@@ -141,7 +141,7 @@ class _ListPage:
             view_name=view_name,
         )
 
-    async def _read(self, session: Session, at: At, query: ListQuery) -> _ListContents:
+    async def _read(self, session: Session, at: PersonAtStore, query: ListQuery) -> _ListContents:
         site = self._site
         case_filter = site.filter(at, query)
         selected = await search.page(session, at.store, case_filter, after=query.after, limit=PAGE + 1)
@@ -167,7 +167,7 @@ class _ListPage:
         )
 
     async def _views(
-        self, session: Session, at: At, query: ListQuery
+        self, session: Session, at: PersonAtStore, query: ListQuery
     ) -> tuple[list[ViewShown], list[ViewShown]]:
         site = self._site
         counts = await store.count_each(
@@ -217,7 +217,7 @@ def _owners(names: MemberNames, query: ListQuery) -> list[tuple[str, str]]:
     return [("", "Any owner"), (NOBODY, "Nobody"), *known]
 
 
-def _teams(site: InboxSite, at: At, query: ListQuery) -> list[tuple[str, str]]:
+def _teams(site: InboxSite, at: PersonAtStore, query: ListQuery) -> list[tuple[str, str]]:
     known = list(site.policy(at.store).teams)
     if query.team and query.team not in known:
         known.append(query.team)

@@ -173,7 +173,7 @@ def _age(since: datetime) -> timedelta:
 
 def _still_member(request: Request, site: InboxSite, store: str) -> bool:
     """Whether the person of the page is still signed in and works for the store."""
-    person = site.pages.people.known(request)
+    person = site.pages.visitors.known(request)
     return person is not None and store in person.stores
 
 

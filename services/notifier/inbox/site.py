@@ -23,7 +23,7 @@ from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.pages.forms import Form, form_of
 from shared.pages.pages import Pages
-from shared.pages.people import At, member
+from shared.pages.people import PersonAtStore, member
 
 FOLDER = Path(__file__).parent
 """The folder of templates and static files, for `Pages`."""
@@ -31,7 +31,7 @@ FOLDER = Path(__file__).parent
 COUNTED = 1000
 """Counts go no further, and are shown as "999+": so they cost the same with a million cases."""
 
-AtStore = Annotated[At, Depends(member())]
+AtStore = Annotated[PersonAtStore, Depends(member())]
 FormOf = Annotated[Form, Depends(form_of)]
 
 
@@ -91,19 +91,19 @@ class InboxSite:
         return [str(tier.get("name")) for tier in declared if isinstance(tier, dict)]
 
     def names(self, store: str) -> MemberNames:
-        return MemberNames(self.pages.people.roster.members(store))
+        return MemberNames(self.pages.visitors.roster.members(store))
 
     def row_builder(self, store: str) -> RowBuilder:
         return RowBuilder(self.names(store), self.tiers(store), self.now(), self.zone(store))
 
-    def actor(self, at: At) -> Actor:
+    def actor(self, at: PersonAtStore) -> Actor:
         return Actor(at.person, self.names(at.store), self.zone(at.store))
 
-    def query_string(self, at: At, query: ListQuery, /, **more: str) -> str:
+    def query_string(self, at: PersonAtStore, query: ListQuery, /, **more: str) -> str:
         """The query string of a list's address; names the store for a person who has more than one."""
         return query.query_string(at.store if len(at.person.stores) > 1 else "", **more)
 
-    def filter(self, at: At, query: ListQuery) -> CaseFilter:
+    def filter(self, at: PersonAtStore, query: ListQuery) -> CaseFilter:
         return query.filter(at.person.email, self.now(), self.zone(at.store))
 
     async def count_overdue(self, session: Session, store: str) -> int:

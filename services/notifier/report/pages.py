@@ -38,7 +38,7 @@ from shared.http import Problem
 from shared.pages.forms import Form, form_of
 from shared.pages.notices import FlashMessage
 from shared.pages.pages import Pages
-from shared.pages.people import At, member
+from shared.pages.people import PersonAtStore, member
 from shared.pages.wording import full_date, full_moment
 
 FOLDER: Final = Path(__file__).parent
@@ -48,8 +48,8 @@ _MOST_REPLAYED = 1000
 _MOST_SHOWN = 200
 _MOST_EXPORTED = 10_000
 
-Member = Annotated[At, Depends(member())]
-Manager = Annotated[At, Depends(member("manager"))]
+Member = Annotated[PersonAtStore, Depends(member())]
+Manager = Annotated[PersonAtStore, Depends(member("manager"))]
 FormOf = Annotated[Form, Depends(form_of)]
 
 
@@ -60,7 +60,7 @@ class _ReportReader:
         self._database = database
         self._pages = pages
 
-    def query(self, request: Request, at: At) -> tuple[ReportQuery, str]:
+    def query(self, request: Request, at: PersonAtStore) -> tuple[ReportQuery, str]:
         """The report that is asked for, and "". For an address that names none: the usual report, and why."""
         store_config, now = self._pages.stores[at.store], datetime.now(UTC)
         try:
@@ -68,7 +68,7 @@ class _ReportReader:
         except InvalidQuery as invalid:
             return query_of_address({}, at.store, store_config, now), str(invalid)
 
-    async def report(self, query: ReportQuery, at: At) -> Report:
+    async def report(self, query: ReportQuery, at: PersonAtStore) -> Report:
         """A manager sees the figures of every owner; an agent sees the own ones, and those of nobody."""
         async with self._database.snapshot() as session:
             report = await build_report(session, query, self._pages.stores[at.store])
@@ -116,7 +116,7 @@ def report_routes(
             causes=cause_rows(report),
             outcomes=outcome_rows(report),
             channels=channel_rows(report.channels, store_channels, health, store_config.zone),
-            names=MemberNames(pages.people.roster.members(at.store)),
+            names=MemberNames(pages.visitors.roster.members(at.store)),
             manager=reaches(at.role, "manager"),
         )
 
@@ -160,7 +160,7 @@ def report_routes(
     return router
 
 
-def _report_of_form(form: Form, at: At) -> str:
+def _report_of_form(form: Form, at: PersonAtStore) -> str:
     """The address of the report from which a form was sent; never an address outside of the report."""
     query = form.text("query", longest=400)
     return f"{PATH}?{query}" if query.isprintable() and query else f"{PATH}?store={at.store}"
@@ -232,7 +232,9 @@ def customers_to_inform_routes(database: Database, pages: Pages) -> APIRouter:
     return router
 
 
-def _cause_and_query(fields: Mapping[str, str], at: At, store_config: Store) -> tuple[str, ReportQuery]:
+def _cause_and_query(
+    fields: Mapping[str, str], at: PersonAtStore, store_config: Store
+) -> tuple[str, ReportQuery]:
     """The root cause and the report that an address or a form names. Raises Problem 422."""
     cause = fields.get("cause", "")
     if not 1 <= len(cause) <= 128 or "\0" in cause:

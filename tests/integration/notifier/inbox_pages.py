@@ -21,7 +21,7 @@ from shared.db import Database
 from shared.events.responses import Customer
 from shared.pages.door import add_pages
 from shared.pages.pages import Pages
-from shared.pages.people import People
+from shared.pages.people import Visitors
 from tests.integration.notifier.application import bare_application
 from tests.integration.notifier.desk import Desk, received, webhook
 
@@ -113,7 +113,7 @@ class Branch:
         pages = Pages(
             inbox.FOLDER,
             REPORT_FOLDER,
-            people=People(self.database, self.roster, SECRETS),
+            visitors=Visitors(self.database, self.roster, SECRETS),
             stores=self.stores,
             current="inbox",
             overdue=overdue.of,

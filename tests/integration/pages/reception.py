@@ -24,7 +24,7 @@ from shared.pages.door import add_pages
 from shared.pages.forms import Form, form_of
 from shared.pages.notices import FlashMessage, UndoButton
 from shared.pages.pages import Pages
-from shared.pages.people import At, People, member
+from shared.pages.people import PersonAtStore, Visitors, member
 
 SECRETS = Secrets("0123456789abcdef0123456789abcdef")
 PASSWORD = "seven green boats"
@@ -80,7 +80,7 @@ class Reception:
         roster = Roster(self.database)
         pages = Pages(
             TOY,
-            people=People(self.database, roster, SECRETS),
+            visitors=Visitors(self.database, roster, SECRETS),
             stores=self.stores,
             current="inbox",
             overdue=lambda store: 2 if store == self.here else 0,
@@ -101,20 +101,22 @@ def _toy_routes(app: FastAPI, pages: Pages) -> None:
     comment = "<b>Two weeks</b> late"
 
     @app.get("/inbox")
-    async def inbox(request: Request, at: Annotated[At, Depends(member())]) -> Response:
+    async def inbox(request: Request, at: Annotated[PersonAtStore, Depends(member())]) -> Response:
         return pages.html(request, "toy.html", comment=comment, errors={})
 
     @app.get("/inbox/secret")
-    async def secret(request: Request, at: Annotated[At, Depends(member("manager"))]) -> Response:
+    async def secret(request: Request, at: Annotated[PersonAtStore, Depends(member("manager"))]) -> Response:
         return pages.html(request, "toy.html", comment=comment, errors={})
 
     @app.get("/inbox/broken")
-    async def broken(at: Annotated[At, Depends(member())]) -> Response:
+    async def broken(at: Annotated[PersonAtStore, Depends(member())]) -> Response:
         raise RuntimeError("a bug")
 
     @app.post("/inbox/save")
     async def save(
-        request: Request, at: Annotated[At, Depends(member())], form: Annotated[Form, Depends(form_of)]
+        request: Request,
+        at: Annotated[PersonAtStore, Depends(member())],
+        form: Annotated[Form, Depends(form_of)],
     ) -> Response:
         note = form.text("note", longest=20)
         if form.errors:

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from shared.pages.wording import Here, ago, amount, full_moment, number, percent, signed, span, when
+from shared.pages.wording import PageClock, ago, amount, full_moment, number, percent, signed, span, when
 
-HERE = Here(datetime(2026, 11, 26, 13, 32, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"))
+HERE = PageClock(datetime(2026, 11, 26, 13, 32, tzinfo=UTC), ZoneInfo("Europe/Amsterdam"))
 
 
 def before(**parts: float) -> datetime:

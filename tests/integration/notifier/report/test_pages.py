@@ -20,7 +20,7 @@ from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.pages.door import add_pages
 from shared.pages.pages import Pages
-from shared.pages.people import People
+from shared.pages.people import Visitors
 from tests.integration.notifier.application import bare_application
 from tests.integration.notifier.desk import Desk, webhook
 from tests.integration.notifier.past_cases import AMSTERDAM, PastCases
@@ -49,7 +49,7 @@ class Lead:
 def application(desk: Desk, alerts: Alerts) -> tuple[FastAPI, Roster]:
     roster = Roster(desk.database)
     stores = {desk.store: AMSTERDAM}
-    pages = Pages(FOLDER, people=People(desk.database, roster, SECRETS), stores=stores, current="inbox")
+    pages = Pages(FOLDER, visitors=Visitors(desk.database, roster, SECRETS), stores=stores, current="inbox")
 
     app = bare_application(desk.database, SECRETS.pepper)
     app.include_router(
