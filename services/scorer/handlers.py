@@ -12,7 +12,7 @@ from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import CUSTOMERS, ERASURES, RESPONSES
-from shared.kafka import Handler, Outcomes
+from shared.kafka import Handler, OutcomeCounts
 
 TOPICS = (RESPONSES, CUSTOMERS, ERASURES)
 """What the scorer consumes: the topics of the events in the table."""
@@ -27,7 +27,7 @@ def handlers(counter: AnswerCounter) -> Mapping[type[Event], Handler]:
     eraser = AnswerEraser(counter)
     answers = AnswerHandlers(counter, eraser)
     erase, count, move = answers.erase, answers.count_answers, answers.move_tiers
-    table: dict[type[Event], Callable[[Session, Sequence[Received]], Awaitable[Outcomes]]] = {
+    table: dict[type[Event], Callable[[Session, Sequence[Received]], Awaitable[OutcomeCounts]]] = {
         CustomerErased: erase,
         ResponseSubmitted: count,
         ResponseAmended: count,
@@ -35,7 +35,7 @@ def handlers(counter: AnswerCounter) -> Mapping[type[Event], Handler]:
         CustomerChanged: move,
     }
 
-    async def apply(session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def apply(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         kinds = {type(received.event) for received in batch}
         outcomes: Counter[tuple[str, str]] = Counter()
         if CustomerErased not in kinds:

@@ -31,15 +31,14 @@ from services.segmenter.tiers.domain.ruling import RulesByStore
 from services.segmenter.tiers.erasing import erase
 from services.segmenter.tiers.folding import Clock, refold
 from shared.db import Session
-from shared.db.erasures import outcomes as erasure_outcomes
-from shared.db.erasures import until
+from shared.db.erasures import erased_until, erasure_outcomes
 from shared.events import Event, Received
 from shared.events.cases import CaseClosed, CaseOpened
 from shared.events.erasures import CustomerErased
 from shared.events.orders import EngagementRecorded, OrderDelivered, OrderPlaced, OrderRefunded
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
-from shared.kafka import Handler, Outcomes
+from shared.kafka import Handler, OutcomeCounts
 from shared.ops import metrics
 
 
@@ -49,11 +48,11 @@ def handlers(rules_by_store: RulesByStore, clock: Clock, secret: bytes) -> Mappi
     `secret` names orders where their ids may not stay.
     """
 
-    async def handle(session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def handle(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         outcomes: Counter[tuple[str, str]] = Counter()
         erasures = [received for received in batch if isinstance(received.event, CustomerErased)]
         if erasures:
-            erased = until(received.event for received in erasures)
+            erased = erased_until(received.event for received in erasures)
             newly_erased = await erase(
                 session, erased, rules_by_store=rules_by_store, now=clock(), secret=secret
             )
@@ -72,7 +71,7 @@ def handlers(rules_by_store: RulesByStore, clock: Clock, secret: bytes) -> Mappi
 
 async def apply(
     session: Session, batch: Sequence[Received], *, rules_by_store: RulesByStore, clock: Clock, secret: bytes
-) -> Outcomes:
+) -> OutcomeCounts:
     """Merge the events of a batch into the facts, and fold the customers whose facts changed."""
     outcomes: Counter[tuple[str, str]] = Counter()
     keys = [_fact_key(received.event, FACTS[type(received.event)].kind) for received in batch]

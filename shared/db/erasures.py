@@ -100,7 +100,7 @@ class Erasures:
         return int(emptied.rowcount)
 
 
-def until(events: Iterable[Event]) -> dict[Ref, datetime]:
+def erased_until(events: Iterable[Event]) -> dict[Ref, datetime]:
     """For each customer of these events, the latest `erased_at`; events of other types are ignored."""
     latest: dict[Ref, datetime] = {}
     for event in events:
@@ -111,7 +111,7 @@ def until(events: Iterable[Event]) -> dict[Ref, datetime]:
     return latest
 
 
-def outcomes(batch: Sequence[Received], new_refs: Collection[Ref]) -> dict[tuple[str, str], int]:
+def erasure_outcomes(batch: Sequence[Received], new_refs: Collection[Ref]) -> dict[tuple[str, str], int]:
     """How many erasures of a batch were `ok`, how many a `duplicate`. `new_refs`: what `enter` returned."""
     fresh = sum(
         any((received.event.store, ref) in new_refs for ref in received.event.refs)

@@ -9,7 +9,7 @@ the offsets that a group committed), `traced` (producer and applier with spans),
 private to the library and used nevertheless).
 """
 
-from shared.kafka.applying import Applier, Breaker, Handler, Outcomes
+from shared.kafka.applying import Applier, Breaker, Handler, OutcomeCounts
 from shared.kafka.brokers import Brokers
 from shared.kafka.consumer import Consumer
 from shared.kafka.producer import NotAcknowledged, Producer
@@ -24,7 +24,7 @@ __all__ = [
     "Handler",
     "NotAcknowledged",
     "OutboxRelay",
-    "Outcomes",
+    "OutcomeCounts",
     "Producer",
     "State",
     "StatePublisher",

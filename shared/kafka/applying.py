@@ -18,10 +18,10 @@ from shared.ops.logs import log
 
 _log = log("kafka")
 
-Outcomes = Mapping[tuple[str, str], int]
+OutcomeCounts = Mapping[tuple[str, str], int]
 """How many events had which outcome, by (topic, outcome): ok, duplicate, conflict or skipped."""
 
-Handler = Callable[[Session, Sequence[Received]], Awaitable[Outcomes | None]]
+Handler = Callable[[Session, Sequence[Received]], Awaitable[OutcomeCounts | None]]
 """Applies events of the types it is registered for, in the session's transaction. Must be harmless twice."""
 
 _RACES = 3

@@ -29,7 +29,7 @@ from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
 from shared.events.topics import CUSTOMERS
 from shared.feedback.identity import is_erased
-from shared.kafka import Outcomes
+from shared.kafka import OutcomeCounts
 
 WATCHED_DAYS: Final = 90
 """An answer that a customer gives so long after a case is noted on the case."""
@@ -59,7 +59,7 @@ class CaseHandlers:
         if wrote:
             ring()
 
-    async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def apply(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """All events of a batch, so that the customers of all of them are locked once and in order."""
         outcomes: Counter[tuple[str, str]] = Counter()
         batch = await self._after_erasures(session, batch, outcomes)
@@ -99,9 +99,9 @@ class CaseHandlers:
             await ERASURES.share(session)
             return batch
         await ERASURES.hold(session)
-        erased = shared_erasures.until(r.event for r in erasures)
+        erased = shared_erasures.erased_until(r.event for r in erasures)
         first_time = await self._eraser.erase(session, erased, now=self._now())
-        outcomes.update(shared_erasures.outcomes(erasures, first_time))
+        outcomes.update(shared_erasures.erasure_outcomes(erasures, first_time))
         self._wrote = True
         return [r for r in batch if not isinstance(r.event, CustomerErased)]
 

@@ -13,7 +13,7 @@ from shared.events.responses import ResponseSubmitted
 from shared.events.scores import ScoreChanged
 from shared.feedback.nps import Counts
 from shared.feedback.windows import local_day
-from shared.kafka import Outcomes
+from shared.kafka import OutcomeCounts
 
 
 async def count_arrivals(session: Session, batch: Sequence[Received], stores: Container[str]) -> None:
@@ -40,7 +40,7 @@ class ScoreSamples:
         self._rules = {store: policy.score_rules for store, policy in policies.items()}
         self._zones = zones
 
-    async def apply(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def apply(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         by_id = {
             r.envelope.id: (r, self._sample(r.event)) for r in batch if isinstance(r.event, ScoreChanged)
         }

@@ -12,13 +12,12 @@ from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
 from services.scorer.counting.store.answers import Key
 from shared.db import Session, driver
-from shared.db.erasures import outcomes as erasure_outcomes
-from shared.db.erasures import until
+from shared.db.erasures import erased_until, erasure_outcomes
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
 from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import CUSTOMERS, RESPONSES
-from shared.kafka import Outcomes
+from shared.kafka import OutcomeCounts
 from shared.ops import metrics
 
 CUSTOMERS_SHARD = 1000
@@ -38,14 +37,14 @@ class AnswerHandlers:
         self._counter = counter
         self._eraser = eraser
 
-    async def erase(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def erase(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Erase people; their answers count as before, as those of surrogates."""
         await self._eraser.ledger.hold(session)
         shard = ERASURES_SHARD + min(received.partition for received in batch)
-        erased = until(received.event for received in batch)
+        erased = erased_until(received.event for received in batch)
         return erasure_outcomes(batch, await self._eraser.erase(session, erased, shard=shard))
 
-    async def count_answers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def count_answers(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
         db = await driver(session)
         keys = [_key(received.event) for received in batch]
@@ -85,7 +84,7 @@ class AnswerHandlers:
         _measure(changed.values(), outcomes[RESPONSES.name, Outcome.CONFLICT.value])
         return outcomes
 
-    async def move_tiers(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def move_tiers(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Store newer tiers, and count each answer under the tier that was in force when it was given."""
         db = await driver(session)
         # The answers in the same transaction have locked respondents of their own, so two members could wait

@@ -15,7 +15,7 @@ from prometheus_client import REGISTRY
 
 from shared.db import Database, Position, Session
 from shared.events import Received
-from shared.kafka import Applier, Outcomes
+from shared.kafka import Applier, OutcomeCounts
 from shared.kafka.applying import PartitionsLost
 from shared.kafka.consumer import FetcherDied
 from tests.integration.kafka.toy_group import Group, eventually
@@ -146,7 +146,7 @@ class TestStopping:
     async def test_finishes_the_batch_in_hand(self, group: Group) -> None:
         began, go_on = asyncio.Event(), asyncio.Event()
 
-        async def slow(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def slow(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             began.set()
             await go_on.wait()
             return await group.handle(session, batch)
@@ -181,7 +181,7 @@ class TestWatching:
         monkeypatch.setattr("shared.kafka.consumer._MEASURE_SECONDS", 0.1)
         held = asyncio.Event()
 
-        async def slow(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def slow(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             await held.wait()
             return await group.handle(session, batch)
 

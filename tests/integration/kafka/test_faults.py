@@ -12,7 +12,7 @@ import pytest
 from deploy.local.stack import LocalStack
 from shared.db import Database, Session
 from shared.events import Received
-from shared.kafka import Outcomes
+from shared.kafka import OutcomeCounts
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group, eventually
 
@@ -101,7 +101,7 @@ class TestPostgreSQL:
     async def test_in_passing_trouble_is_only_asked_again(self, group: Group, error: Exception) -> None:
         raised = []
 
-        async def troubled(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def troubled(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             outcomes = await group.handle(session, batch)
             if not raised:
                 raised.append(error)

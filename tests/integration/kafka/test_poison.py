@@ -9,7 +9,7 @@ from prometheus_client import REGISTRY
 
 from shared.db import Database, Session, driver
 from shared.events import Received
-from shared.kafka import Applier, Outcomes
+from shared.kafka import Applier, OutcomeCounts
 from shared.kafka import consumer as consuming
 from shared.ops.health import NotReady
 from tests.integration.kafka.toy_group import Group, Headers, eventually
@@ -162,7 +162,7 @@ class TestARecordThatItsHandlerRefuses:
     async def test_is_told_from_a_database_in_trouble(
         self, group: Group, statement: str, detail: str
     ) -> None:
-        async def spoil(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def spoil(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             outcomes = await group.handle(session, batch)
             if any(r.event.id == "id-2" for r in batch):  # type: ignore[attr-defined]
                 await (await driver(session)).fetch(statement, SECRET)
@@ -176,7 +176,7 @@ class TestARecordThatItsHandlerRefuses:
         assert [place for _, place in await group.places()] == [0, 1, 3, 4]
 
     async def test_loses_a_race_for_ever_only_when_it_is_none(self, group: Group) -> None:
-        async def collide(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def collide(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             outcomes = await group.handle(session, batch)
             if any(r.event.id == "id-2" for r in batch):  # type: ignore[attr-defined]
                 await (await driver(session)).execute(
@@ -194,7 +194,7 @@ class TestARecordThatItsHandlerRefuses:
         """Our own time limit stops it; tried for ever, it would block its partition."""
         tried: list[int] = []
 
-        async def slow(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def slow(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             outcomes = await group.handle(session, batch)
             if any(r.event.id == "id-20" for r in batch):  # type: ignore[attr-defined]
                 tried.append(len(batch))
@@ -213,7 +213,7 @@ class TestARecordThatItsHandlerRefuses:
         """A rebuild holds the tables of a consumer for longer than any statement may take."""
         refused: list[str] = []
 
-        async def noting(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def noting(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             try:
                 return await group.handle(session, batch)
             except asyncpg.LockNotAvailableError as error:
@@ -272,7 +272,7 @@ class TestTheBreaker:
         assert (await group.offsets())[0] == 50
 
     async def test_halts_when_every_handler_call_fails(self, group: Group) -> None:
-        async def broken(session: Session, batch: Sequence[Received]) -> Outcomes:
+        async def broken(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             raise KeyError("a bad deploy")
 
         await group.produce([group.record(f"id-{n}") for n in range(500)], partition=0)

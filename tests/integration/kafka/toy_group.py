@@ -17,7 +17,7 @@ from shared.db import Database, Inbox, Session, driver
 from shared.db.service_tables import tables_v1
 from shared.events import EVENTS, Event, Received, encode
 from shared.events.topics import Topic
-from shared.kafka import Applier, Consumer, Handler, Outcomes, topics
+from shared.kafka import Applier, Consumer, Handler, OutcomeCounts, topics
 from shared.kafka.consumer import group_client
 from shared.kafka.producer import Batch, Connections
 from shared.ops import metrics
@@ -180,7 +180,7 @@ class Group:
         finally:
             await client.stop()
 
-    async def handle(self, session: Session, batch: Sequence[Received]) -> Outcomes:
+    async def handle(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Count each id once; write every application into the ledger."""
         for received in batch:
             if received.event.id in self.spoilt:  # type: ignore[attr-defined]
