@@ -26,7 +26,7 @@ from shared.http import standard_app
 from shared.http.traced import traced
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
-from shared.service.serving import Loops, Only
+from shared.service.serving import Loops, ServedPart
 
 _DESCRIPTION = """Answers, orders and engagements come in here. A 202 says that Kafka has the record on all
 in-sync replicas. A 503 says that nobody knows: send the same again with the id in its body; it counts once.
@@ -37,7 +37,7 @@ field out, and of a repeated field the last one counts."""
 
 
 def build(
-    platform: PlatformSettings, settings: CollectorSettings, loops: Loops, only: Only | None = None
+    platform: PlatformSettings, settings: CollectorSettings, loops: Loops, only: ServedPart | None = None
 ) -> Front:
     """The ASGI application. Raises ConfigError when the file cannot be used."""
     if only == "consumer":

@@ -43,7 +43,7 @@ from shared.pages.door import add_pages
 from shared.pages.pages import Pages
 from shared.pages.people import Visitors
 from shared.service.runtime import Runtime
-from shared.service.serving import Loops, Only
+from shared.service.serving import Loops, ServedPart
 
 
 def build_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:
@@ -84,7 +84,7 @@ def _check_channels(config: Config, channels: StoreChannels, settings: NotifierS
 
 
 def build(
-    platform: PlatformSettings, settings: NotifierSettings, loops: Loops, only: Only | None = None
+    platform: PlatformSettings, settings: NotifierSettings, loops: Loops, only: ServedPart | None = None
 ) -> FastAPI:
     """The application. Raises ConfigError before anything is opened."""
     config = configuration.load(platform.closeloop_config)

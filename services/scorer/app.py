@@ -17,11 +17,11 @@ from shared.http import standard_app
 from shared.jobs.rounds import LeasedGaugeJob
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
-from shared.service.serving import Loops, Only
+from shared.service.serving import Loops, ServedPart
 
 
 def build(
-    platform: PlatformSettings, settings: ScorerSettings, loops: Loops, only: Only | None = None
+    platform: PlatformSettings, settings: ScorerSettings, loops: Loops, only: ServedPart | None = None
 ) -> FastAPI:
     """The application. Raises ConfigError before anything is opened."""
     config = configuration.load(platform.closeloop_config)

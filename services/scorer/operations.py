@@ -19,7 +19,7 @@ from services.scorer.handlers import handlers
 from services.scorer.scores.store import published
 from shared.config import Config
 from shared.config.secrets import Secrets
-from shared.db import Database, Raced, driver, is_transient
+from shared.db import Database, Raced, asyncpg_connection, is_transient
 from shared.events import Event, NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
@@ -85,7 +85,7 @@ async def verify(
     report = VerifyReport()
     counter = AnswerCounter(config, SeriesIds())
     async with database.snapshot() as session:
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         total = await verification.count_answers(db, None)
         progress("buckets", 0, 1)
         await db.execute("SET LOCAL statement_timeout = 0")
@@ -156,11 +156,11 @@ async def rebuild(
     counter = AnswerCounter(config, SeriesIds())
     moved = done = 0
     async with database.snapshot() as session:
-        total = await verification.count_answers(await driver(session), store_name)
+        total = await verification.count_answers(await asyncpg_connection(session), store_name)
     after: Key = ("", "")
     while True:
         async with database.snapshot() as session:
-            keys = await verification.next_keys(await driver(session), store_name, after, batch)
+            keys = await verification.next_keys(await asyncpg_connection(session), store_name, after, batch)
         if not keys:
             break
         moved += await _recount(database, counter, keys)
@@ -168,7 +168,7 @@ async def rebuild(
         done += len(keys)
         progress("answers", done, total)
     async with database.transaction() as session:
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         await db.execute("SET LOCAL statement_timeout = 0")
         progress("buckets", 0, 1)
         await verification.recount_buckets(db, JOB_SHARD)
@@ -181,7 +181,7 @@ async def _recount(database: Database, counter: AnswerCounter, keys: Collection[
     for left in reversed(range(_TRIES)):
         try:
             async with database.transaction() as session:
-                db = await driver(session)
+                db = await asyncpg_connection(session)
                 answers, spells = await _locked(db, keys)
                 return await counter.recount(db, answers, spells=spells, shard=JOB_SHARD)
         except Exception as error:
@@ -214,7 +214,7 @@ async def republish(database: Database, store: str | None, *, batch: int = 5000)
     marked, after = 0, published.START
     while True:
         async with database.transaction() as session:
-            ids = await published.mark_unpublished(await driver(session), store, after, batch)
+            ids = await published.mark_unpublished(await asyncpg_connection(session), store, after, batch)
         if not ids:
             return marked
         marked, after = marked + len(ids), ids[-1]
@@ -223,7 +223,7 @@ async def republish(database: Database, store: str | None, *, batch: int = 5000)
 async def count_unpublished(database: Database, store: str | None) -> int:
     """How many scores were not sent yet."""
     async with database.snapshot() as session:
-        return await published.count_unpublished(await driver(session), store)
+        return await published.count_unpublished(await asyncpg_connection(session), store)
 
 
 def replay_handlers(config: Config, _: Secrets) -> Mapping[type[Event], Handler]:

@@ -1,6 +1,15 @@
 """PostgreSQL: transactions, and the tables that every service has beside its own."""
 
-from shared.db.database import Database, Raced, Session, driver, is_race, is_timeout, is_transient, sqlstate
+from shared.db.database import (
+    Database,
+    Raced,
+    Session,
+    asyncpg_connection,
+    is_race,
+    is_timeout,
+    is_transient,
+    sqlstate,
+)
 from shared.db.inbox import DeadLetter, Inbox, Position
 from shared.db.lease import Lease
 from shared.db.outbox import Outbox, OutboxFact
@@ -15,7 +24,7 @@ __all__ = [
     "Position",
     "Raced",
     "Session",
-    "driver",
+    "asyncpg_connection",
     "is_race",
     "is_timeout",
     "is_transient",

@@ -131,7 +131,7 @@ def async_url(url: str) -> str:
     return url
 
 
-async def driver(session: Session) -> "asyncpg.Connection[Any]":
+async def asyncpg_connection(session: Session) -> "asyncpg.Connection[Any]":
     """asyncpg's own connection, inside the session's transaction, for statements that must be fast."""
     connection: asyncpg.Connection[Any] = (await session.get_raw_connection()).driver_connection  # type: ignore[assignment]
     if not connection.is_in_transaction():

@@ -28,7 +28,7 @@ from shared.ops import metrics, tracing
 from shared.ops.health import Health, NotReady
 from shared.ops.logs import log
 from shared.ops.settings import ListenSettings, PlatformSettings, redacted
-from shared.service.serving import Loops, Only
+from shared.service.serving import Loops, ServedPart
 
 _log = log("ops")
 
@@ -56,7 +56,7 @@ class Runtime:
         config: Config,
         *,
         loops: Loops,
-        only: Only | None = None,
+        only: ServedPart | None = None,
     ) -> None:
         self.service = service
         self.config = config

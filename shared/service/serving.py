@@ -22,7 +22,7 @@ from shared.ops.settings import ListenSettings, PlatformSettings
 
 _log = log("ops")
 
-Only = Literal["api", "consumer"]
+ServedPart = Literal["api", "consumer"]
 
 VERSION = "0.1.0"
 
@@ -133,7 +133,7 @@ def _tame_garbage_collection() -> None:
 
 def run(
     service: str,
-    build: Callable[[PlatformSettings, Any, Loops, Only | None], Any],
+    build: Callable[[PlatformSettings, Any, Loops, ServedPart | None], Any],
     listen: type[ListenSettings],
     protocol: type[asyncio.Protocol],
     argv: list[str] | None = None,

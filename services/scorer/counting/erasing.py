@@ -11,7 +11,7 @@ from services.scorer.counting.domain.answer import Answer, Body, anonymous
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
 from services.scorer.counting.store.answers import Connection, Key
-from shared.db import Session, driver
+from shared.db import Session, asyncpg_connection
 from shared.db.erasures import Erasures
 from shared.events import Received
 from shared.events.responses import ResponseSubmitted
@@ -32,7 +32,7 @@ class AnswerEraser:
         Returns those whose erasure was not in the ledger before.
         """
         newly_erased = await self.ledger.enter(session, erased)
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         spells, _ = await respondents.lock_respondents(db, erased)
         answers = await erasing.answers_until(db, erased)
         surrogates = {key: surrogate() for key in sorted({_respondent(answer) for answer in answers})}

@@ -11,7 +11,7 @@ from services.scorer.counting.erasing import AnswerEraser
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
 from services.scorer.counting.store.answers import Key
-from shared.db import Session, driver
+from shared.db import Session, asyncpg_connection
 from shared.db.erasures import erased_until, erasure_outcomes
 from shared.events import Event, Received
 from shared.events.customers import CustomerChanged
@@ -46,7 +46,7 @@ class AnswerHandlers:
 
     async def count_answers(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         keys = [_key(received.event) for received in batch]
         known = await store.read_answers(db, keys)
         people = _customers(batch)
@@ -86,7 +86,7 @@ class AnswerHandlers:
 
     async def move_tiers(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Store newer tiers, and count each answer under the tier that was in force when it was given."""
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         # The answers in the same transaction have locked respondents of their own, so two members could wait
         # for each other. Let go well before PostgreSQL calls it a deadlock (1 s), and try all again.
         await db.execute("SET LOCAL lock_timeout = '50ms'")

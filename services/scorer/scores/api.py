@@ -14,7 +14,7 @@ from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
 from shared.access import Key, Scope
-from shared.db import Database, driver
+from shared.db import Database, asyncpg_connection
 from shared.feedback.metrics import Metric, UnknownScale, scale_for
 from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window, split
 from shared.http import Problem, Text, require
@@ -162,7 +162,7 @@ def routes(database: Database, counter: AnswerCounter, latest_scan_limit: int) -
 
     async def tally(rules: StoreRules, series: Series, policy: str, window: Window, *, past: bool) -> Tally:
         async with database.snapshot() as session:
-            db = await driver(session)
+            db = await asyncpg_connection(session)
             series_id = await counter.series_ids.find(db, series)
             if series_id is None:
                 return tallies.NOTHING
@@ -216,7 +216,7 @@ def routes(database: Database, counter: AnswerCounter, latest_scan_limit: int) -
     ) -> AnswerOut:
         """Whether it counts, its present score, and how many rival bodies came under its id."""
         async with database.snapshot() as session:
-            stored = await answers.read_answers(await driver(session), [(key.store, response_id)])
+            stored = await answers.read_answers(await asyncpg_connection(session), [(key.store, response_id)])
         answer = stored.get((key.store, response_id))
         if answer is None:
             raise Problem(404, "not-found", "There is no answer with this id.")

@@ -12,7 +12,7 @@ from services.scorer.counting.store.series import Series
 from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import NOTHING, Connection, Tally
-from shared.db import Database, driver
+from shared.db import Database, asyncpg_connection
 from shared.events.scores import Figure
 from shared.feedback.metrics import Metric, scale_for
 from shared.feedback.windows import parse_window, split
@@ -57,7 +57,7 @@ class ScoreGauges:
         figures: dict[Labels, Figure] = {}
         for store, rules in self._stores.items():
             async with self._database.snapshot() as session:
-                figures |= await self._of(await driver(session), store, rules)
+                figures |= await self._of(await asyncpg_connection(session), store, rules)
         self.forget()
         for labels, figure in figures.items():
             if figure.n is not None:

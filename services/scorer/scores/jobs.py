@@ -10,7 +10,7 @@ from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import hours, published, tallies
 from services.scorer.scores.store.published import ChangedSeries, Id, Publication, Score
 from services.scorer.scores.store.tallies import Connection, Counted
-from shared.db import Database, Session, driver
+from shared.db import Database, Session, asyncpg_connection
 from shared.events.scores import Figure, ScoreChanged
 from shared.feedback.metrics import Metric
 from shared.feedback.windows import parse_window, split, start_of_day
@@ -72,7 +72,7 @@ class ScoreSource:
         if started < self._rest_until:
             return
         await session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         now = self._clock()
         changed = await published.changed_series(db, self._publications, now, self._interval, _AT_ONCE)
         by_store = groupby(sorted(changed, key=lambda each: each.series), key=lambda each: each.series.store)
@@ -105,7 +105,7 @@ class ScoreSource:
         await published.save_scores(db, computed)
 
     async def unpublished(self, session: Session, limit: int) -> list[State]:
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         scores = await published.unpublished(db, self._interval, limit)
         self._measure(await published.backlog(db), [score.id for score in scores])
         return [
@@ -139,12 +139,12 @@ class ScoreSource:
         metrics.OUTBOX_AGE.set((now - min(self._tried.values(), default=now)).total_seconds())
 
     async def published(self, session: Session, states: Sequence[State]) -> None:
-        await published.mark_published(await driver(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
+        await published.mark_published(await asyncpg_connection(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
         sent = {state.id for state in states}
         self._tried = {score: since for score, since in self._tried.items() if score not in sent}
 
     async def unpublish(self, session: Session, states: Sequence[State]) -> None:
-        await published.publish_again(await driver(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
+        await published.publish_again(await asyncpg_connection(session), [(s.id, s.seq) for s in states])  # type: ignore[misc]
 
 
 def _expiry(
@@ -186,7 +186,7 @@ class HourCounter(LeasedClockJob):
         async with self._database.transaction() as session:
             # What is due, its changes and its answers are seen at one moment.
             await session.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-            db = await driver(session)
+            db = await asyncpg_connection(session)
             changed = await hours.changed_hours(db, settled_seconds=self._settled, limit=_HOURS_AT_ONCE)
             if changed:
                 await hours.count_hours(db, changed, worth=self._worth)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from deploy.local.stack import LocalStack
-from shared.db import Database, Raced, driver, is_transient
+from shared.db import Database, Raced, asyncpg_connection, is_transient
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ class TestTransaction:
     async def test_includes_what_goes_past_sqlalchemy(self, database: Database) -> None:
         with pytest.raises(KeyError):
             async with database.transaction() as session:
-                connection = await driver(session)  # before any statement of SQLAlchemy's
+                connection = await asyncpg_connection(session)  # before any statement of SQLAlchemy's
                 await connection.execute("INSERT INTO public.scratch VALUES (1)")
                 raise KeyError
 
@@ -78,7 +78,7 @@ class TestTransaction:
 
     async def test_commits_what_goes_past_sqlalchemy(self, database: Database) -> None:
         async with database.transaction() as session:
-            await (await driver(session)).execute("INSERT INTO public.scratch VALUES (1)")
+            await (await asyncpg_connection(session)).execute("INSERT INTO public.scratch VALUES (1)")
 
         assert await count(database) == 1
 
@@ -108,7 +108,7 @@ class TestSnapshot:
 async def error_of(database: Database, *statements: str, past_sqlalchemy: bool) -> BaseException:
     try:
         async with database.transaction() as session:
-            connection = await driver(session)
+            connection = await asyncpg_connection(session)
             for statement in statements:
                 if past_sqlalchemy:
                     await connection.execute(statement)
@@ -123,7 +123,7 @@ RAISE = "DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{}'; END $$"
 KILL = "SELECT pg_terminate_backend(pg_backend_pid())"
 
 
-@pytest.mark.parametrize("past_sqlalchemy", [True, False], ids=["driver", "sqlalchemy"])
+@pytest.mark.parametrize("past_sqlalchemy", [True, False], ids=["asyncpg_connection", "sqlalchemy"])
 class TestIsTransient:
     @pytest.mark.parametrize(
         ("what", "statement"),
@@ -174,7 +174,7 @@ class TestIsTransient:
         with pytest.raises(Exception, match="invalid input for query argument") as caught:
             async with database.transaction() as session:
                 if past_sqlalchemy:
-                    await (await driver(session)).fetch("SELECT $1::int", "x")
+                    await (await asyncpg_connection(session)).fetch("SELECT $1::int", "x")
                 else:
                     await session.execute(text("SELECT CAST(:x AS int)"), {"x": "x"})
 
@@ -186,7 +186,7 @@ class TestIsTransient:
         async def select() -> None:
             async with database.transaction() as session:
                 if past_sqlalchemy:
-                    await (await driver(session)).fetch("SELECT * FROM public.scratch")
+                    await (await asyncpg_connection(session)).fetch("SELECT * FROM public.scratch")
                 else:
                     await session.exec_driver_sql("SELECT * FROM public.scratch")
 
@@ -255,7 +255,7 @@ class TestAConnectionThatTheServerEnded:
     ) -> None:
         used = Database(database_url, pool_size=1)
         async with used.transaction() as session:
-            connection = await driver(session)
+            connection = await asyncpg_connection(session)
             pid = (await session.execute(text("SELECT pg_backend_pid()"))).scalar_one()
         async with database.transaction() as session:
             await session.execute(text("SELECT pg_terminate_backend(:pid)"), {"pid": pid})

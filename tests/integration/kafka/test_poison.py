@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from prometheus_client import REGISTRY
 
-from shared.db import Database, Session, driver
+from shared.db import Database, Session, asyncpg_connection
 from shared.events import Received
 from shared.kafka import Applier, OutcomeCounts
 from shared.kafka import consumer as consuming
@@ -165,7 +165,7 @@ class TestARecordThatItsHandlerRefuses:
         async def spoil(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             outcomes = await group.handle(session, batch)
             if any(r.event.id == "id-2" for r in batch):  # type: ignore[attr-defined]
-                await (await driver(session)).fetch(statement, SECRET)
+                await (await asyncpg_connection(session)).fetch(statement, SECRET)
             return outcomes
 
         await group.produce([group.record(f"id-{n}") for n in range(5)], partition=0)
@@ -179,7 +179,7 @@ class TestARecordThatItsHandlerRefuses:
         async def collide(session: Session, batch: Sequence[Received]) -> OutcomeCounts:
             outcomes = await group.handle(session, batch)
             if any(r.event.id == "id-2" for r in batch):  # type: ignore[attr-defined]
-                await (await driver(session)).execute(
+                await (await asyncpg_connection(session)).execute(
                     f"INSERT INTO {group.schema}.counted VALUES ('id-2', 0)"
                 )
             return outcomes
@@ -198,7 +198,7 @@ class TestARecordThatItsHandlerRefuses:
             outcomes = await group.handle(session, batch)
             if any(r.event.id == "id-20" for r in batch):  # type: ignore[attr-defined]
                 tried.append(len(batch))
-                await (await driver(session)).execute("SELECT pg_sleep(5)")
+                await (await asyncpg_connection(session)).execute("SELECT pg_sleep(5)")
             return outcomes
 
         await group.produce([group.record(f"id-{n}") for n in range(40)], partition=0)

@@ -13,7 +13,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.util import calc_crc32c
 
-from shared.db import Database, Inbox, Session, driver
+from shared.db import Database, Inbox, Session, asyncpg_connection
 from shared.db.service_tables import tables_v1
 from shared.events import EVENTS, Event, Received, encode
 from shared.events.topics import Topic
@@ -185,7 +185,7 @@ class Group:
         for received in batch:
             if received.event.id in self.spoilt:  # type: ignore[attr-defined]
                 raise ValueError(f"cannot apply {received.event.text}")  # type: ignore[attr-defined]
-        db = await driver(session)
+        db = await asyncpg_connection(session)
         ids = [r.event.id for r in batch]  # type: ignore[attr-defined]
         amounts = [r.event.amount for r in batch]  # type: ignore[attr-defined]
         new = await db.fetch(

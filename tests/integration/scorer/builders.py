@@ -19,7 +19,7 @@ from services.scorer.scores.jobs import HourCounter
 from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
 from shared.config import Config, load
-from shared.db import Database, driver, is_race, is_transient
+from shared.db import Database, asyncpg_connection, is_race, is_transient
 from shared.events import Envelope, Event, Received
 from shared.events.customers import CustomerChanged, TierSpell
 from shared.events.responses import Customer, Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
@@ -175,7 +175,7 @@ class Shop:
         known, length = scale_for(metric, scale), parse_window(window)
         series = Series(self.name, metric, known.id, segment, touchpoint)
         async with self.database.snapshot() as session:
-            db = await driver(session)
+            db = await asyncpg_connection(session)
             found = await self.counter.series_ids.find(db, series)
             if found is None:
                 return tallies.NOTHING
@@ -210,7 +210,7 @@ class Shop:
     async def rows(self, query: str, *arguments: Any) -> list[tuple[Any, ...]]:
         """`$1` is this store."""
         async with self.database.snapshot() as session:
-            db = await driver(session)
+            db = await asyncpg_connection(session)
             return [tuple(row) for row in await db.fetch(query, self.name, *arguments)]
 
     async def buckets(self) -> dict[tuple[Any, ...], tuple[int, ...]]:

@@ -10,7 +10,7 @@ import pytest
 from services.scorer.counting.store.series import Series
 from services.scorer.scores.store.hours import pieces
 from services.scorer.scores.store.tallies import tally
-from shared.db import Database, driver
+from shared.db import Database, asyncpg_connection
 from shared.feedback.windows import WINDOWS, split
 from tests.integration.scorer.builders import US, Sent, Shop, amend, answer, at, batches, retract, tiers
 from tests.integration.scorer.truth import Truth
@@ -181,7 +181,7 @@ async def test_every_snapshot_is_exact_while_everything_moves(database: Database
             as_of = at("2024-04-01") + timedelta(seconds=dice.randint(0, 8 * 86400))
             for policy in ("all", "latest"):
                 async with database.snapshot() as session:
-                    db = await driver(session)
+                    db = await asyncpg_connection(session)
                     series = await shop.counter.series_ids.find(db, Series(shop.name, "nps", "0-10", "", ""))
                     if series is None:
                         break

@@ -9,13 +9,13 @@ from services.scorer import operations
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import respondents
 from services.scorer.counting.store import verification as stored
-from shared.db import driver
+from shared.db import asyncpg_connection
 from tests.integration.scorer.builders import NOON, Shop, answer
 
 
 async def hour_faults(shop: Shop) -> list[stored.BucketFault]:
     async with shop.database.snapshot() as session:
-        found = await stored.hour_faults(await driver(session), limit=10_000)
+        found = await stored.hour_faults(await asyncpg_connection(session), limit=10_000)
     return [fault for fault in found if fault.store == shop.name]
 
 
@@ -24,16 +24,16 @@ class TestRebuild:
         await shop.send(*[answer(f"r{n}", 9) for n in range(3)])
         before = await shop.buckets()
         async with shop.database.snapshot() as reader, shop.database.transaction() as writer:
-            assert await total(await driver(reader), shop) > 0
-            await stored.recount_buckets(await driver(writer), operations.JOB_SHARD)
+            assert await total(await asyncpg_connection(reader), shop) > 0
+            await stored.recount_buckets(await asyncpg_connection(writer), operations.JOB_SHARD)
             async with asyncio.timeout(2):  # nobody who only reads waits for it
                 assert await shop.counts(NOON) == (3, 0, 0)
         async with shop.database.snapshot() as late:
-            await driver(late)  # its snapshot is older than the commit that comes now
-            seen = await total(await driver(late), shop)
+            await asyncpg_connection(late)  # its snapshot is older than the commit that comes now
+            seen = await total(await asyncpg_connection(late), shop)
             async with shop.database.transaction() as writer:
-                await stored.recount_buckets(await driver(writer), operations.JOB_SHARD)
-            assert await total(await driver(late), shop) == seen > 0
+                await stored.recount_buckets(await asyncpg_connection(writer), operations.JOB_SHARD)
+            assert await total(await asyncpg_connection(late), shop) == seen > 0
         assert await shop.buckets() == before
 
     async def test_an_anonymous_answer_that_changes_meanwhile_is_not_written_back(
@@ -139,7 +139,7 @@ async def total(db: store.Connection, shop: Shop) -> int:
 
 async def spoil_hours(shop: Shop) -> None:
     async with shop.database.transaction() as session:
-        await (await driver(session)).execute(
+        await (await asyncpg_connection(session)).execute(
             """UPDATE scorer.hours h SET promoters = promoters + 1 FROM scorer.series s
                WHERE s.id = h.series AND s.store = $1""",
             shop.name,

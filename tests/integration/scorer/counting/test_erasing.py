@@ -5,7 +5,7 @@ from itertools import permutations
 
 from services.scorer import operations
 from services.scorer.counting.store import erasing
-from shared.db import Inbox, driver
+from shared.db import Inbox, asyncpg_connection
 from shared.db.inbox import DeadLetter
 from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
@@ -76,7 +76,7 @@ class TestAnErasure:
         await shop.send(canary("r-2"), answer("r-2", 1, comment="canary", ce_id="z", fingerprint="rival"))
         until = {(shop.name, "person-1"): NOON + 5 * DAY}
         async with shop.database.transaction() as session:
-            db = await driver(session)
+            db = await asyncpg_connection(session)
             await db.execute(MANY_CONFLICTS, shop.name)
             await db.execute("ANALYZE scorer.conflicts")
             before = await db.fetchval(READ_BY_SCANS)

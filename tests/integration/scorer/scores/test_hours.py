@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from services.scorer.scores.jobs import HourCounter
 from services.scorer.scores.store.hours import pieces
-from shared.db import Database, driver
+from shared.db import Database, asyncpg_connection
 from shared.feedback.windows import Window
 from tests.integration.scorer.builders import DAY, NOON, US, Shop, answer, retract, tiers
 
@@ -16,7 +16,7 @@ HOUR = timedelta(hours=1)
 async def hours_of(shop: Shop, window: Window) -> list[int]:
     """The counted hours that a reader of this stretch uses, from NOON on."""
     async with shop.database.snapshot() as session:
-        found = await pieces(await driver(session), shop.name, [window])
+        found = await pieces(await asyncpg_connection(session), shop.name, [window])
     covered = sum(((hour + HOUR) - hour for hour in found.hours), timedelta())
     rest = sum((one.upto - one.after for one in found.rest), timedelta())
     assert covered + rest == window.upto - window.after

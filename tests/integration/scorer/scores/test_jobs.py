@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.scorer.scores.jobs import ScoreSource
-from shared.db import driver
+from shared.db import asyncpg_connection
 from shared.events.scores import Figure, ScoreChanged
 from shared.kafka import State
 from tests.integration.scorer.builders import DAY, NOON, Shop, answer, at, retract
@@ -113,7 +113,7 @@ class TestAnswers:
             await shop.send(answer(name, 3))
             heard.append((await desk.round())[WHOLE].seq)
         async with shop.database.transaction() as session:
-            await (await driver(session)).execute(
+            await (await asyncpg_connection(session)).execute(
                 """UPDATE scorer.scores c SET seq = $2, published_seq = $2 FROM scorer.series s
                    WHERE s.id = c.series AND s.store = $1""",
                 shop.name,
