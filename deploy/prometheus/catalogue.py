@@ -36,5 +36,5 @@ def declared() -> list[Declared]:
         if isinstance(value, MetricWrapperBase):
             (family,) = value.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            found.append(Declared(name, family.type, tuple(value._labelnames), family.documentation))
+            found.append(Declared(name, family.type, tuple(value._labelnames), family.documentation))  # noqa: SLF001 - there is no public name for it
     return found

@@ -40,7 +40,7 @@ class Alerts(ReportSettings, WatchSettings, CaseSettings, ChannelSettings):
     def of_store(self, store: Store) -> Self:
         """The same section, knowing the name, the hours and the zone of its store."""
         known = self.model_copy()
-        known._store = store
+        known._store = store  # noqa: SLF001 - a copy of itself
         return known
 
     @model_validator(mode="after")

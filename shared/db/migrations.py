@@ -52,7 +52,7 @@ def _upgrade(connection: Connection, package: str) -> str:
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     head = scripts.get_current_head() or ""
     known = {script.revision for script in scripts.walk_revisions()}
-    context = EnvironmentContext(Config(), scripts, fn=lambda rev, _: scripts._upgrade_revs(head, rev))
+    context = EnvironmentContext(Config(), scripts, fn=lambda rev, _: scripts._upgrade_revs(head, rev))  # noqa: SLF001 - as Alembic's own command does
     context.configure(
         connection=connection,
         version_table_schema=schema,

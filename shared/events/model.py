@@ -26,7 +26,7 @@ class OpenEnum(StrEnum):
             return None
         unknown = str.__new__(cls, "other")
         unknown._name_, unknown._value_ = "OTHER", "other"
-        unknown._raw = value  # type: ignore[attr-defined]
+        unknown._raw = value  # type: ignore[attr-defined]  # noqa: SLF001 - a member of itself
         return unknown
 
 

@@ -186,10 +186,10 @@ class Consumer:
     ) -> None:
         """`connect`: makes the client, as `group_client` does."""
         self._bootstrap = bootstrap
-        self._topics = topics
+        self.topics = topics
         self._database = database
         self._inbox = inbox
-        self._group = inbox.consumer
+        self.group = inbox.consumer
         self._gate = Gate(database, inbox)
         self._applier = applier
         self._on_commit = on_commit
@@ -200,7 +200,7 @@ class Consumer:
         self._stopping = asyncio.Event()
         self._applying: asyncio.Task[None] | None = None
         self._turned: float | None = None
-        self._progress = Progress(self._group, topics)
+        self._progress = Progress(self.group, topics)
         self._reader = BatchReader(self._gate, applier, self._progress)
         self._failures = 0
         self._fetch_at = 0.0
@@ -251,17 +251,17 @@ class Consumer:
         while True:
             self._turned = time.monotonic()
             self._client = client = self._connect(
-                self._bootstrap, self._group, session_timeout_seconds=self._session_seconds
+                self._bootstrap, self.group, session_timeout_seconds=self._session_seconds
             )
             try:
                 async with asyncio.timeout(_CONNECT_SECONDS):
                     await client.start()
             except (KafkaError, OSError, TimeoutError) as error:
-                _log.warning("consumer.not_connected", group=self._group, exc_info=error)
+                _log.warning("consumer.not_connected", group=self.group, exc_info=error)
                 await stopped(client)
                 await asyncio.sleep(0.5)
             else:
-                client.subscribe(self._topics, listener=self._gate)
+                client.subscribe(self.topics, listener=self._gate)
                 return client
 
     async def _turn(self, client: AIOKafkaConsumer) -> None:
@@ -284,7 +284,7 @@ class Consumer:
             self._gate.close_all()
         except Exception as error:  # broker or database away: keep polling, never advance
             self._gate.close_all()
-            _log.warning("consumer.turn_failed", group=self._group, exc_info=error)
+            _log.warning("consumer.turn_failed", group=self.group, exc_info=error)
             await asyncio.sleep(random.uniform(0.2, 1.0))
             await self._stay_member(client)
         else:
@@ -340,7 +340,7 @@ class Consumer:
     def _polled(self) -> None:
         self._joined = True
         self._turned = time.monotonic()
-        metrics.LAST_POLL.labels(self._group).set_to_current_time()
+        metrics.LAST_POLL.labels(self.group).set_to_current_time()
 
     async def _apply(self, items: list[Item]) -> None:
         """Apply one batch. After any failure its partitions are read again from the stored offsets."""
@@ -350,17 +350,17 @@ class Consumer:
         except TooManyDeadLetters as error:
             self._halt(str(error))
         except PartitionsLost as lost:
-            _log.info("consumer.partition_moved", group=self._group, partitions=len(lost.partitions))
+            _log.info("consumer.partition_moved", group=self.group, partitions=len(lost.partitions))
             self._read_again(items)
         except Exception as error:  # transient, or unknown whether the COMMIT arrived
             self._failures += 1
-            metrics.RETRIES.labels(self._group, type(error).__name__).inc()
-            _log.warning("batch.put_off", group=self._group, attempt=self._failures, exc_info=error)
+            metrics.RETRIES.labels(self.group, type(error).__name__).inc()
+            _log.warning("batch.put_off", group=self.group, attempt=self._failures, exc_info=error)
             self._read_again(items)
             await asyncio.sleep(random.uniform(0.5, 1.0) * min(5.0, 0.1 * 2 ** min(self._failures, 6)))
         else:
             self._failures = 0
-            metrics.PROCESSING_DURATION.labels(self._group).observe(time.monotonic() - started)
+            metrics.PROCESSING_DURATION.labels(self.group).observe(time.monotonic() - started)
             self._progress.applied(items)
             self._on_commit()
 
@@ -370,8 +370,8 @@ class Consumer:
     def _halt(self, reason: str) -> None:
         self.halted = reason
         self._gate.close_all()  # records that were fetched meanwhile are not applied either
-        metrics.CONSUMER_PAUSED.labels(self._group).set(1)
-        _log.critical("consumer.halted", group=self._group, reason=reason)
+        metrics.CONSUMER_PAUSED.labels(self.group).set(1)
+        _log.critical("consumer.halted", group=self.group, reason=reason)
 
     async def _leave(self) -> None:
         """Finish the batch in hand, commit the offsets to Kafka, leave the group; each with a time limit."""

@@ -52,9 +52,9 @@ class Release:
 
     def needs_more_than(self, other: "Release") -> list[str]:
         """The services with a migration that the other release does not have."""
-        return [service for service in SERVICES if self._migrations(service) - other._migrations(service)]
+        return [service for service in SERVICES if self.migrations(service) - other.migrations(service)]
 
-    def _migrations(self, service: str) -> set[str]:
+    def migrations(self, service: str) -> set[str]:
         return {file.name for file in (self.tree / "services" / service / "migrations").glob("0*.py")}
 
     async def command(self, *arguments: str) -> tuple[int, str]:

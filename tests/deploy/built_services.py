@@ -52,8 +52,8 @@ def built(name: str) -> Service:
     return Service(
         name,
         settings,
-        consumer._group if consumer else None,
-        tuple(sorted(consumer._topics)) if consumer else (),
+        consumer.group if consumer else None,
+        tuple(sorted(consumer.topics)) if consumer else (),
         frozenset(path for path in paths if path not in OPERATIONS and "oauth2" not in path),
     )
 

@@ -12,7 +12,7 @@ class Shop:
 
     def __init__(self, urls: dict[str, str], key: str, *, market: str = "") -> None:
         self.market = market or f"m-{uuid4().hex[:8]}"
-        self._urls = urls
+        self.urls = urls
         self._people = count(1)
         self.http = httpx.AsyncClient(
             headers={"Authorization": f"Bearer {key}"}, timeout=15, trust_env=False, verify=False
@@ -31,7 +31,7 @@ class Shop:
     # -- collector
 
     async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return await self.http.post(self._urls["collector"] + path, json=body, headers=headers)
+        return await self.http.post(self.urls["collector"] + path, json=body, headers=headers)
 
     async def answer(self, score: int, **fields: Any) -> dict[str, Any]:
         """An accepted answer: what the 202 said."""
@@ -48,11 +48,11 @@ class Shop:
         """With the shop's own key; `token` uses an amend token instead."""
         token = changes.pop("token", None)
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        url = f"{self._urls['collector']}/v1/responses/{response_id}"
+        url = f"{self.urls['collector']}/v1/responses/{response_id}"
         return await self.http.patch(url, json=changes, headers=headers)
 
     async def retract(self, response_id: str) -> httpx.Response:
-        return await self.http.delete(f"{self._urls['collector']}/v1/responses/{response_id}")
+        return await self.http.delete(f"{self.urls['collector']}/v1/responses/{response_id}")
 
     async def order(self, kind: str, **fields: Any) -> None:
         said = await self.post("/v1/orders", {"type": kind, **fields})
@@ -63,7 +63,7 @@ class Shop:
     async def score(self, segment: str | None = None, **query: str) -> dict[str, Any]:
         """The score of the shop's market, or of the segment that is named."""
         wanted = {"segment": f"market:{self.market}" if segment is None else segment, "policy": "all"}
-        said = await self.http.get(self._urls["scorer"] + "/v1/scores", params=wanted | query)
+        said = await self.http.get(self.urls["scorer"] + "/v1/scores", params=wanted | query)
         assert said.status_code == 200, said.text
         return said.json()
 
@@ -76,14 +76,14 @@ class Shop:
 
     async def record(self, response_id: str) -> dict[str, Any]:
         """What became of an answer."""
-        said = await self.http.get(f"{self._urls['scorer']}/v1/answers/{response_id}")
+        said = await self.http.get(f"{self.urls['scorer']}/v1/answers/{response_id}")
         assert said.status_code == 200, said.text
         return said.json()
 
     # -- segmenter
 
     async def customer(self, customer_id: str) -> dict[str, Any]:
-        said = await self.http.get(f"{self._urls['segmenter']}/v1/customers/{customer_id}")
+        said = await self.http.get(f"{self.urls['segmenter']}/v1/customers/{customer_id}")
         assert said.status_code == 200, said.text
         return said.json()
 
@@ -92,7 +92,7 @@ class Shop:
     async def cases_of(self, customer: dict[str, Any]) -> list[dict[str, Any]]:
         """Every case of a customer, with all about it."""
         found = []
-        page = f"{self._urls['notifier']}/v1/cases?limit=200"
+        page = f"{self.urls['notifier']}/v1/cases?limit=200"
         while page:
             said = await self.http.get(page)
             assert said.status_code == 200, said.text
@@ -107,7 +107,7 @@ class Shop:
         return found[0]
 
     async def case(self, case_id: str) -> httpx.Response:
-        return await self.http.get(f"{self._urls['notifier']}/v1/cases/{case_id}")
+        return await self.http.get(f"{self.urls['notifier']}/v1/cases/{case_id}")
 
     async def work(self, case_id: str, action: str, **body: Any) -> httpx.Response:
-        return await self.http.post(f"{self._urls['notifier']}/v1/cases/{case_id}/{action}", json=body)
+        return await self.http.post(f"{self.urls['notifier']}/v1/cases/{case_id}/{action}", json=body)

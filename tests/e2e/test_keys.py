@@ -75,7 +75,7 @@ class TestASecretKey:
                 await asyncio.sleep(0.1)
 
     async def test_reaches_no_other_store(self, shop: Shop) -> None:
-        said = await shop.http.get(f"{shop._urls['scorer']}/v1/scores?store=outlet")
+        said = await shop.http.get(f"{shop.urls['scorer']}/v1/scores?store=outlet")
         assert said.status_code == 404
 
     async def test_is_needed(self, product: Product) -> None:

@@ -157,10 +157,12 @@ def _look_up(host: str) -> list[str]:
 class GuardedBackend(httpcore.AsyncNetworkBackend):
     """Connects to public addresses only, and to those that it checked."""
 
-    def __init__(self, resolve: Resolve, *, allow_private: bool) -> None:
+    def __init__(
+        self, resolve: Resolve, *, allow_private: bool, connector: httpcore.AsyncNetworkBackend | None = None
+    ) -> None:
         self._resolve = resolve
         self._allow_private = allow_private
-        self._inner = httpcore.AnyIOBackend()
+        self._connector = connector or httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -174,7 +176,9 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
         failure: httpcore.ConnectError | httpcore.ConnectTimeout | None = None
         for address in await self.addresses(host):
             try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+                return await self._connector.connect_tcp(
+                    address, port, timeout, local_address, socket_options
+                )
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failure = error
         raise failure or Forbidden("the target's name does not resolve")

@@ -32,11 +32,11 @@ class Copy:
             "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
             "PYTHONPATH": str(PROJECT),
         }
-        self._process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         with (self.home.parent / "output").open("a") as output:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, str(PROGRAM)],
                 env=self.environment,
                 stdout=output,
@@ -46,9 +46,9 @@ class Copy:
         assert wait_until(lambda: self.demo is not None, timeout_seconds=30), self.output
 
     def end(self, signum: int = signal.SIGTERM) -> int:
-        assert self._process is not None
-        self._process.send_signal(signum)
-        return self._process.wait(30)
+        assert self.process is not None
+        self.process.send_signal(signum)
+        return self.process.wait(30)
 
     @property
     def output(self) -> str:
@@ -88,8 +88,8 @@ def copy(tmp_path: Path) -> Iterator[Copy]:
     copy = Copy(tmp_path / "home", free_row())
     copy.start()
     yield copy
-    assert copy._process is not None
-    if copy._process.poll() is None:
+    assert copy.process is not None
+    if copy.process.poll() is None:
         copy.end()
 
 

@@ -10,8 +10,7 @@ from email.policy import default
 from pathlib import Path
 from typing import Any, Self
 
-from aiosmtpd.controller import UnthreadedController
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword
 
 
 @dataclass
@@ -29,8 +28,9 @@ class Mailbox:
 
     async def __aenter__(self) -> Self:
         loop = asyncio.get_running_loop()
-        self._controller = UnthreadedController(self, hostname="127.0.0.1", port=0, loop=loop, **self.given)
-        self._server = await self._controller._create_server()
+        self._server = await loop.create_server(
+            lambda: SMTP(self, enable_SMTPUTF8=True, **self.given), "127.0.0.1", 0
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -60,16 +60,11 @@ class Scorer:
     @contextlib.asynccontextmanager
     async def listening(self) -> AsyncIterator["Ear"]:
         """What is published from now on."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(SCORES.name, bootstrap_servers=self.bootstrap, enable_auto_commit=False)
         await consumer.start()
         try:
-            await consumer._client.force_metadata_update()
-            partitions = [
-                TopicPartition(SCORES.name, p) for p in consumer.partitions_for_topic(SCORES.name) or ()
-            ]
-            consumer.assign(partitions)
             await consumer.seek_to_end()
-            for partition in partitions:
+            for partition in consumer.assignment():
                 await consumer.position(partition)
             yield Ear(consumer)
         finally:
@@ -105,12 +100,12 @@ class Ear:
 
 async def skip_the_log(bootstrap: str, database_url: str) -> None:
     """What other tests left on the topics is none of this scorer's business."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    topics = (RESPONSES.name, CUSTOMERS.name)
+    consumer = AIOKafkaConsumer(*topics, bootstrap_servers=bootstrap, enable_auto_commit=False)
     await consumer.start()
     try:
         db = await asyncpg.connect(database_url)
-        for topic in (RESPONSES.name, CUSTOMERS.name):
-            await consumer._client.add_topic(topic)
+        for topic in topics:
             partitions = [TopicPartition(topic, p) for p in consumer.partitions_for_topic(topic) or ()]
             for partition, end in (await consumer.end_offsets(partitions)).items():
                 await db.execute(

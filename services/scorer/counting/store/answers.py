@@ -94,16 +94,18 @@ async def counted_answers_of(db: Connection, respondents: Iterable[Key]) -> list
             JOIN scorer.answers a USING (store, respondent) WHERE a.series IS NOT NULL""",
         *packed(unique),
     )
-    return await _in_pieces(rows, lambda row: answer_of(row, []))
+    return await in_pieces(rows, lambda row: answer_of(row, []))
 
 
-async def _in_pieces(rows: Sequence[Any], read: Callable[[Any], Answer]) -> list[Answer]:
+async def in_pieces(
+    rows: Sequence[Any], read: Callable[[Any], Answer], *, piece: int = _PIECE
+) -> list[Answer]:
     """The rows as answers. One person may have any number of them: other tasks get their turn in between."""
     answers: list[Answer] = []
-    for first in range(0, len(rows), _PIECE):
+    for first in range(0, len(rows), piece):
         if first:
             await asyncio.sleep(0)
-        answers += map(read, rows[first : first + _PIECE])
+        answers += map(read, rows[first : first + piece])
     return answers
 
 
@@ -126,7 +128,7 @@ async def answers_for_latest(
         *packed(unique),
         only_latest,
     )
-    return await _in_pieces(rows, _without_body)
+    return await in_pieces(rows, _without_body)
 
 
 def _without_body(row: Any) -> Answer:

@@ -192,8 +192,7 @@ class TestTheGuard:
                 raise httpcore.ConnectError("nobody there")
 
         async with listener() as (port, seen):
-            backend = GuardedBackend(names, allow_private=False)
-            backend._inner = Inner()
+            backend = GuardedBackend(names, allow_private=False, connector=Inner())
             with pytest.raises(httpcore.ConnectError):
                 await backend.connect_tcp("rebinding.example", port, timeout=1)
             with pytest.raises(Forbidden):
