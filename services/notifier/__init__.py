@@ -6,7 +6,7 @@ Owns      schema notifier: answers, customers (tier and tags), cases with their 
           notices, samples of scores, saved views, ledger of the erased.
 Emits     feedback.cases.v1 (opened, changed, closed); alerts as signed webhooks, Slack messages and
           e-mail; the API of cases, channels and the report; the inbox.
-Promises  one open case for one unhappy customer (the unique index `cases_one_live`), and one delivery for
-          (case, reason, channel) (`deliveries_once`), sent at least once under one id; the order in which
-          the revisions of an answer arrive does not matter.
+Promises  one open case for one unhappy customer (the unique index `cases_one_live`);
+          one delivery for (case, reason, channel) (`deliveries_once`), sent at least once under one id;
+          the order in which the revisions of an answer arrive does not matter.
 """

@@ -4,5 +4,5 @@ Takes     feedback.responses.v1, commerce.orders.v1, feedback.cases.v1 (opened, 
 Owns      schema segmenter: customers, facts, tier history, ledger of the erased.
 Emits     loyalty.customers.v1 (on a change of tier or tags); the customers API.
 Promises  a tier is a fold of the stored facts by event time: any order of arrival ends in the same tier;
-          who was erased leaves numbers.
+          of an erased customer only numbers remain.
 """

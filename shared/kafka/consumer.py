@@ -111,7 +111,7 @@ class BatchReader:
         Raises UnparsableRecord, FetcherDied, or an error of Kafka's when there are none.
         """
         if aiokafka_internals.fetcher_ended(client):
-            raise FetcherDied("the fetcher cancel_and_wait")
+            raise FetcherDied("the fetcher ended")
         items: list[Item] = []
         taken, generation, wait_ms = 0, self._gate.generation, _POLL_MS
         while taken < at_most:

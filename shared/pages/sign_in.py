@@ -87,7 +87,7 @@ class SignIn:
 
 
 def _crowded() -> Problem:
-    return unavailable("Too many visitors sign in at this moment. Try again.")
+    return unavailable("Too many people sign in at this moment. Try again.")
 
 
 def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:

@@ -55,7 +55,7 @@ class Loops:
         if task.get_name() in self._may_end and error is None:
             return
         self.failed = task.get_name()
-        _log.critical("loop.cancel_and_wait", task=task.get_name(), exc_info=error)
+        _log.critical("loop.ended", task=task.get_name(), exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)
 
     async def finish(self, *names: str, within_seconds: float) -> None:

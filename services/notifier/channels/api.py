@@ -143,7 +143,7 @@ Name = Annotated[str, Path(max_length=64, pattern="^[a-z0-9][a-z0-9_-]*$", examp
 def _channel_routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     router = APIRouter(tags=["channels"])
 
-    @router.get("/channels", summary="The channels of the store and how they are health")
+    @router.get("/channels", summary="The channels of the store and how they are doing")
     async def read_channels(key: Reader) -> ChannelsOut:
         known = channels.get(key.store, {})
         async with database.transaction() as session:

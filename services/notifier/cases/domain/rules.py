@@ -1,4 +1,7 @@
-"""How urgent a case is, how fast somebody must call, and who is told. The first rule that matches wins."""
+"""How urgent a case is, how fast somebody must call, and who is told. The first rule that matches wins.
+
+When a case is opened again: `reactions.may_reopen`.
+"""
 
 from __future__ import annotations
 
