@@ -46,7 +46,12 @@ class Alerts(ReportSettings, WatchSettings, CaseSettings, ChannelSettings):
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         names = tuple(self.channels)
-        faults = [*self.case_faults(names), *self.watch_faults(names), *self.report_faults(names)]
+        faults = [
+            *self.case_faults(names),
+            *self.watch_faults(names),
+            *self.report_faults(names),
+            *self.team_faults(),
+        ]
         if faults:
             raise ValidationError.from_exception_data("Alerts", [_detail(fault) for fault in faults])
         return self

@@ -222,7 +222,7 @@ class CaseSettings(Strict):
         )
 
     def case_faults(self, channels: Sequence[str]) -> Iterator[Fault]:
-        """Names that are used twice, and names of channels and teams that the section does not declare."""
+        """Names that are used twice, and names of channels that the section does not declare."""
         yield from _names_used_twice("rules", [rule.name for rule in self.rules], DEFAULT_RULE.name)
         yield from _names_used_twice("escalation", [step.name for step in self.escalation])
         yield from _names_used_twice("replies", [reply.name for reply in self.replies])
@@ -233,10 +233,13 @@ class CaseSettings(Strict):
         for part, entries in lists:
             for place, entry in enumerate(entries):
                 yield from unknown_channels(entry.channels or (), channels, (part, place, "channels"))
+
+    def team_faults(self) -> Iterator[Fault]:
+        """Teams that rules name and the section does not declare, and teams without the members they need."""
         for place, rule in enumerate(self.rules):
             if rule.team is not None and rule.team not in self.teams:
-                what = f"{rule.team} is not a team of this store {declared(self.teams)}"
-                yield what, ("rules", place, "team")
+                text = f"{rule.team} is not a team of this store {declared(self.teams)}"
+                yield text, ("rules", place, "team")
         for name, team in self.teams.items():
             if team.assign is not AssignMode.NONE and not team.members:
                 yield "cannot be done without members", ("teams", name, "assign")

@@ -95,9 +95,10 @@ class WatchSettings(Strict):
         )
         for part, rules in lists:
             names = [rule.name for rule in rules]
-            for place, rule in enumerate(rules):
-                if rule.name in names[:place]:
+            for place, name in enumerate(names):
+                if name in names[:place]:
                     yield "is taken: every rule has a name of its own", (part, place, "name")
+            for place, rule in enumerate(rules):
                 yield from unknown_channels(rule.channels or (), channels, (part, place, "channels"))
 
 

@@ -120,6 +120,22 @@ class TestTheSection:
         [mistake, *_] = [m for m in refused.value.mistakes if what in m.what]
         assert mistake.line == line
 
+    def test_of_mistakes_on_one_line_those_of_teams_come_last(self, tmp_path: Path) -> None:
+        section = (
+            "{rules: [{name: bad, team: cares, channels: [hok]}], "
+            "silence_rules: [{name: quiet, channels: [hok]}, {name: quiet}], "
+            "weekly_report: {channels: [hok]}}"
+        )
+        with pytest.raises(ConfigError) as refused:
+            alerts_of(read(tmp_path, f"stores:\n  demo:\n    name: Demo\n    alerts: {section}\n"))
+        assert [mistake.what.split()[0] for mistake in refused.value.mistakes] == [
+            "hok",
+            "is",
+            "hok",
+            "hok",
+            "cares",
+        ]
+
     def test_a_business_clock_needs_business_hours(self, tmp_path: Path) -> None:
         lines = WORK.splitlines()
         with pytest.raises(ConfigError, match="has no business_hours"):
