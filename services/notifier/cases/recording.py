@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import structlog
 
@@ -30,40 +31,21 @@ from shared.ops.logs import log
 def event_of(change: Change, response_id: str, at: datetime) -> Event:
     """The event of a change; `response_id` is the answer behind it, for a case that opened."""
     case = change.case
+    of_every_event: dict[str, Any] = {
+        "store": case.store,
+        "case_id": case.case_id,
+        "at": at,
+        "customer_ref": case.customer_ref,
+        "status": case.status,
+        "priority": case.priority,
+        "rule": case.rule,
+    }
     if change.event is CaseEvent.CHANGED:
-        return CaseChanged(
-            store=case.store,
-            case_id=case.case_id,
-            at=at,
-            customer_ref=case.customer_ref,
-            status=case.status,
-            priority=case.priority,
-            rule=case.rule,
-            change=change.entries[0].what,
-        )
+        return CaseChanged(**of_every_event, change=change.entries[0].what)
     if change.event is CaseEvent.CLOSED:
-        return CaseClosed(
-            store=case.store,
-            case_id=case.case_id,
-            at=at,
-            customer_ref=case.customer_ref,
-            status=case.status,
-            priority=case.priority,
-            rule=case.rule,
-            root_cause=case.root_cause,
-            outcome=case.outcome,
-        )
-    return CaseOpened(
-        store=case.store,
-        case_id=case.case_id,
-        at=at,
-        customer_ref=case.customer_ref,
-        status=case.status,
-        priority=case.priority,
-        rule=case.rule,
-        response_id=response_id,
-        reopened=change.event is CaseEvent.REOPENED,
-    )
+        return CaseClosed(**of_every_event, root_cause=case.root_cause, outcome=case.outcome)
+    reopened = change.event is CaseEvent.REOPENED
+    return CaseOpened(**of_every_event, response_id=response_id, reopened=reopened)
 
 
 _log = log("notifier")
