@@ -154,16 +154,15 @@ def build(
             report_routes(runtime.database, pages, policies=policies, channels=channels, ring=ring)
         )
         app.include_router(customers_to_inform_routes(runtime.database, pages))
-        app.include_router(
-            inbox.routes(
-                runtime.database,
-                pages,
-                policies=policies,
-                channels=channels,
-                stores=config.stores,
-                ring=ring,
-                overdue=overdue,
-            )
+        site = inbox.InboxSite(
+            runtime.database,
+            pages,
+            policies=policies,
+            channels=channels,
+            stores=config.stores,
+            ring=ring,
+            overdue=overdue,
         )
+        app.include_router(inbox.routes(site))
         add_pages(app, pages)
     return app

@@ -49,7 +49,10 @@ class Overdue:
 
 
 class InboxSite:
-    """What the pages of the inbox share; one for the application."""
+    """What the pages of the inbox share; one for the application.
+
+    `pages` has `FOLDER` among its folders, and asks `overdue` for the badge.
+    """
 
     def __init__(
         self,

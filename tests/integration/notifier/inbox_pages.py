@@ -125,17 +125,16 @@ class Branch:
         app.include_router(
             report_routes(self.database, pages, policies=policies, channels=channels, ring=self._ring)
         )
-        app.include_router(
-            inbox.routes(
-                self.database,
-                pages,
-                policies=policies,
-                channels=channels,
-                stores=self.stores,
-                ring=self._ring,
-                overdue=overdue,
-            )
+        site = inbox.InboxSite(
+            self.database,
+            pages,
+            policies=policies,
+            channels=channels,
+            stores=self.stores,
+            ring=self._ring,
+            overdue=overdue,
         )
+        app.include_router(inbox.routes(site))
         add_pages(app, pages)
         return app
 
