@@ -10,7 +10,7 @@ from shared.feedback.comparison import Difference
 from shared.feedback.figures import Figure, summary
 from shared.feedback.metrics import Metric
 from shared.feedback.nps import Interval, round1
-from shared.pages.wording import MINUS, full_moment
+from shared.pages.wording import MISSING, full_moment, number, signed
 
 _NAMES = {Metric.NPS: "NPS", Metric.ENPS: "eNPS", Metric.CSAT: "CSAT", Metric.CES: "CES"}
 
@@ -37,7 +37,7 @@ def fall_notice(notice_id: str, store: str, shop: Store, rule: ScoreRule, score:
                 f"as of {full_moment(score.now.as_of, shop.zone)}",
                 "Before": f"{_shown(before)}, 95% interval {_range(before.ci95)}, "
                 f"as of {full_moment(score.before.as_of, shop.zone)}",
-                "Change": f"{_signed(gap.delta)}, 95% interval {_range(gap.ci95)}",
+                "Change": f"{signed(round1(gap.delta))}, 95% interval {_range(gap.ci95)}",
                 "Rule": rule.name,
             },
             "metric": rule.metric.value,
@@ -97,17 +97,12 @@ def _shown(figure: Figure) -> str:
 
 
 def _number(value: float) -> str:
-    """One decimal, a true minus."""
-    rounded = round1(value)
-    return f"{MINUS if rounded < 0 else ''}{abs(rounded):.1f}"
-
-
-def _signed(value: float) -> str:
-    return f"+{_number(value)}" if round1(value) > 0 else _number(value)
+    """One decimal, rounded half away from zero as scores are published; `number` rounds half to even."""
+    return number(round1(value), 1)
 
 
 def _range(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{_number(interval.lo)} to {_number(interval.hi)}"
+    return MISSING if interval is None else f"{_number(interval.lo)} to {_number(interval.hi)}"
 
 
 def _p(gap: Difference) -> str:
