@@ -9,25 +9,16 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.notifier.cases.api.access import (
-    LARGEST_PAGE,
-    PAGE,
-    DeliveryId,
-    Reader,
-    Worker,
-    cursor_of,
-    link_next,
-    not_found,
-    place_of,
-)
+from services.notifier.cases.api.access import Reader, Worker, not_found
 from services.notifier.cases.recording import record_replays
 from services.notifier.deliveries import notices, store
-from services.notifier.deliveries.api import DeliveriesOut, DeliveryOut, delivery_out
+from services.notifier.deliveries.api import DeliveriesOut, DeliveryId, DeliveryOut, delivery_out
 from services.notifier.deliveries.settings import Channel, ChannelKind, StoreChannels
 from services.notifier.deliveries.store import ChannelHealth, State
 from shared.db import Database
 from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
+from shared.http.paging import LARGEST_PAGE, PAGE, cursor_of, link_next, place_of
 
 REPLAYED_AT_ONCE = 1000
 

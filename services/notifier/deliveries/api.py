@@ -1,10 +1,16 @@
-"""A delivery as clients see it."""
+"""A delivery as clients see it, and its id in an address."""
 
 from datetime import datetime
+from typing import Annotated
 
+from fastapi import Path
 from pydantic import BaseModel, Field
 
 from services.notifier.deliveries.store import Delivery, State
+
+DeliveryId = Annotated[
+    str, Path(max_length=64, pattern="^[0-9a-f-]+$", examples=["019387a0-5b1c-7c3e-9a51-2f8e7d6c5b4a"])
+]
 
 
 class DeliveryOut(BaseModel):

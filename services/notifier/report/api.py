@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.notifier.cases.api.access import Reader, Worker, cursor_of, link_next, place_of
+from services.notifier.cases.api.access import Reader, Worker
 from services.notifier.cases.domain.case import Outcome, Priority
 from services.notifier.cases.store import answers
 from services.notifier.report import store
@@ -22,6 +22,7 @@ from shared.db import Database
 from shared.feedback.comparison import Verdict
 from shared.feedback.nps import round1
 from shared.http import Problem, Text
+from shared.http.paging import cursor_of, link_next, place_of
 
 
 class ReportParameters(BaseModel):

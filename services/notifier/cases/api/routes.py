@@ -10,18 +10,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel
 
 from services.notifier.cases.api import bodies
-from services.notifier.cases.api.access import (
-    LARGEST_PAGE,
-    PAGE,
-    CaseId,
-    Reader,
-    Worker,
-    bad_cursor,
-    cursor_of,
-    link_next,
-    not_found,
-    place_of,
-)
+from services.notifier.cases.api.access import CaseId, Reader, Worker, not_found
 from services.notifier.cases.api.bodies import ActIn, BulkIn, ToldIn, WatchIn, body_of
 from services.notifier.cases.api.shapes import (
     BulkOut,
@@ -41,6 +30,7 @@ from services.notifier.cases.store.search import CaseFilter, Place
 from shared.access import Key
 from shared.db import Database
 from shared.http import Problem, json_body, request_body
+from shared.http.paging import LARGEST_PAGE, PAGE, bad_cursor, cursor_of, link_next, place_of
 
 MOST_CHANGES = 20
 """Changes that a client is told of, when the case changed since it was read."""

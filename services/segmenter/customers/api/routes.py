@@ -30,6 +30,7 @@ from shared.db import Database
 from shared.events import new_id
 from shared.feedback.identity import customer_ref
 from shared.http import Problem, Text, json_body, request_body, require
+from shared.http.paging import link_next
 from shared.ops.logs import log
 
 _log = log("segmenter")
@@ -108,8 +109,7 @@ def routes(
                 limit=limit + 1,
             )
         if len(rows) > limit:
-            following = request.url.include_query_params(cursor=_cursor(rows[limit - 1].ref))
-            response.headers["Link"] = f'<{following.path}?{following.query}>; rel="next"'
+            link_next(request, response, _cursor(rows[limit - 1].ref))
         return CustomerList(customers=[listed_out(row) for row in rows[:limit]])
 
     @router.get("/customers/{customer_id:path}", summary="One customer, with the reason of the tier")

@@ -8,10 +8,10 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from services.notifier.cases.api.access import cursor_of
 from services.notifier.cases.jobs import Clock
 from shared.access import Scope
 from shared.db import Database
+from shared.http.paging import cursor_of
 from tests.integration.notifier.agent import Agent, key, served
 from tests.integration.notifier.desk import Desk
 
