@@ -141,7 +141,7 @@ def _is_old(event: Event, erased_at: datetime) -> bool:
     """`seq` is the segmenter's clock in milliseconds."""
     if isinstance(event, ResponseSubmitted):
         return event.received_at <= erased_at
-    assert isinstance(event, CustomerChanged)  # noqa: S101
+    assert isinstance(event, CustomerChanged)  # noqa: S101 - customer_of knows these two events only
     return event.seq <= erased_at.timestamp() * 1000
 
 
