@@ -23,7 +23,7 @@ from services.notifier.cases.store.answers import AnswerKey, KnownBefore
 from services.notifier.cases.store.customers import Customer, Ref
 from services.notifier.watch.handlers import count_arrivals
 from shared.db import Session
-from shared.db import erasures as shared_erasures
+from shared.db.erasures import erased_until, erasure_outcomes
 from shared.events import Received
 from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
@@ -99,9 +99,9 @@ class CaseHandlers:
             await ERASURES.share(session)
             return batch
         await ERASURES.hold(session)
-        erased = shared_erasures.erased_until(r.event for r in erasures)
+        erased = erased_until(r.event for r in erasures)
         first_time = await self._eraser.erase(session, erased, now=self._now())
-        outcomes.update(shared_erasures.erasure_outcomes(erasures, first_time))
+        outcomes.update(erasure_outcomes(erasures, first_time))
         self._wrote = True
         return [r for r in batch if not isinstance(r.event, CustomerErased)]
 
