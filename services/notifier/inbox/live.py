@@ -13,11 +13,10 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
-from services.notifier.inbox import store as inbox_store
 from services.notifier.inbox.clocks import list_clock
 from services.notifier.inbox.list_view import owner_of, status_of
 from services.notifier.inbox.site import AtStore, InboxSite
-from services.notifier.inbox.store import Changed
+from services.notifier.inbox.store import Changed, changed_since, database_clock
 from shared.http import Problem
 from shared.ops.logs import log
 
@@ -78,7 +77,7 @@ class Live:
     async def changed(self, store: str, since: datetime) -> list[Changed]:
         """The cases that changed after a moment, at most _MOST."""
         async with self._site.database.transaction() as session:
-            return await inbox_store.changed_since(session, store, since, limit=_MOST)
+            return await changed_since(session, store, since, limit=_MOST)
 
     async def _read(self, store: str) -> None:
         seen: dict[tuple[str, int], datetime] = {}
@@ -87,7 +86,7 @@ class Live:
             try:
                 if since is None:
                     async with self._site.database.transaction() as session:
-                        since = await inbox_store.database_clock(session) - _OVERLAP
+                        since = await database_clock(session) - _OVERLAP
                 changes = await self.changed(store, since)
             except Exception as error:  # PostgreSQL is away: the next turn tries again
                 _log.warning("live.not_read", store=store, exc_info=error)

@@ -15,10 +15,10 @@ from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.store.search import CaseFilter
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries.settings import Channel, StoreChannels
-from services.notifier.inbox import store as inbox_store
 from services.notifier.inbox.forms import Actor
 from services.notifier.inbox.list_view import RowBuilder
 from services.notifier.inbox.search import ListQuery
+from services.notifier.inbox.store import count_each
 from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.pages.forms import Form, form_of
@@ -112,7 +112,7 @@ class InboxSite:
     async def count_overdue(self, session: Session, store: str) -> int:
         """Count the overdue cases of a store again, for the badge."""
         case_filter = ListQuery(view="overdue").filter("", self.now(), self.zone(store))
-        [count] = await inbox_store.count_each(session, store, [case_filter], most=COUNTED)
+        [count] = await count_each(session, store, [case_filter], most=COUNTED)
         self.set_overdue(store, count)
         return count
 
