@@ -267,10 +267,10 @@ def routes(database: Database, stores: Mapping[str, Store]) -> APIRouter:
                 limit=parameters.limit + 1,
             )
             shown = cases[: parameters.limit]
-            known = await answers.read(session, {(key.store, case.response_id) for case in shown})
+            stored_answers = await answers.read(session, {(key.store, case.response_id) for case in shown})
         if len(cases) > parameters.limit:
             link_next(request, response, cursor_of(shown[-1].case_id))
-        people = {response_id: answer.body.person for (_, response_id), answer in known.items()}
+        people = {response_id: answer.body.person for (_, response_id), answer in stored_answers.items()}
         return CustomersToTellOut(
             cause=cause,
             start=start,
@@ -384,7 +384,7 @@ def _cause_out(cause: CauseFigures) -> CauseOut:
 def _channel_out(channel: ChannelDeliveries) -> ChannelOut:
     return ChannelOut(
         channel=channel.channel,
-        sent=channel.made,
+        sent=channel.alerts_made,
         delivered=channel.delivered,
         in_digest=channel.digested,
         waiting=channel.waiting,

@@ -133,7 +133,7 @@ def _owner_rows(report: Report) -> Iterator[Row]:
 def _channel_rows(report: Report) -> Iterator[Row]:
     for channel in report.channels:
         counts: dict[str, Cell] = {
-            "sent": channel.made,
+            "sent": channel.alerts_made,
             "delivered": channel.delivered,
             "in_digest": channel.digested,
             "waiting": channel.waiting,

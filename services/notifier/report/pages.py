@@ -251,6 +251,6 @@ async def _customers(
     """Each case to inform about, with the person that its answer names; None where the answer is gone."""
     start, end = query.period.start, query.period.end
     cases = await store.customers_to_inform(session, query.scope, cause, start, end, limit=limit)
-    known = await answers.read(session, {(query.store, case.response_id) for case in cases})
-    people = {response_id: answer.body.person for (_, response_id), answer in known.items()}
+    stored_answers = await answers.read(session, {(query.store, case.response_id) for case in cases})
+    people = {response_id: answer.body.person for (_, response_id), answer in stored_answers.items()}
     return [(case, people.get(case.response_id)) for case in cases]

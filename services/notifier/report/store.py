@@ -323,7 +323,7 @@ class ChannelDeliveries:
     """
 
     channel: str
-    made: int
+    alerts_made: int
     delivered: int
     digested: int
     waiting: int
@@ -341,7 +341,8 @@ async def channel_deliveries(
 ) -> list[ChannelDeliveries]:
     """By channel, of the alerts of the whole store."""
     rows = await session.execute(
-        text("""SELECT channel, count(*) AS made, count(*) FILTER (WHERE state = 'sent') AS delivered,
+        text("""SELECT channel, count(*) AS alerts_made,
+                       count(*) FILTER (WHERE state = 'sent') AS delivered,
                        count(*) FILTER (WHERE state = 'digested') AS digested,
                        count(*) FILTER (WHERE state = 'pending' AND attempt = 0) AS waiting,
                        count(*) FILTER (WHERE state = 'pending' AND attempt > 0) AS retrying,

@@ -234,7 +234,7 @@ class ChannelRow:
     name: str
     label: str
     icon: str
-    made: int
+    alerts_made: int
     delivered: int
     digested: int
     retrying: int
@@ -254,7 +254,7 @@ def channel_rows(
     zone: tzinfo,
 ) -> list[ChannelRow]:
     """The channels of the store, and those that the configuration lost but the period used."""
-    by_name = {each.channel: each for each in deliveries}
+    by_name = {counts.channel: counts for counts in deliveries}
     names = [*channels, *(name for name in by_name if name not in channels)]
     return [
         _channel_row(name, by_name.get(name), channels.get(name), health.get(name, ChannelHealth()), zone)
@@ -274,7 +274,7 @@ def _channel_row(
         name,
         channel_label(name, channel),
         channel_sign(channel),
-        deliveries.made if deliveries else 0,
+        deliveries.alerts_made if deliveries else 0,
         deliveries.delivered if deliveries else 0,
         deliveries.digested if deliveries else 0,
         deliveries.retrying if deliveries else 0,

@@ -158,6 +158,6 @@ def _causes(report: Report) -> str:
 
 
 def _alerts(report: Report) -> str:
-    sent = sum(channel.made for channel in report.channels)
+    sent = sum(channel.alerts_made for channel in report.channels)
     dead = sum(channel.dead for channel in report.channels)
     return f"Alerts: {sent:,} sent, {dead:,} never arrived." if sent else "Alerts: none."

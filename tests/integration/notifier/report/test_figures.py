@@ -227,10 +227,10 @@ class TestDeliveries:
         await past.delivery(case_id, "hook", "pending", 0)
         hook, slack = (await report(past)).channels
 
-        assert (slack.channel, slack.made, slack.delivered, slack.dead) == ("slack", 3, 3, 0)
+        assert (slack.channel, slack.alerts_made, slack.delivered, slack.dead) == ("slack", 3, 3, 0)
         assert slack.median == pytest.approx(0.4)
         assert slack.slowest == pytest.approx(0.596)
-        assert (hook.made, hook.retrying, hook.dead, hook.last_status) == (2, 1, 1, 404)
+        assert (hook.alerts_made, hook.retrying, hook.dead, hook.last_status) == (2, 1, 1, 404)
 
 
 class TestAnEmptyStore:
