@@ -135,23 +135,23 @@ class Judge:
         self._config_version = config_version
 
     def decide(
-        self, judged: Mapping[AnswerKey, Answer], known: Circumstances, now: datetime
+        self, judged: Mapping[AnswerKey, Answer], circumstances: Circumstances, now: datetime
     ) -> tuple[list[ChangeRecord], set[str]]:
         """Answer by answer, in the order in which they reached us; a later one sees what an earlier one did.
 
         Returns the changes, and the ids of the cases that are new.
         """
-        by_id = {case.case_id: case for case in known.cases}
+        by_id = {case.case_id: case for case in circumstances.cases}
         stored = set(by_id)
         records: list[ChangeRecord] = []
         for key, answer in sorted(judged.items(), key=lambda item: (item[1].body.received_at, item[0])):
-            change = self._change(key, answer, known, by_id, now)
+            change = self._change(key, answer, circumstances, by_id, now)
             if change is None:
                 continue
-            past = known.past.get((key[0], answer.body.person.ref), ())
+            past = circumstances.past.get((key[0], answer.body.person.ref), ())
             case = replace(change.case, last_group=latest_group(past) or change.case.last_group)
             by_id[case.case_id] = case
-            events = known.incoming[key]
+            events = circumstances.incoming[key]
             traceparent = events[max(events)].envelope.traceparent
             records.append(ChangeRecord(replace(change, case=case), answer.response_id, traceparent))
         return records, by_id.keys() - stored
@@ -160,14 +160,15 @@ class Judge:
         self,
         key: AnswerKey,
         answer: Answer,
-        known: Circumstances,
+        circumstances: Circumstances,
         by_id: Mapping[str, Case],
         now: datetime,
     ) -> Change | None:
         """What the answer does to a case; None when it does nothing."""
         store, ref = key[0], (key[0], answer.body.person.ref)
-        policy, events, link = self._policies[store], known.incoming[key], known.links.get(key)
-        customer, past = known.customers.get(ref, Customer()), known.past.get(ref, ())
+        policy, events = self._policies[store], circumstances.incoming[key]
+        link = circumstances.links.get(key)
+        customer, past = circumstances.customers.get(ref, Customer()), circumstances.past.get(ref, ())
         rule = strictest(policy.rules, rule_inputs(answer, customer, past))
         if link is not None:
             return self._known_answer(answer, by_id[link.case_id], link, rule=rule, events=events, now=now)

@@ -41,14 +41,14 @@ class CaseEraser:
         rows = await erasing.known_customers(session, erased)
         answers = await erasing.answers_until(session, erased)
         links = await cases.links(session, [answer.key for answer in answers])
-        held = await cases.lock(session, erased, [link.case_id for link in links.values()])
+        locked_cases = await cases.lock(session, erased, [link.case_id for link in links.values()])
         opening = {a.key for a in answers if (a.key[0], a.customer_ref or "") in erased}
-        theirs = [case for case in held if _belongs(case, erased, opening)]
+        theirs = [case for case in locked_cases if _belongs(case, erased, opening)]
         refs = {*rows, *((case.store, case.customer_ref) for case in theirs), *_contributors(answers, erased)}
         surrogates = {ref: surrogate() for ref in sorted(refs)}
         await erasing.rewrite_answers(session, [answer.erased_of(erased, surrogates) for answer in answers])
         await self._erase_from_cases(
-            session, theirs, held, {link.case_id for link in links.values()}, surrogates
+            session, theirs, locked_cases, {link.case_id for link in links.values()}, surrogates
         )
         await self._dismiss(session, theirs, surrogates, now)
         await erasing.hand_over_customers(session, surrogates, erased)
@@ -60,17 +60,17 @@ class CaseEraser:
         self,
         session: Session,
         theirs: Sequence[Case],
-        held: Sequence[Case],
+        locked_cases: Sequence[Case],
         linked: set[str],
         surrogates: Mapping[Ref, str],
     ) -> None:
         own = {case.case_id for case in theirs}
-        for store in sorted({case.store for case in held}):
+        for store in sorted({case.store for case in locked_cases}):
             await erasing.erase_from_cases(
                 session,
                 {c.case_id: surrogates[store, c.customer_ref] for c in theirs if c.store == store},
                 self._policies.get(store, NO_POLICY).root_causes,
-                others=[c.case_id for c in held if c.store == store and c.case_id in linked - own],
+                others=[c.case_id for c in locked_cases if c.store == store and c.case_id in linked - own],
             )
 
     async def _dismiss(
@@ -104,7 +104,7 @@ async def without_the_erased(
 
     `erased`: who of the batch's customers was, and until when.
     """
-    kept, gone, ends = list[Received](), set[AnswerKey](), dict[Ref, int]()
+    kept, erased_answers, ends = list[Received](), set[AnswerKey](), dict[Ref, int]()
     for received in batch:
         event, ref = received.event, customer_of(received.event)
         if ref is not None and isinstance(event, CustomerChanged) and event.erased:
@@ -113,11 +113,11 @@ async def without_the_erased(
             kept.append(received)
             continue
         elif isinstance(event, ResponseSubmitted):
-            gone.add((event.store, event.response_id))
+            erased_answers.add((event.store, event.response_id))
         outcomes[received.topic, "skipped"] += 1
     if len(kept) == len(batch):
         return batch
-    await erasing.bury(session, gone)
+    await erasing.bury(session, erased_answers)
     await erasing.end_customers(session, ends)
     return [r for r in kept if not _is_ended(r.event, ends)]
 
@@ -131,8 +131,8 @@ def without_changes_of_the_erased(
         for received in batch
         if not (
             isinstance(event := received.event, ResponseAmended | ResponseSubmitted)
-            and (known := stored.get((event.store, event.response_id)))
-            and is_erased(known.customer_ref)
+            and (stored_answer := stored.get((event.store, event.response_id)))
+            and is_erased(stored_answer.customer_ref)
         )
     ]
 

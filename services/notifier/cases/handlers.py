@@ -131,10 +131,12 @@ class CaseHandlers:
         if not judged:
             return
         refs = {(key[0], answer.body.person.ref) for key, answer in judged.items()}
-        held = await cases.lock(session, refs, [links[key].case_id for key in judged if key in links])
+        locked_cases = await cases.lock(session, refs, [links[key].case_id for key in judged if key in links])
         past = await answers.past_answers(session, refs)
         now = self._now()
-        records, new = self._judge.decide(judged, Circumstances(incoming, links, held, locked, past), now)
+        records, new = self._judge.decide(
+            judged, Circumstances(incoming, links, locked_cases, locked, past), now
+        )
         if records:
             self._wrote = True
             records = await recording.with_owners(session, records, self._policies)

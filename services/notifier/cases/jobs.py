@@ -41,14 +41,14 @@ class Clock(RepeatedJob):
 
     async def tick(self) -> int:
         """Returns how many cases woke or were escalated."""
-        done = await self._wake()
+        changed_cases = await self._wake()
         await self._plan()
         escalated = _AT_ONCE
         while escalated == _AT_ONCE and not self._stopping:
             escalated = await self._escalate()
-            done += escalated
+            changed_cases += escalated
         await give_up_stranded(self._database, self._targets)
-        return done
+        return changed_cases
 
     async def _wake(self) -> int:
         async with self._database.transaction() as session:
@@ -66,9 +66,9 @@ class Clock(RepeatedJob):
         """Every step that is due of as many cases as fit one transaction; returns how many cases."""
         async with self._database.transaction() as session:
             now = datetime.now(UTC)
-            held = await cases.steps_due(session, _AT_ONCE)
-            taken: list[ChangeRecord] = []
-            for case in held:
+            due_cases = await cases.steps_due(session, _AT_ONCE)
+            records: list[ChangeRecord] = []
+            for case in due_cases:
                 policy = self._recorder.policy(case.store)
                 changes = escalate(
                     case,
@@ -77,15 +77,15 @@ class Clock(RepeatedJob):
                     clock=self._recorder.clock_of(case),
                     now=now,
                 )
-                taken += [
+                records += [
                     ChangeRecord(change, case.response_id, tracing.new_trace("escalate case"))
                     for change in changes
                 ]
-            escalated = await self._recorder.write(session, taken, now=now)
+            escalated = await self._recorder.write(session, records, now=now)
             # A step that is due no more, because the configuration changed: look again when one will be.
-            idle = [case for case in held if case.case_id not in escalated]
+            idle = [case for case in due_cases if case.case_id not in escalated]
             await cases.plan(session, [self._looked_at(case) for case in idle])
-        return len(held)
+        return len(due_cases)
 
     async def _plan(self) -> None:
         """Look anew at the cases of stores whose escalation steps have changed, some in each tick."""

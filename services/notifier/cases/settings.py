@@ -253,13 +253,14 @@ def _names_used_twice(part: str, names: Sequence[str], *taken: str) -> Iterator[
 
 def case_mistakes(config: Config, store: str, settings: CaseSettings) -> Iterator[Mistake]:
     """Rules that do not fit the store's other sections: tiers that it has not, a clock without its hours."""
-    known = config.stores[store]
-    tiers = [str(tier.get("name")) for tier in known.loyalty.get("tiers") or () if isinstance(tier, dict)]
+    store_config = config.stores[store]
+    declared_tiers = store_config.loyalty.get("tiers") or ()
+    tiers = [str(tier.get("name")) for tier in declared_tiers if isinstance(tier, dict)]
     for place, rule in enumerate(settings.rules):
         at = ("stores", store, "alerts", "rules", place)
         for index, tier in enumerate(rule.when.tiers):
             if tiers and tier not in tiers:
-                what = f"{tier} is not a tier of this store {declared(tiers)}"
-                yield config.mistake(what, *at, "when", "tiers", index)
-        if rule.clock is ClockKind.BUSINESS and known.business_hours is None:
+                text = f"{tier} is not a tier of this store {declared(tiers)}"
+                yield config.mistake(text, *at, "when", "tiers", index)
+        if rule.clock is ClockKind.BUSINESS and store_config.business_hours is None:
             yield config.mistake("the store has no business_hours", *at, "clock")

@@ -15,5 +15,5 @@ CaseId = Annotated[
 ]
 
 
-def not_found(what: str) -> Problem:
-    return Problem(404, "not-found", f"There is no such {what} in this store.")
+def not_found(kind: str) -> Problem:
+    return Problem(404, "not-found", f"There is no such {kind} in this store.")

@@ -135,8 +135,8 @@ def _statuses(text: str) -> tuple[Status, ...]:
         elif word in Status.__members__.values():
             statuses.add(Status(word))
         else:
-            known = ", ".join(Status)
-            error = {"pointer": "/query/status", "detail": f"A state is one of {known}, or live."}
+            states = ", ".join(Status)
+            error = {"pointer": "/query/status", "detail": f"A state is one of {states}, or live."}
             raise Problem(422, "invalid", "The request does not fit: see errors.", errors=[error])
     return tuple(sorted(statuses))
 

@@ -241,7 +241,7 @@ def answer_out(answer: Answer, part: Part) -> AnswerOut:
 
 
 def case_out(
-    case: Case, answers: list[AnswerOut], people: list[Answer], known: Customer, now: datetime
+    case: Case, answers: list[AnswerOut], people: list[Answer], customer: Customer, now: datetime
 ) -> CaseOut:
     """`answers` and `people`: the case's answers in their order, the one that opened it among them."""
     named = vouched(people)
@@ -263,11 +263,11 @@ def case_out(
             id=person.id if person else None,
             email=person.email if person else None,
             name=person.name if person else None,
-            tier=known.tier,
-            tags=known.tags,
-            risk=known.risk,
-            action=known.action,
-            reasons=known.reasons,
+            tier=customer.tier,
+            tags=customer.tags,
+            risk=customer.risk,
+            action=customer.action,
+            reasons=customer.reasons,
         ),
         answer=next((answer for answer in answers if answer.response_id == case.response_id), None),
         answers=len(case.standing),

@@ -148,10 +148,10 @@ def fold(response_id: str, revisions: Iterable[Revision]) -> Answer | None:
     with the highest (revision, id). A score that the scale does not have is not one.
     Raises FeedbackError for an original that no scale fits.
     """
-    known = sorted(revisions, key=lambda revision: revision.id)
-    bodies = [revision for revision in known if isinstance(revision, Submitted)]
+    in_order = sorted(revisions, key=lambda revision: revision.id)
+    bodies = [revision for revision in in_order if isinstance(revision, Submitted)]
     amendments = sorted(
-        (revision for revision in known if isinstance(revision, Amended)),
+        (revision for revision in in_order if isinstance(revision, Amended)),
         key=lambda amended: (amended.revision, amended.id),
     )
     if not bodies:
@@ -168,7 +168,7 @@ def fold(response_id: str, revisions: Iterable[Revision]) -> Answer | None:
         score=_last([score for score, _ in scores], body.score),
         comment=_last([a.comment for a in amendments], body.comment),
         settled=_last([a.complete for a in amendments], body.complete) or any(a.comment for a in amendments),
-        retracted=any(isinstance(revision, Retracted) for revision in known),
+        retracted=any(isinstance(revision, Retracted) for revision in in_order),
         low_scores=tuple(sorted({score for score, _ in lows})),
         low_since=min((at for _, at in lows), default=None),
         follow_ups=_last([a.follow_ups for a in amendments], body.follow_ups),
@@ -214,7 +214,7 @@ class PastAnswer:
     answered_at: datetime
 
 
-def fall(answer: Answer, score: int, known: Iterable[PastAnswer]) -> int | None:
+def fall(answer: Answer, score: int, past_answers: Iterable[PastAnswer]) -> int | None:
     """By how many points of its scale this score is worse than the customer's last answer before it.
 
     Negative: it is better. None: there was no answer of the same metric and scale before.
@@ -222,7 +222,7 @@ def fall(answer: Answer, score: int, known: Iterable[PastAnswer]) -> int | None:
     body = answer.body
     before = [
         past
-        for past in known
+        for past in past_answers
         if (past.metric, past.scale) == (body.metric, body.scale)
         and past.response_id != answer.response_id
         and (past.answered_at, past.response_id) < (body.answered_at, answer.response_id)
@@ -234,7 +234,7 @@ def fall(answer: Answer, score: int, known: Iterable[PastAnswer]) -> int | None:
     return score - last if worse_is_higher else last - score
 
 
-def latest_group(known: Iterable[PastAnswer]) -> str | None:
+def latest_group(past_answers: Iterable[PastAnswer]) -> str | None:
     """promoter, passive or detractor: of the answer that was given last."""
-    last = max(known, key=lambda past: (past.answered_at, past.response_id), default=None)
+    last = max(past_answers, key=lambda past: (past.answered_at, past.response_id), default=None)
     return last.group.name.lower() if last else None

@@ -289,12 +289,12 @@ async def to_plan(session: Session, store: str, escalation: str, limit: int) -> 
     await session.execute(
         text("INSERT INTO notifier.plans (store) VALUES (:store) ON CONFLICT DO NOTHING"), {"store": store}
     )
-    found = await session.execute(
+    rows = await session.execute(
         text("""SELECT escalation, wanted, after_case FROM notifier.plans WHERE store = :store
                 FOR UPDATE SKIP LOCKED"""),
         {"store": store},
     )
-    plan = found.first()
+    plan = rows.first()
     if plan is None or plan.escalation == escalation:
         return None
     after = plan.after_case if plan.wanted == escalation else ""

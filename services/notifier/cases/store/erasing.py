@@ -102,8 +102,8 @@ async def bury(session: Session, keys: Iterable[AnswerKey]) -> None:
 
     What waited for the original goes with it.
     """
-    gone = sorted(set(keys))
-    if gone:
+    unique_keys = sorted(set(keys))
+    if unique_keys:
         await session.execute(
             text("""INSERT INTO notifier.answers AS a (store, response_id, customer_ref, revisions)
                     SELECT n.store, n.id, n.ref, '{}'
@@ -113,9 +113,9 @@ async def bury(session: Session, keys: Iterable[AnswerKey]) -> None:
                     DO UPDATE SET customer_ref = excluded.customer_ref, revisions = '{}'
                     WHERE a.customer_ref IS NULL"""),
             {
-                "stores": [store for store, _ in gone],
-                "ids": [response for _, response in gone],
-                "refs": [surrogate() for _ in gone],
+                "stores": [store for store, _ in unique_keys],
+                "ids": [response for _, response in unique_keys],
+                "refs": [surrogate() for _ in unique_keys],
             },
         )
 
