@@ -77,8 +77,8 @@ def _leased_jobs(runtime: Runtime, config: Config, alerts: Mapping[str, Alerts])
 def _check_channels(config: Config, channels: StoreChannels, settings: NotifierSettings) -> None:
     """Raises ConfigError."""
     mistakes = list(mail_mistakes(config, channels, settings))
-    for store, known in channels.items():
-        mistakes += template_mistakes(config, store, known)
+    for store, store_channels in channels.items():
+        mistakes += template_mistakes(config, store, store_channels)
     if mistakes:
         raise ConfigError(config.path, mistakes)
 

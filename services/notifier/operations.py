@@ -50,11 +50,11 @@ async def judged_answers(
     open_until: dict[str, datetime] = {}
     async for batch in answers.since(session, store, since, at_once=_AT_ONCE):
         refs = {(store, ref) for ref, _ in batch}
-        known = await customers.known(session, refs)
+        known_customers = await customers.known(session, refs)
         before = await answers.past_answers(session, refs, most=_PAST)
         for ref, answer in batch:
             key = (store, ref)
-            customer = known.get(key, customers.Customer())
+            customer = known_customers.get(key, customers.Customer())
             rule = None
             if not answer.retracted:
                 rule = strictest(policy.rules, rule_inputs(answer, customer, before.get(key, ())))

@@ -39,9 +39,9 @@ class Alerts(ReportSettings, WatchSettings, CaseSettings, ChannelSettings):
 
     def of_store(self, store: Store) -> Self:
         """The same section, knowing the name, the hours and the zone of its store."""
-        known = self.model_copy()
-        known._store = store  # noqa: SLF001 - a copy of itself
-        return known
+        section = self.model_copy()
+        section._store = store  # noqa: SLF001 - a copy of itself
+        return section
 
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
@@ -74,9 +74,9 @@ class Alerts(ReportSettings, WatchSettings, CaseSettings, ChannelSettings):
 
 def _detail(fault: Fault) -> InitErrorDetails:
     """A mistake at its own place, so that its line is named and not that of the section."""
-    what, place = fault
+    text, place = fault
     return InitErrorDetails(
-        type=PydanticCustomError("alerts", "{what}", {"what": what}), loc=place, input=None
+        type=PydanticCustomError("alerts", "{what}", {"what": text}), loc=place, input=None
     )
 
 

@@ -136,11 +136,11 @@ def _channel_routes(database: Database, ring: Callable[[], None], channels: Stor
 
     @router.get("/channels", summary="The channels of the store and how they are doing")
     async def read_channels(key: Reader) -> ChannelsOut:
-        known = channels.get(key.store, {})
+        store_channels = channels.get(key.store, {})
         async with database.transaction() as session:
-            health = await store.channel_health(session, key.store, list(known))
+            health = await store.channel_health(session, key.store, list(store_channels))
         return ChannelsOut(
-            channels=[channel_out(name, channel, health[name]) for name, channel in known.items()]
+            channels=[channel_out(name, channel, health[name]) for name, channel in store_channels.items()]
         )
 
     @router.post("/channels/{name}/test", summary="Send a test notice through the channel", status_code=202)

@@ -169,7 +169,7 @@ class MailOutlet:
     async def send(self, message: Message, now: datetime) -> Attempt:
         to = list(self._to)
         owner = message.owner if self._to_owner else None
-        if owner and is_mailbox(owner) and owner.casefold() not in (known.casefold() for known in to):
+        if owner and is_mailbox(owner) and owner.casefold() not in (address.casefold() for address in to):
             to.append(owner)
         if not to:
             return Attempt(None, 0.0, error="nobody to write to: it has no owner with an address", final=True)

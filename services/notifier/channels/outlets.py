@@ -131,8 +131,8 @@ def template_mistakes(config: Config, store: str, channels: Mapping[str, Channel
 
 def mail_mistakes(config: Config, channels: StoreChannels, settings: SendingSettings) -> Iterator[Mistake]:
     """E-mail channels that are on while the environment names no mail server."""
-    for store, known in channels.items():
-        for name, channel in known.items():
+    for store, store_channels in channels.items():
+        for name, channel in store_channels.items():
             if channel.on and channel.kind is ChannelKind.EMAIL and not settings.smtp_host:
-                what = "sends e-mail, and NOTIFIER_SMTP_HOST is not set"
-                yield config.mistake(what, "stores", store, "alerts", "channels", name)
+                text = "sends e-mail, and NOTIFIER_SMTP_HOST is not set"
+                yield config.mistake(text, "stores", store, "alerts", "channels", name)

@@ -194,11 +194,11 @@ def _report_attempt(delivery: Claimed, kind: str, attempt: Attempt, state: State
     metrics.DELIVERY_ATTEMPT.labels(kind).observe(attempt.seconds)
     if attempt.accepted:
         now = datetime.now(UTC)
-        made = (now - delivery.created_at).total_seconds()
-        metrics.DELIVERY_DURATION.labels(kind).observe(max(0.0, made))
+        age_seconds = (now - delivery.created_at).total_seconds()
+        metrics.DELIVERY_DURATION.labels(kind).observe(max(0.0, age_seconds))
         if delivery.case_id is not None:
-            age = (now - delivery.received_at).total_seconds()
-            metrics.PIPELINE_LATENCY.labels("notified").observe(max(0.0, age))
+            latency_seconds = (now - delivery.received_at).total_seconds()
+            metrics.PIPELINE_LATENCY.labels("notified").observe(max(0.0, latency_seconds))
         elif delivery.reason == "digest":
             metrics.DIGESTS.labels(kind).inc()
     with structlog.contextvars.bound_contextvars(correlation_id=trace_id(delivery.traceparent)):

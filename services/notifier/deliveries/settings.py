@@ -193,12 +193,12 @@ Fault = tuple[str, tuple[str | int, ...]]
 
 
 def unknown_channels(
-    names: Iterable[str], known: Iterable[str], place: tuple[str | int, ...]
+    names: Iterable[str], channels: Iterable[str], place: tuple[str | int, ...]
 ) -> Iterator[Fault]:
     """A fault for each of these names that is no channel of the store."""
     for index, name in enumerate(names):
-        if name not in known:
-            yield f"{name} is not a channel of this store {declared(known)}", (*place, index)
+        if name not in channels:
+            yield f"{name} is not a channel of this store {declared(channels)}", (*place, index)
 
 
 def declared(names: Iterable[str]) -> str:

@@ -115,12 +115,12 @@ async def strand(session: Session, targets: Iterable[Target], *, after_seconds: 
 
 async def replay(session: Session, store: str, delivery_id: str) -> State | None:
     """Send a dead delivery again under its own id; returns the state before, None when there is none."""
-    found = await session.execute(
+    rows = await session.execute(
         text("""SELECT state FROM notifier.deliveries
                 WHERE store = :store AND delivery_id = :id FOR UPDATE"""),
         {"store": store, "id": delivery_id},
     )
-    state = found.scalar_one_or_none()
+    state = rows.scalar_one_or_none()
     if state == State.DEAD:
         await session.execute(
             text(f"UPDATE notifier.deliveries SET {_AFRESH} WHERE delivery_id = :id"), {"id": delivery_id}
@@ -186,9 +186,9 @@ async def page(
         + (" AND delivery_id < :before" if before else "")
         + " ORDER BY delivery_id DESC LIMIT :limit"
     ).bindparams(bindparam("store", store), bindparam("limit", limit))
-    given = {"state": state.value} if state else {}
-    given |= {"before": before} if before else {}
-    return [_delivery(row) for row in await session.execute(statement, given)]
+    parameters = {"state": state.value} if state else {}
+    parameters |= {"before": before} if before else {}
+    return [_delivery(row) for row in await session.execute(statement, parameters)]
 
 
 def _delivery(row: Any) -> Delivery:

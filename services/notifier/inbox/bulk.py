@@ -113,12 +113,12 @@ class _BulkActions:
             requested.command,
             traceparent=request.scope.get("closeloop.traceparent", ""),
         )
-        done = [result for result in results if isinstance(result, BulkChanged)]
+        changed = [result for result in results if isinstance(result, BulkChanged)]
         refused = [result for result in results if isinstance(result, BulkRefused)]
         query_string = site.query_string(at, query_of_address(request.query_params))
-        done_text = _done_text(action, done, requested, site.names(at.store))
+        done_text = _done_text(action, changed, requested, site.names(at.store))
         if not refused:
-            undo = _undo(action, requested, done, before, query_string)
+            undo = _undo(action, requested, changed, before, query_string)
             return site.pages.go(request, f"/inbox?{query_string}", FlashMessage("ok", done_text, undo=undo))
         return site.pages.html(
             request,
@@ -127,7 +127,7 @@ class _BulkActions:
             action=action,
             tickets=[],
             query_string=query_string,
-            done_text=done_text if done else "",
+            done_text=done_text if changed else "",
             refused=await self._refused(at, refused, query_string),
             errors={},
         )
@@ -181,10 +181,12 @@ def _requested_action(action: str, form: Form, actor: Actor) -> RequestedAction:
     return RequestedAction(Snooze(until), f"to {until.astimezone(actor.zone):%a %d %b, %H:%M}")
 
 
-def _done_text(action: str, done: list[BulkChanged], requested: RequestedAction, names: MemberNames) -> str:
-    cases_text = f"{len(done)} {'case' if len(done) == 1 else 'cases'}"
-    if action == "assign" and not isinstance(requested.command, AssignInTeam) and done:
-        return f"Assigned {cases_text} to {names.of(done[0].case.owner)}."
+def _done_text(
+    action: str, changed: list[BulkChanged], requested: RequestedAction, names: MemberNames
+) -> str:
+    cases_text = f"{len(changed)} {'case' if len(changed) == 1 else 'cases'}"
+    if action == "assign" and not isinstance(requested.command, AssignInTeam) and changed:
+        return f"Assigned {cases_text} to {names.of(changed[0].case.owner)}."
     if action == "assign":
         return f"Assigned {cases_text} to the least loaded."
     return (
@@ -197,15 +199,15 @@ def _done_text(action: str, done: list[BulkChanged], requested: RequestedAction,
 def _undo(
     action: str,
     requested: RequestedAction,
-    done: list[BulkChanged],
+    changed: list[BulkChanged],
     before: dict[str, Case],
     query_string: str,
 ) -> UndoButton | None:
     """The action that undoes all of it, where a single one can: after a snooze, or when all had one owner."""
-    tickets = [f"{result.case_id}:{result.case.version}" for result in done]
+    tickets = [f"{result.case_id}:{result.case.version}" for result in changed]
     if action == "snooze":
         return UndoButton(f"/inbox/bulk?{query_string}", {"do": "wake", "case": tickets})
-    owners = {before[result.case_id].owner for result in done if result.case_id in before}
+    owners = {before[result.case_id].owner for result in changed if result.case_id in before}
     if action == "assign" and len(owners) == 1 and (owner := owners.pop()):
         return UndoButton(f"/inbox/bulk?{query_string}", {"do": "assign", "owner": owner, "case": tickets})
     return None

@@ -280,8 +280,8 @@ class CaseView:
 
     @property
     def causes(self) -> list[tuple[str, str]]:
-        known = self._site.causes(self._at.store)
-        return [("", "Choose one"), *((cause, cause) for cause in known)]
+        offered = self._site.causes(self._at.store)
+        return [("", "Choose one"), *((cause, cause) for cause in offered)]
 
     @property
     def replies(self) -> dict[str, str]:

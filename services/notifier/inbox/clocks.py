@@ -132,12 +132,12 @@ def _contacted(case: Case) -> ClockShown:
 def _ended(case: Case, now: datetime, zone: ZoneInfo) -> ClockShown:
     if case.status is Status.DISMISSED:
         return ClockShown("paused", "Dismissed")
-    done = case.resolved_at or case.closed_at
-    if done is not None and done > case.resolve_due_at:
-        return ClockShown("late", f"Resolved {span(done - case.resolve_due_at)} late")
+    ended_at = case.resolved_at or case.closed_at
+    if ended_at is not None and ended_at > case.resolve_due_at:
+        return ClockShown("late", f"Resolved {span(ended_at - case.resolve_due_at)} late")
     took: float | timedelta | None = case.resolve_seconds
-    if took is None and done is not None:
-        took = done - (case.resolve_from or case.opened_at)
+    if took is None and ended_at is not None:
+        took = ended_at - (case.resolve_from or case.opened_at)
     return ClockShown("met", f"Resolved in {span(took)}")
 
 

@@ -211,17 +211,17 @@ class _ListPage:
 
 
 def _owners(names: MemberNames, query: ListQuery) -> list[tuple[str, str]]:
-    known = [(member.email, member.name) for member in names.members]
-    if query.owner not in ("", NOBODY, *(email for email, _ in known)):
-        known.append((query.owner, query.owner))
-    return [("", "Any owner"), (NOBODY, "Nobody"), *known]
+    owners = [(member.email, member.name) for member in names.members]
+    if query.owner not in ("", NOBODY, *(email for email, _ in owners)):
+        owners.append((query.owner, query.owner))
+    return [("", "Any owner"), (NOBODY, "Nobody"), *owners]
 
 
 def _teams(site: InboxSite, at: PersonAtStore, query: ListQuery) -> list[tuple[str, str]]:
-    known = list(site.policy(at.store).teams)
-    if query.team and query.team not in known:
-        known.append(query.team)
-    return [("", "Any team"), *((name, team_name(name)) for name in known)] if known else []
+    teams = list(site.policy(at.store).teams)
+    if query.team and query.team not in teams:
+        teams.append(query.team)
+    return [("", "Any team"), *((name, team_name(name)) for name in teams)] if teams else []
 
 
 def team_name(name: str) -> str:

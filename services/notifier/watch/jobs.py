@@ -104,19 +104,19 @@ class Watch(LeasedClockJob):
             )
 
     async def _look_for_silence(self, session: Session, store: str, rule: SilenceRule, now: datetime) -> int:
-        held = await watch_store.silences(session, store)
+        silences = await watch_store.silences(session, store)
         notices_made = 0
         for touchpoint in rule.touchpoints or ("",):
             last = await watch_store.last_answer(session, store, touchpoint)
-            known = held.get((rule.name, touchpoint))
-            if known is not None:
+            silence = silences.get((rule.name, touchpoint))
+            if silence is not None:
                 if (
                     last is not None
-                    and last > known.since
-                    and await watch_store.silence_ended(session, store, known)
+                    and last > silence.since
+                    and await watch_store.silence_ended(session, store, silence)
                 ):
                     notices_made += await self._tell(
-                        session, answers_back_notice(store, self._stores[store], known, last), rule.channels
+                        session, answers_back_notice(store, self._stores[store], silence, last), rule.channels
                     )
                 continue
             spans = usual_hours(now, rule.hours, self._stores[store].zone)

@@ -116,5 +116,5 @@ def watch_mistakes(config: Config, store: str, settings: WatchSettings) -> Itera
                 yield config.mistake(f"{unknown[0]} is not a segment of the store", *at, "segments", index)
         for index, touchpoint in enumerate(rule.touchpoints):
             if touchpoint not in {"", EACH, *shop.touchpoints}:
-                what = f"{touchpoint} is not a touchpoint of the store that has scores"
-                yield config.mistake(what, *at, "touchpoints", index)
+                text = f"{touchpoint} is not a touchpoint of the store that has scores"
+                yield config.mistake(text, *at, "touchpoints", index)

@@ -73,19 +73,19 @@ def silence_notice(
     )
 
 
-def answers_back_notice(store: str, shop: Store, known: Silence, last: datetime) -> NewNotice:
-    at = f" at {known.touchpoint}" if known.touchpoint else ""
+def answers_back_notice(store: str, shop: Store, silence: Silence, last: datetime) -> NewNotice:
+    at = f" at {silence.touchpoint}" if silence.touchpoint else ""
     return NewNotice(
-        f"{known.notice_id}:back",
+        f"{silence.notice_id}:back",
         store,
         NoticeKind.SILENCE,
         f"Answers{at} are back",
         {
-            "text": f"Answers{at} come again: there were none from {full_moment(known.since, shop.zone)}, "
+            "text": f"Answers{at} come again: there were none from {full_moment(silence.since, shop.zone)}, "
             f"and the latest came on {full_moment(last, shop.zone)}.",
-            "facts": {"Rule": known.rule},
-            "touchpoint": known.touchpoint,
-            "since": known.since.isoformat(),
+            "facts": {"Rule": silence.rule},
+            "touchpoint": silence.touchpoint,
+            "since": silence.since.isoformat(),
         },
         f"/inbox/report?store={store}",
     )
