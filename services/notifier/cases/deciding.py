@@ -102,7 +102,10 @@ def answering_customers(incoming: Incoming) -> set[Ref]:
 
 
 def _may_open(event: ResponseSubmitted) -> bool:
-    """Raises FeedbackError for a metric, scale or score that there is not: such an event is poison."""
+    """Whether a case may come of the answer.
+
+    Raises FeedbackError for an unknown metric, scale or score: such an event is poison.
+    """
     low(event.metric, event.scale, event.score)
     return opens(
         test=event.test,

@@ -21,7 +21,7 @@ _PLANNED_AT_ONCE = 2000
 class Clock(RepeatedJob):
     """Wakes cases whose snooze is over, takes escalation steps, gives up deliveries whose channel is gone.
 
-    Any number of replicas may run it: a row that another one holds is skipped, and a step that is taken
+    Any number of replicas may run it: a row that another one has locked is left out, and a step that is taken
     is written in the same transaction as what it does.
     """
 

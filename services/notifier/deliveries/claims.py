@@ -41,7 +41,7 @@ class Member:
 
 
 async def put_off(session: Session, quiet: Sequence[Quiet]) -> int:
-    """What is due in quiet hours waits for their end; tests of a channel never do. Returns how many."""
+    """Put off due deliveries to the end of the quiet hours, except tests of a channel; returns how many."""
     if not quiet:
         return 0
     updated = await session.execute(

@@ -1,4 +1,4 @@
-"""Which keys may read and change cases over HTTP, the id of a case in an address, and the problem 404."""
+"""What routes of the notifier share: keys that may read and change cases, ids of cases, the problem 404."""
 
 from typing import Annotated
 

@@ -127,7 +127,7 @@ class Case:
     clock_from: datetime | None = None
     """When the low score reached us: both clocks started here."""
     resolve_from: datetime | None = None
-    """As `clock_from`, moved by every pause and set anew by reopening."""
+    """Where the clock of the resolution starts; every pause moves it, and reopening sets it anew."""
     first_contact_seconds: float | None = None
     resolve_seconds: float | None = None
     """Counted by the case's own clock, pauses left out."""
@@ -137,7 +137,7 @@ class Case:
     metric: str | None = None
     wants_contact: bool = False
     auto_assigned: bool = False
-    """It has its owner by nobody's doing."""
+    """The product chose the owner."""
     escalated: int = 0
     steps: frozenset[str] = frozenset()
     """Escalation steps that were taken."""

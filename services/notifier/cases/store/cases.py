@@ -205,8 +205,8 @@ def row_of(case: Case) -> dict[str, Any]:
 TeamKey = tuple[str, str]
 """(store, team)"""
 
-# Whoever has more than this is equally busy for us; counting on would cost more than it tells.
 MOST_COUNTED = 1000
+"""Owners with more cases than this count as equally busy."""
 
 
 async def take(session: Session, turns: Mapping[TeamKey, int]) -> dict[TeamKey, int]:
@@ -260,7 +260,10 @@ async def load(session: Session, owners: Iterable[tuple[str, str]]) -> dict[tupl
 
 
 async def snoozed_out(session: Session, limit: int) -> list[Case]:
-    """Cases whose snooze is over by the database's clock, locked; those that somebody holds are skipped."""
+    """Cases whose snooze is over by the database's clock, locked.
+
+    Cases that another transaction has locked are left out.
+    """
     rows = await session.execute(
         text(f"""SELECT {COLUMNS} FROM notifier.cases c
                  WHERE c.status = 'snoozed' AND c.snoozed_until <= now()
@@ -271,7 +274,10 @@ async def snoozed_out(session: Session, limit: int) -> list[Case]:
 
 
 async def steps_due(session: Session, limit: int) -> list[Case]:
-    """Cases whose next escalation step is due by the database's clock, locked; held ones are skipped."""
+    """Cases whose next escalation step is due by the database's clock, locked.
+
+    Cases that another transaction has locked are left out.
+    """
     rows = await session.execute(
         text(f"""SELECT {COLUMNS} FROM notifier.cases c WHERE c.case_id IN (
                      SELECT d.case_id FROM notifier.cases d WHERE d.next_step_at <= now()
@@ -284,7 +290,7 @@ async def steps_due(session: Session, limit: int) -> list[Case]:
 async def to_plan(session: Session, store: str, escalation: str, limit: int) -> list[Case] | None:
     """Live cases of the store that are still planned by other escalation steps, locked.
 
-    `escalation` names the steps of now. None: all are planned by them, or somebody else is at it.
+    `escalation` names the steps of now. None: all are planned by them, or another transaction plans them now.
     """
     await session.execute(
         text("INSERT INTO notifier.plans (store) VALUES (:store) ON CONFLICT DO NOTHING"), {"store": store}
