@@ -202,8 +202,8 @@ def _report_attempt(delivery: Claimed, kind: str, attempt: Attempt, state: State
         elif delivery.reason == "digest":
             metrics.DIGESTS.labels(kind).inc()
     with structlog.contextvars.bound_contextvars(correlation_id=trace_id(delivery.traceparent)):
-        say = _log.info if attempt.accepted else _log.warning
-        say(
+        log_line = _log.info if attempt.accepted else _log.warning
+        log_line(
             f"alert.{outcome}",
             delivery_id=delivery.delivery_id,
             case_id=delivery.case_id,
