@@ -137,12 +137,14 @@ async def _names_a_controller(admin: AIOKafkaAdminClient) -> bool:
 async def _patiently(bootstrap: str | Brokers, work: Callable[[AIOKafkaAdminClient], Awaitable[T]]) -> T:
     """Do the work, again after an error that may pass, and return its result. It must be harmless twice.
 
-    Raises TopicError.
+    PATIENCE_SECONDS is the time for all tries, with what they wait for a broker that is ready. Raises
+    TopicError.
     """
     until = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            async with administering(bootstrap) as admin:
+            left = max(0.0, until - time.monotonic())
+            async with administering(bootstrap, patience_seconds=left) as admin:
                 return await work(admin)
         except (KafkaError, TimeoutError, _RefusedForNow) as error:
             passing = not isinstance(error, KafkaError) or error.retriable
