@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from services.scorer.counting.counter import AnswerCounter
-from services.scorer.counting.erasing import AnswerEraser
+from services.scorer.counting.erasing import LEDGER, AnswerEraser
 from services.scorer.counting.handlers import AnswerHandlers
 from shared.db import Session
 from shared.events import Event, Received
@@ -24,8 +24,7 @@ def handlers(counter: AnswerCounter) -> Mapping[type[Event], Handler]:
     It hands each kind to its feature in the order of the table: erasures come first, so that they take their
     lock before any row is locked.
     """
-    eraser = AnswerEraser(counter)
-    answers = AnswerHandlers(counter, eraser)
+    answers = AnswerHandlers(counter, AnswerEraser(counter))
     erase, count, move = answers.erase, answers.count_answers, answers.move_tiers
     table: dict[type[Event], Callable[[Session, Sequence[Received]], Awaitable[OutcomeCounts]]] = {
         CustomerErased: erase,
@@ -39,7 +38,7 @@ def handlers(counter: AnswerCounter) -> Mapping[type[Event], Handler]:
         kinds = {type(received.event) for received in batch}
         outcomes: Counter[tuple[str, str]] = Counter()
         if CustomerErased not in kinds:
-            await eraser.ledger.share(session)
+            await LEDGER.share(session)
         for handler in (erase, count, move):
             mine = {kind for kind in kinds if table[kind] is handler}
             if mine:

@@ -12,7 +12,7 @@ from services.notifier.cases.domain.answers import Answer, PastAnswer, vouched
 from services.notifier.cases.domain.case import Action, Case, Change, Entry, Part, Refusal
 from services.notifier.cases.domain.policy import NO_POLICY, Policy, Step, planned
 from services.notifier.cases.domain.rules import AssignMode
-from services.notifier.cases.erasing import ERASURES
+from services.notifier.cases.erasing import LEDGER
 from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.refusals import AnotherOpenCase, ChangedMeanwhile, NoSuchCase
 from services.notifier.cases.store import answers, cases, customers, writing
@@ -253,7 +253,7 @@ class Casework:
 
     async def _held(self, session: Session, store: str, case_id: str) -> Case:
         """The case, locked after its customer, as everywhere; nobody is erased meanwhile."""
-        await ERASURES.share(session)
+        await LEDGER.share(session)
         ref = await cases.customer_of(session, store, case_id)
         if ref is None:
             raise NoSuchCase

@@ -22,7 +22,7 @@ from shared.events.envelope import new_traceparent
 from shared.events.responses import ResponseAmended, ResponseSubmitted
 from shared.feedback.identity import is_erased, length_prefixed, surrogate
 
-ERASURES = Erasures("notifier")
+LEDGER = Erasures("notifier")
 
 
 class CaseEraser:
@@ -37,7 +37,7 @@ class CaseEraser:
 
         The caller holds the lock around erasing. Returns the customers who were not erased before.
         """
-        first_time = await ERASURES.enter(session, erased)
+        first_time = await LEDGER.enter(session, erased)
         rows = await erasing.known_customers(session, erased)
         answers = await erasing.answers_until(session, erased)
         links = await cases.links(session, [answer.key for answer in answers])
@@ -53,7 +53,7 @@ class CaseEraser:
         await self._dismiss(session, theirs, surrogates, now)
         await erasing.hand_over_customers(session, surrogates, erased)
         keys = [length_prefixed(*answer.key).encode() for answer in answers]
-        await ERASURES.blank_letters(session, erased, keys)
+        await LEDGER.blank_letters(session, erased, keys)
         return first_time
 
     async def _erase_from_cases(

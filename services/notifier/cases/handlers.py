@@ -11,7 +11,7 @@ from services.notifier.cases.domain.answers import Answer
 from services.notifier.cases.domain.policy import Policy
 from services.notifier.cases.domain.rules import groups_beyond_low
 from services.notifier.cases.erasing import (
-    ERASURES,
+    LEDGER,
     CaseEraser,
     customer_of,
     without_changes_of_the_erased,
@@ -96,9 +96,9 @@ class CaseHandlers:
         """Erasures first, so that they take their lock before any row is locked; then what is left to do."""
         erasures = [r for r in batch if isinstance(r.event, CustomerErased)]
         if not erasures:
-            await ERASURES.share(session)
+            await LEDGER.share(session)
             return batch
-        await ERASURES.hold(session)
+        await LEDGER.hold(session)
         erased = erased_until(r.event for r in erasures)
         first_time = await self._eraser.erase(session, erased, now=self._now())
         outcomes.update(erasure_outcomes(erasures, first_time))

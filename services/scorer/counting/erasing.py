@@ -17,13 +17,14 @@ from shared.events import Received
 from shared.events.responses import ResponseSubmitted
 from shared.feedback.identity import length_prefixed, surrogate
 
+LEDGER = Erasures("scorer")
+
 
 class AnswerEraser:
-    """Erases people. `ledger`: who was erased, and the lock around erasing."""
+    """Gives the answers of erased people to surrogates, and counts them there."""
 
     def __init__(self, counter: AnswerCounter) -> None:
         self._counter = counter
-        self.ledger = Erasures("scorer")
 
     async def erase(self, session: Session, erased: Mapping[Key, datetime], *, shard: int) -> set[Key]:
         """Give all answers of these people that were received until their erasure to random surrogates.
@@ -31,7 +32,7 @@ class AnswerEraser:
         The caller holds the lock around erasing. What came later stays theirs: it is from somebody new.
         Returns those whose erasure was not in the ledger before.
         """
-        newly_erased = await self.ledger.enter(session, erased)
+        newly_erased = await LEDGER.enter(session, erased)
         db = await asyncpg_connection(session)
         spells, _ = await respondents.lock_respondents(db, erased)
         answers = await erasing.answers_until(db, erased)
@@ -50,7 +51,7 @@ class AnswerEraser:
         response_keys = [(answer.store, answer.response_id) for answer in answers]
         await self._erase_rivals(db, erased, response_keys)
         keys = [length_prefixed(*key).encode() for key in response_keys]
-        await self.ledger.blank_letters(session, erased, keys)
+        await LEDGER.blank_letters(session, erased, keys)
         return newly_erased
 
     async def _erase_rivals(
@@ -79,7 +80,7 @@ class AnswerEraser:
         `known`: the stored answers of the batch; `customers`: everybody whom it names. An answer that is
         stored keeps its surrogate; the new ones of one person get one surrogate together.
         """
-        erased = await self.ledger.of(session, customers)
+        erased = await LEDGER.of(session, customers)
         if not erased:
             return batch
         new_surrogates: dict[Key, str] = {}

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer, Body, Outcome
-from services.scorer.counting.erasing import AnswerEraser
+from services.scorer.counting.erasing import LEDGER, AnswerEraser
 from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
 from services.scorer.counting.store.answers import Key
@@ -39,7 +39,7 @@ class AnswerHandlers:
 
     async def erase(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
         """Erase people; their answers count as before, as those of surrogates."""
-        await self._eraser.ledger.hold(session)
+        await LEDGER.hold(session)
         shard = ERASURES_SHARD + min(received.partition for received in batch)
         erased = erased_until(received.event for received in batch)
         return erasure_outcomes(batch, await self._eraser.erase(session, erased, shard=shard))
@@ -97,7 +97,7 @@ class AnswerHandlers:
             key = (event.store, event.customer_ref)
             if key not in newest or newest[key].seq < event.seq:
                 newest[key] = event
-        erased = await self._eraser.ledger.of(session, newest.keys())
+        erased = await LEDGER.of(session, newest.keys())
         # Who is erased elsewhere already will be here: until then the tiers are needed for what is counted.
         await respondents.note_ends(db, {k: e.seq for k, e in newest.items() if e.erased and k not in erased})
         newest = {key: event for key, event in newest.items() if _is_newer(event, erased.get(key))}
