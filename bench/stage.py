@@ -195,7 +195,7 @@ def wait_ready(*services: Running, timeout_seconds: float = 60) -> None:
     """Until `/readyz` of every service is 200."""
     for service in services:
         address = f"http://{ports.LOOPBACK}:{service.port}/readyz"
-        if not wait_until(lambda: bool(service.pid) and probe(address)[0], timeout_seconds=timeout_seconds):  # noqa: B023
+        if not wait_until(lambda: bool(service.pid) and probe(address)[0], timeout_seconds=timeout_seconds):  # noqa: B023 - called in this turn only
             raise Failed(f"{service.name} is not ready: {probe(address)[1]}\n{_tail(service.log)}")
 
 

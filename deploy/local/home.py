@@ -18,7 +18,7 @@ DEFAULT_PORT = 8001
 # The demo's alerts are received on the port that is so much higher than the first.
 ALERTS_PORT_ABOVE = 8
 # Signs alerts on this machine only; the example of the Standard Webhooks specification.
-DEMO_ALERTS_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105
+DEMO_ALERTS_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 - a published example
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ async def apply(
             continue
         kind, merge = FACTS[type(received.event)]
         before = merged.get(key, EMPTY[kind])
-        received = without_erased_customer(received, before)  # noqa: PLW2901
+        received = without_erased_customer(received, before)  # noqa: PLW2901 - what follows sees no other
         after, outcome = merge(before, received.event, received.envelope.id)
         merged[key] = after
         if (at := named_at(after, received)) is not None:

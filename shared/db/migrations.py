@@ -43,8 +43,8 @@ def revisions(package: str) -> list[str]:
 
 def _upgrade(connection: Connection, package: str) -> str:
     from alembic.config import Config  # noqa: PLC0415 - see above; here and in the two below
-    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - as above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
     folder = str(_folder(package))
     schema, scripts = schema_of(package), ScriptDirectory(folder, version_locations=[folder])

@@ -95,7 +95,7 @@ class AnswerEraser:
                     respondent = respondent or new_surrogates.setdefault(key, surrogate())
                     raw = orjson.dumps(self._anonymous(event.store, orjson.loads(received.raw), respondent))
                     event = ResponseSubmitted.model_validate_json(raw)
-                    received = received._replace(event=event, raw=raw)  # noqa: PLW2901
+                    received = received._replace(event=event, raw=raw)  # noqa: PLW2901 - as a surrogate's
             allowed.append(received)
         return allowed
 

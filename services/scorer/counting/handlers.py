@@ -93,7 +93,7 @@ class AnswerHandlers:
         newest: dict[Key, CustomerChanged] = {}
         for received in batch:
             event = received.event
-            assert isinstance(event, CustomerChanged)  # noqa: S101
+            assert isinstance(event, CustomerChanged)  # noqa: S101 - the only kind in the batch
             key = (event.store, event.customer_ref)
             if key not in newest or newest[key].seq < event.seq:
                 newest[key] = event

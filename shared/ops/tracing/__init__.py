@@ -74,7 +74,7 @@ def start(settings: PlatformSettings, service: str, version: str) -> None:
 
 def stop(within_seconds: float = 1.0) -> None:
     """Send the spans that wait, at most so long; those that the receiver has not taken by then are lost."""
-    global _otlp  # noqa: PLW0603
+    global _otlp  # noqa: PLW0603 - as above
     if _otlp is not None:
         _otlp.close(within_seconds)
         _otlp = None
