@@ -5,14 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 
-from pydantic import TypeAdapter
 from sqlalchemy import text
 
 from services.segmenter.facts.store import CustomerKey
 from services.segmenter.tiers.domain.standing import Transition
+from services.segmenter.tiers.store import HISTORY
 from shared.db import Session
-
-_HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ...])
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,7 @@ async def unpublished(session: Session, *, interval_seconds: float, limit: int) 
             tuple(tags),
             reason,
             rule_version,
-            _HISTORY.validate_json(history),
+            HISTORY.validate_json(history),
             traceparent,
         )
         for store, ref, seq, tier, since, tags, reason, rule_version, history, traceparent in rows

@@ -107,9 +107,9 @@ async def save_facts(
     Raises a UniqueViolation when somebody stored a new one at the same time: look again, and merge.
     """
     if new:
-        await session.execute(_INSERT, {"rows": _rows(new, received or {})})
+        await session.execute(_INSERT, {"rows": _rows_of(new, received or {})})
     if known:
-        await session.execute(_UPDATE, {"rows": _rows(known, received or {})})
+        await session.execute(_UPDATE, {"rows": _rows_of(known, received or {})})
 
 
 async def facts_of_customers(
@@ -120,11 +120,7 @@ async def facts_of_customers(
     records: dict[CustomerKey, dict[tuple[Kind, str], Record]] = {key: {} for key in unique}
     rows = await session.execute(
         _OF_CUSTOMERS,
-        {
-            "stores": [key.store for key in unique],
-            "refs": [key.ref for key in unique],
-            "most": MOST_FACTS,
-        },
+        {**key_columns(unique), "most": MOST_FACTS},
     )
     for store, ref, kind_name, name, body in rows:
         kind = Kind(kind_name)
@@ -132,20 +128,23 @@ async def facts_of_customers(
     return records
 
 
-def _rows(records: Mapping[FactKey, Record], received: Mapping[FactKey, datetime]) -> str:
-    return orjson.dumps(
-        [
-            {
-                "store": key.store,
-                "kind": key.kind,
-                "id": key.id,
-                "ref": record.ref,
-                "body": orjson.Fragment(AS_JSON[key.kind].dump_json(record)),
-                "received_at": received.get(key),
-            }
-            for key, record in records.items()
-        ]
-    ).decode()
+def _rows_of(records: Mapping[FactKey, Record], received: Mapping[FactKey, datetime]) -> str:
+    return _as_json([_row(key, record.ref, record, received.get(key)) for key, record in records.items()])
+
+
+def _row(key: FactKey, ref: str | None, record: Record, received_at: datetime | None) -> dict[str, Any]:
+    return {
+        "store": key.store,
+        "kind": key.kind,
+        "id": key.id,
+        "ref": ref,
+        "body": orjson.Fragment(AS_JSON[key.kind].dump_json(record)),
+        "received_at": received_at,
+    }
+
+
+def _as_json(rows: list[dict[str, Any]]) -> str:
+    return orjson.dumps(rows).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,26 +183,9 @@ async def facts_until(session: Session, erased: Mapping[CustomerKey, datetime]) 
 async def replace_facts(session: Session, old: Iterable[FactKey], new: Sequence[Owned]) -> None:
     """Delete the `old` facts, and store the `new` ones."""
     await remove_facts(session, old)
-    rows = [
-        {
-            "store": fact.key.store,
-            "kind": fact.key.kind,
-            "id": fact.key.id,
-            "ref": fact.ref,
-            "body": orjson.Fragment(AS_JSON[fact.key.kind].dump_json(fact.record)),
-            "received_at": fact.received_at,
-        }
-        for fact in new
-    ]
+    rows = [_row(fact.key, fact.ref, fact.record, fact.received_at) for fact in new]
     if rows:
-        await session.execute(
-            text("""INSERT INTO segmenter.facts (store, kind, id, ref, body, received_at)
-                    SELECT store, kind, id, ref, body, received_at
-                    FROM json_to_recordset(CAST(:rows AS json)) AS r(
-                         store text, kind text, id text, ref text, body jsonb, received_at timestamptz)
-                    ORDER BY store, kind, id"""),
-            {"rows": orjson.dumps(rows).decode()},
-        )
+        await session.execute(_INSERT, {"rows": _as_json(rows)})
 
 
 async def remove_facts(session: Session, keys: Iterable[FactKey]) -> None:
@@ -227,16 +209,17 @@ async def customers_with_facts(session: Session, keys: Collection[CustomerKey]) 
         text("""SELECT DISTINCT f.store, f.ref FROM segmenter.facts f
                 JOIN unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS n(store, ref)
                      ON f.store = n.store AND f.ref = n.ref"""),
-        _named(keys),
+        key_columns(keys),
     )
     return {CustomerKey(store, ref) for store, ref in rows}
 
 
-def _named(keys: Iterable[CustomerKey]) -> dict[str, list[str]]:
+def key_columns(keys: Iterable[CustomerKey]) -> dict[str, list[str]]:
+    """The parameters `stores` and `refs` of a query about these customers, in the order of locking."""
     unique = sorted(set(keys))
     return {"stores": [key.store for key in unique], "refs": [key.ref for key in unique]}
 
 
 def _moments(erased: Mapping[CustomerKey, datetime]) -> dict[str, list[str] | list[datetime]]:
     keys = sorted(erased)
-    return {**_named(keys), "at": [erased[key] for key in keys]}
+    return {**key_columns(keys), "at": [erased[key] for key in keys]}

@@ -10,12 +10,13 @@ from pydantic import TypeAdapter
 from sqlalchemy import text
 
 from services.segmenter.facts.domain.contact import Contact
-from services.segmenter.facts.store import CustomerKey
+from services.segmenter.facts.store import CustomerKey, key_columns
 from services.segmenter.tiers.domain.ruling import Ruling
 from services.segmenter.tiers.domain.standing import Transition
 from shared.db import Session
 
-_HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ...])
+HISTORY: TypeAdapter[tuple[Transition, ...]] = TypeAdapter(tuple[Transition, ...])
+"""The stored form of a customer's changes of tier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +94,19 @@ async def lock_customers(session: Session, keys: Collection[CustomerKey]) -> lis
     A row is made before anything is known of the customer, so that two writers of a new customer wait for
     each other.
     """
-    named = _named(keys)
-    await session.execute(_MAKE, named)
-    return [_customer(row) for row in await session.execute(_LOCK, named)]
+    columns = key_columns(keys)
+    await session.execute(_MAKE, columns)
+    return [_customer(row) for row in await session.execute(_LOCK, columns)]
 
 
 async def lock_existing(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
     """As `lock_customers`, but makes no rows: customers without one are left out."""
-    return [_customer(row) for row in await session.execute(_LOCK, _named(keys))]
+    return [_customer(row) for row in await session.execute(_LOCK, key_columns(keys))]
 
 
 async def read_customers(session: Session, keys: Collection[CustomerKey]) -> list[Customer]:
     """The customers' rows, without a lock."""
-    return [_customer(row) for row in await session.execute(_READ, _named(keys))]
+    return [_customer(row) for row in await session.execute(_READ, key_columns(keys))]
 
 
 async def save_customers(session: Session, rows: Sequence[Customer]) -> None:
@@ -161,11 +162,6 @@ async def members_by_tier(session: Session, store: str) -> dict[str, int]:
     return {str(tier): int(count) for tier, count in rows}
 
 
-def _named(keys: Iterable[CustomerKey]) -> dict[str, list[str]]:
-    unique = sorted(set(keys))
-    return {"stores": [key.store for key in unique], "refs": [key.ref for key in unique]}
-
-
 def _customer(row: Any) -> Customer:
     values = row._mapping
     return Customer(
@@ -176,7 +172,7 @@ def _customer(row: Any) -> Customer:
         else Ruling(
             **{name: values[name] for name in _RULING if name not in ("tags", "history")},
             tags=tuple(values["tags"]),
-            history=_HISTORY.validate_json(values["history"]),
+            history=HISTORY.validate_json(values["history"]),
         ),
         folded_at=values["folded_at"],
         seq=values["seq"],
@@ -190,7 +186,7 @@ def _flat(row: Customer) -> dict[str, Any]:
     if row.ruling is None:
         ruling |= {"points": 0, "tags": [], "reason": "", "sentence": "", "rule_version": "", "history": []}
     else:
-        ruling["history"] = orjson.Fragment(_HISTORY.dump_json(row.ruling.history))
+        ruling["history"] = orjson.Fragment(HISTORY.dump_json(row.ruling.history))
     return {
         "store": row.key.store,
         "ref": row.key.ref,
@@ -240,7 +236,7 @@ async def begin_again(
     session: Session, keys: Collection[CustomerKey], alive: Collection[CustomerKey]
 ) -> None:
     """Delete the rows of these customers; make empty ones for those who are `alive`, as somebody new."""
-    arguments = _named(keys)
+    arguments = key_columns(keys)
     await session.execute(
         text("""DELETE FROM segmenter.customers c
                 USING unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS n(store, ref)
@@ -252,5 +248,5 @@ async def begin_again(
                 SELECT n.store, n.ref, coalesce(f.seq, 0), coalesce(f.seq, 0)
                 FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS n(store, ref)
                 LEFT JOIN segmenter.forgotten f ON f.store = n.store AND f.ref = n.ref"""),
-        _named(alive),
+        key_columns(alive),
     )
