@@ -10,9 +10,8 @@ from dataclasses import dataclass, field
 
 from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer
-from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import respondents, verification
-from services.scorer.counting.store.answers import Key
+from services.scorer.counting.store.answers import Connection, Key, Spells, read_answers
 from services.scorer.counting.store.series import SeriesIds
 from services.scorer.counting.store.verification import Accepted, BucketFault
 from services.scorer.handlers import handlers
@@ -103,7 +102,7 @@ async def verify(
 
 
 async def _reconcile(
-    db: store.Connection, bootstrap: str | Brokers, report: VerifyReport, progress: Progress
+    db: Connection, bootstrap: str | Brokers, report: VerifyReport, progress: Progress
 ) -> None:
     """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds.
 
@@ -190,13 +189,11 @@ async def _recount(database: Database, counter: AnswerCounter, keys: Collection[
     raise AssertionError("the last try returns or raises")
 
 
-async def _locked(
-    db: store.Connection, keys: Collection[Key]
-) -> tuple[list[Answer], dict[Key, store.Spells]]:
+async def _locked(db: Connection, keys: Collection[Key]) -> tuple[list[Answer], dict[Key, Spells]]:
     """These answers and the tiers of their respondents. Raises Raced when one got another just now."""
-    before = await store.read_answers(db, keys)
+    before = await read_answers(db, keys)
     spells, _ = await respondents.lock_respondents(db, _respondents(before.values()))
-    answers = list((await store.read_answers(db, keys, lock=True)).values())
+    answers = list((await read_answers(db, keys, lock=True)).values())
     if not _respondents(answers) <= spells.keys():
         raise Raced
     return answers, spells

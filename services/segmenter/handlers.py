@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from services.segmenter.facts import store as facts
+from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.domain.records import EMPTY, Kind, Outcome, Record
 from services.segmenter.facts.erasing import LEDGER, late_for_the_erased, named_at, without_erased_customer
@@ -75,7 +75,7 @@ async def apply(
     """Merge the events of a batch into the facts, and fold the customers whose facts changed."""
     outcomes: Counter[tuple[str, str]] = Counter()
     keys = [_fact_key(received.event, FACTS[type(received.event)].kind) for received in batch]
-    known = await facts.lock_facts(session, keys)
+    known = await fact_store.lock_facts(session, keys)
     late = await late_for_the_erased(session, batch, known, secret=secret)
     known = {key: record for key, record in known.items() if key not in late.parked}
     merged: dict[FactKey, Record] = dict(known)
@@ -96,7 +96,7 @@ async def apply(
         affected.note(received, before, after)
         _measure(received, outcome, clock)
     changed = {key: record for key, record in merged.items() if record != known.get(key)}
-    await facts.save_facts(
+    await fact_store.save_facts(
         session,
         new={key: record for key, record in changed.items() if key not in known},
         known={key: record for key, record in changed.items() if key in known},

@@ -7,11 +7,11 @@ and the handlers for a replay.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from services.segmenter.customers import store as publishing
-from services.segmenter.facts import store as facts
+from services.segmenter.customers import store as customer_store
+from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.store import CustomerKey
 from services.segmenter.handlers import handlers
-from services.segmenter.tiers import store as customers
+from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.ruling import RulesByStore, judge
 from services.segmenter.tiers.folding import Clock, refold_pages, utc_now
 from services.segmenter.tiers.settings import Loyalty, loyalty_rules
@@ -64,9 +64,9 @@ async def verify(
         after = ""
         while True:
             async with database.snapshot() as session:
-                keys = await customers.page_of_customers(session, name, after=after, limit=_PAGE)
-                rows = await customers.read_customers(session, keys)
-                records = await facts.facts_of_customers(session, keys)
+                keys = await tier_store.page_of_customers(session, name, after=after, limit=_PAGE)
+                rows = await tier_store.read_customers(session, keys)
+                records = await fact_store.facts_of_customers(session, keys)
             if not keys:
                 break
             for row in rows:
@@ -82,10 +82,10 @@ async def republish(database: Database, store: str | None, *, batch: int = 5000)
 
     Each keeps its `seq`, so consumers that know the state ignore it.
     """
-    marked, after = 0, publishing.START
+    marked, after = 0, customer_store.START
     while True:
         async with database.transaction() as session:
-            keys = await publishing.mark_unpublished(session, store, after, batch)
+            keys = await customer_store.mark_unpublished(session, store, after, batch)
         if not keys:
             return marked
         marked, after = marked + len(keys), keys[-1]
@@ -94,7 +94,7 @@ async def republish(database: Database, store: str | None, *, batch: int = 5000)
 async def count_unpublished(database: Database, store: str | None) -> int:
     """How many customers were not sent yet."""
     async with database.snapshot() as session:
-        return await publishing.count_unpublished(session, store)
+        return await customer_store.count_unpublished(session, store)
 
 
 def section_mistakes(config: Config, store: str) -> list[Mistake]:

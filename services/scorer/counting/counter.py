@@ -9,9 +9,8 @@ from typing import TypeAlias
 from services.scorer.counting.domain.answer import Answer, Contribution, settle_latest
 from services.scorer.counting.domain.buckets import BucketChanges
 from services.scorer.counting.domain.cuts import Cuts, tier_before
-from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import buckets, writing
-from services.scorer.counting.store.answers import Connection, Key, Spells
+from services.scorer.counting.store.answers import Connection, Key, Spells, answers_for_latest
 from services.scorer.counting.store.buckets import Hour, mark_hours
 from services.scorer.counting.store.series import Series, SeriesIds
 from shared.config import Config, Store
@@ -156,8 +155,8 @@ class AnswerCounter:
             if answer.body and answer.body.respondent:
                 key = (answer.store, answer.body.respondent)
                 (with_changes if answer.stored else with_additions).add(key)
-        others = await store.answers_for_latest(db, with_changes, only_latest=False)
-        others += await store.answers_for_latest(db, with_additions - with_changes - new, only_latest=True)
+        others = await answers_for_latest(db, with_changes, only_latest=False)
+        others += await answers_for_latest(db, with_additions - with_changes - new, only_latest=True)
         keys = {(answer.store, answer.response_id) for answer in answers}
         return [answer for answer in others if (answer.store, answer.response_id) not in keys]
 

@@ -8,9 +8,8 @@ import orjson
 
 from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer, Body, anonymous
-from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
-from services.scorer.counting.store.answers import Connection, Key
+from services.scorer.counting.store.answers import Connection, Key, body_of
 from shared.db import Session, asyncpg_connection
 from shared.db.erasures import Erasures
 from shared.events import Received
@@ -101,7 +100,7 @@ class AnswerEraser:
 
     def _anonymous_body(self, body: Body, store_name: str, respondent: str) -> Body:
         raw = orjson.dumps(self._anonymous(store_name, orjson.loads(body.raw), respondent))
-        return store.body_of(ResponseSubmitted.model_validate_json(raw), body.ce_id, raw)
+        return body_of(ResponseSubmitted.model_validate_json(raw), body.ce_id, raw)
 
     def _anonymous(self, store_name: str, answer: Mapping[str, Any], respondent: str) -> dict[str, Any]:
         rules = self._counter.stores.get(store_name)

@@ -8,9 +8,8 @@ from datetime import datetime
 from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer, Body, Outcome
 from services.scorer.counting.erasing import LEDGER, AnswerEraser
-from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import erasing, respondents
-from services.scorer.counting.store.answers import Key
+from services.scorer.counting.store.answers import Key, body_of, counted_answers_of, read_answers
 from shared.db import Session, asyncpg_connection
 from shared.db.erasures import erased_until, erasure_outcomes
 from shared.events import Event, Received
@@ -48,7 +47,7 @@ class AnswerHandlers:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
         db = await asyncpg_connection(session)
         keys = [_key(received.event) for received in batch]
-        known = await store.read_answers(db, keys)
+        known = await read_answers(db, keys)
         people = _customers(batch)
         allowed = await self._eraser.anonymise_late(session, batch, known, people)
         if allowed is not batch:
@@ -56,7 +55,7 @@ class AnswerHandlers:
         people.update(respondent for answer in known.values() if (respondent := _respondent(answer)))
         spells, new_people = await respondents.lock_respondents(db, people)
         if known:
-            known = await store.read_answers(db, known, lock=True)  # what the locks guard may have changed
+            known = await read_answers(db, known, lock=True)  # what the locks guard may have changed
         before = {key: _respondent(answer) for key, answer in known.items()}
         outcomes: Counter[tuple[str, str]] = Counter()
         changed: dict[Key, Answer] = {}
@@ -103,7 +102,7 @@ class AnswerHandlers:
         newest = {key: event for key, event in newest.items() if _is_newer(event, erased.get(key))}
         await respondents.lock_respondents(db, newest)
         moved = await respondents.store_newer_tiers(db, newest)
-        answers = await store.counted_answers_of(db, moved)
+        answers = await counted_answers_of(db, moved)
         await self._counter.recount(
             db,
             answers,
@@ -147,7 +146,7 @@ def _body(received: Received) -> Body | None:
     event = received.event
     if type(event) is not ResponseSubmitted:
         return None
-    return store.body_of(event, received.envelope.id, received.raw)
+    return body_of(event, received.envelope.id, received.raw)
 
 
 def _key(event: Event) -> Key:

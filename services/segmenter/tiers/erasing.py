@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from services.segmenter.facts import store as facts
+from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.domain.records import Kind, anonymous
 from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.facts.store import CustomerKey, Owned
-from services.segmenter.tiers import store as customers
+from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.ruling import RulesByStore
 from services.segmenter.tiers.folding import refold
 from shared.db import Session
@@ -39,8 +39,8 @@ async def erase(
     await LEDGER.hold(session)
     newly_erased = await LEDGER.enter(session, erased)
     people = {CustomerKey(*ref): at for ref, at in erased.items()}
-    owned = await facts.facts_until(session, people)
-    rows = {row.key: row for row in await customers.lock_existing(session, people)}
+    owned = await fact_store.facts_until(session, people)
+    rows = {row.key: row for row in await tier_store.lock_existing(session, people)}
     surrogates = {key: surrogate() for key in sorted({*rows, *(_owner(fact) for fact in owned)})}
     orders = {
         (fact.key.store, order_ref(secret, fact.key.store, fact.key.id)): people[_owner(fact)]
@@ -50,17 +50,17 @@ async def erase(
     if orders:
         await LEDGER.enter(session, orders)
     anonymised = [_anonymised(fact, surrogates[_owner(fact)]) for fact in owned]
-    await facts.replace_facts(session, [fact.key for fact in owned], anonymised)
+    await fact_store.replace_facts(session, [fact.key for fact in owned], anonymised)
     contacts = {key: row.contact.after(people[key]) for key, row in rows.items()}
-    with_facts = await facts.customers_with_facts(session, rows)
+    with_facts = await fact_store.customers_with_facts(session, rows)
     alive = {
         key: replace(contact, known=rows[key].contact.known)
         for key, contact in contacts.items()
         if key in with_facts
     }
     alive |= {key: replace(contact, known=True) for key, contact in contacts.items() if contact != Contact()}
-    await customers.hand_over(session, surrogates, now_ms=int(now.timestamp() * 1000))
-    await customers.begin_again(session, rows, alive)
+    await tier_store.hand_over(session, surrogates, now_ms=int(now.timestamp() * 1000))
+    await tier_store.begin_again(session, rows, alive)
     for key in alive:
         if rows[key].contact.customer_id is not None:
             alive[key] = replace(alive[key], customer_id=rows[key].contact.customer_id)

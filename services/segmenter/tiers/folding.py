@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from services.segmenter.facts import store as facts
+from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.domain.records import Kind, OverrideRecord
 from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.facts.store import CustomerKey, FactKey
-from services.segmenter.tiers import store as customers
+from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.ruling import RulesByStore, judge
 from services.segmenter.tiers.store import Customer
 from shared.db import Database, Session
@@ -44,13 +44,13 @@ async def refold(
     """
     if not named:
         return 0
-    rows = await customers.lock_customers(session, named)
+    rows = await tier_store.lock_customers(session, named)
     folding = {
         row.key
         for row in rows
         if row.key.store in rules_by_store and (row.ruling is None or row.key in stale)
     }
-    records = await facts.facts_of_customers(session, folding)
+    records = await fact_store.facts_of_customers(session, folding)
     after: list[Customer] = []
     for row in rows:
         changed = replace(row, contact=row.contact.merged(named[row.key]))
@@ -59,7 +59,9 @@ async def refold(
             _, ruling = judge(records[row.key], rules_by_store[row.key.store], now)
             changed = replace(changed, ruling=ruling, folded_at=now)
         after.append(_numbered(row, changed, now, (traces or {}).get(row.key, "")))
-    await customers.save_customers(session, [new for new, old in zip(after, rows, strict=True) if new != old])
+    await tier_store.save_customers(
+        session, [new for new, old in zip(after, rows, strict=True) if new != old]
+    )
     return sum(new.ruling != old.ruling for new, old in zip(after, rows, strict=True))
 
 
@@ -73,7 +75,7 @@ async def override(
 ) -> None:
     """Set a customer's tier by hand, from now on."""
     key = FactKey(customer.store, Kind.OVERRIDE, fact_id)
-    await facts.save_facts(session, new={key: record}, known={})
+    await fact_store.save_facts(session, new={key: record}, known={})
     await refold(
         session, {customer: Contact()}, rules_by_store=rules_by_store, now=record.at, stale={customer}
     )
@@ -91,7 +93,7 @@ async def refold_pages(
     while True:
         async with database.transaction() as session:
             await LEDGER.share(session)
-            keys = await customers.page_of_customers(
+            keys = await tier_store.page_of_customers(
                 session, store, after=after, limit=_PAGE, other_than=other_than
             )
             named = {key: Contact() for key in keys}

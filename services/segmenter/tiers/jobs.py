@@ -6,7 +6,7 @@ from datetime import datetime
 
 from services.segmenter.facts.domain.contact import Contact
 from services.segmenter.facts.erasing import LEDGER
-from services.segmenter.tiers import store as customers
+from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.ruling import RulesByStore
 from services.segmenter.tiers.folding import Clock, refold, refold_pages, utc_now
 from shared.db import Database, Lease, Session
@@ -25,7 +25,7 @@ async def fold_due(
     Customers whom another transaction has locked are left to it.
     """
     await LEDGER.share(session)
-    keys = await customers.customers_due(session, rules_by_store, now, limit)
+    keys = await tier_store.customers_due(session, rules_by_store, now, limit)
     changed = await refold(
         session, {key: Contact() for key in keys}, rules_by_store=rules_by_store, now=now, stale=keys
     )
@@ -76,7 +76,7 @@ class TierClock(RepeatedJob):
                 return 0.0
         self.succeeded()
         async with self._database.transaction() as session:
-            due = await customers.next_due(session, self._rules)
+            due = await tier_store.next_due(session, self._rules)
         if due is None:
             return self._sleep
         return min(self._sleep, max(0.05, (due - self._clock()).total_seconds()))
@@ -109,7 +109,7 @@ class TierGauges:
     async def measure(self) -> None:
         for store, rules in self._rules.items():
             async with self._database.snapshot() as session:
-                members = await customers.members_by_tier(session, store)
+                members = await tier_store.members_by_tier(session, store)
             for tier in rules.programme.tiers:
                 metrics.CUSTOMERS.labels(store, tier.name).set(members.get(tier.name, 0))
 

@@ -18,11 +18,11 @@ from services.segmenter.customers.api.shapes import (
     tiers_out,
 )
 from services.segmenter.customers.store import listed
-from services.segmenter.facts import store as facts
+from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.domain.records import OverrideRecord
 from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.facts.store import CustomerKey
-from services.segmenter.tiers import store as customers
+from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.ruling import LoyaltyRules, RulesByStore
 from services.segmenter.tiers.folding import override
 from shared.access import Key, Scope
@@ -67,14 +67,14 @@ def routes(
             refs.append(customer_id)
         async with database.snapshot() as session:
             for ref in refs:
-                if await customers.find_customer(session, CustomerKey(key.store, ref)):
+                if await tier_store.find_customer(session, CustomerKey(key.store, ref)):
                     return CustomerKey(key.store, ref)
         raise Problem(404, "not-found", "This store has no such customer.")
 
     async def as_of_now(customer: CustomerKey) -> CustomerOut:
         async with database.snapshot() as session:
-            row = await customers.find_customer(session, customer)
-            records = await facts.facts_of_customers(session, [customer])
+            row = await tier_store.find_customer(session, customer)
+            records = await fact_store.facts_of_customers(session, [customer])
             email = row.contact.email if row else None
             same = await listed(session, customer.store, email=email, limit=20) if email else []
         if row is None:
@@ -145,7 +145,7 @@ def routes(
         )
         async with database.transaction() as session:
             await LEDGER.share(session)
-            if await customers.find_customer(session, customer) is None:  # erased meanwhile
+            if await tier_store.find_customer(session, customer) is None:  # erased meanwhile
                 raise Problem(404, "not-found", "This store has no such customer.")
             await override(session, customer, record, fact_id=new_id(), rules_by_store=rules_by_store)
         _log.info("customer.overridden", store=key.store, key_id=key.key_id)
@@ -155,7 +155,7 @@ def routes(
     @router.get("/tiers", summary="How many customers each tier has", tags=["tiers"])
     async def read_tiers(key: Reader) -> TiersOut:
         async with database.snapshot() as session:
-            members = await customers.members_by_tier(session, key.store)
+            members = await tier_store.members_by_tier(session, key.store)
         return tiers_out(members, _rules(rules_by_store, key.store))
 
     return router
