@@ -153,7 +153,7 @@ async def rebuild(
     hours counted before it are void.
     """
     counter = AnswerCounter(config, SeriesIds())
-    moved = done = 0
+    moved = answers_seen = 0
     async with database.snapshot() as session:
         total = await verification.count_answers(await asyncpg_connection(session), store_name)
     after: Key = ("", "")
@@ -164,8 +164,8 @@ async def rebuild(
             break
         moved += await _recount(database, counter, keys)
         after = keys[-1]
-        done += len(keys)
-        progress("answers", done, total)
+        answers_seen += len(keys)
+        progress("answers", answers_seen, total)
     async with database.transaction() as session:
         db = await asyncpg_connection(session)
         await db.execute("SET LOCAL statement_timeout = 0")

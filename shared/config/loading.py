@@ -158,8 +158,8 @@ def _mistakes(error: ValidationError, lines: dict[Place, int], base: Place) -> l
     mistakes = []
     for fault in error.errors(include_url=False, include_input=False):
         place: Place = (*base, *fault["loc"])
-        what = fault["msg"].removeprefix("Value error, ")
-        mistakes.append(Mistake(_line(lines, place), _dotted(place), what))
+        text = fault["msg"].removeprefix("Value error, ")
+        mistakes.append(Mistake(_line(lines, place), _dotted(place), text))
     return mistakes
 
 

@@ -126,12 +126,12 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
             async with asyncio.timeout(_ASK_SECONDS):
                 return await request(tps)
 
-        asked = [tps for tps in leaders if tps]
-        answers = await asyncio.gather(*map(ask, asked), return_exceptions=True)
+        requests = [tps for tps in leaders if tps]
+        answers = await asyncio.gather(*map(ask, requests), return_exceptions=True)
         offsets: dict[TopicPartition, int] = {}
         errors = []
         later = asyncio.get_running_loop().time() + _ASK_AGAIN_SECONDS
-        for tps, answer in zip(asked, answers, strict=True):
+        for tps, answer in zip(requests, answers, strict=True):
             if not isinstance(answer, BaseException):
                 offsets |= answer
                 continue

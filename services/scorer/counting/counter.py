@@ -129,13 +129,15 @@ class AnswerCounter:
     ) -> list[Answer]:
         """The answers that are stored as counting elsewhere than these rules say. Writes nothing."""
         profiles = [self._profile(answer, spells) for answer in answers]
-        series = {profile: self._series(profile) for profile in set(profiles) if profile}
-        ids = await self.series_ids.find_all(db, {each for shared in series.values() for each in shared})
+        by_profile = {profile: self._series(profile) for profile in set(profiles) if profile}
+        ids = await self.series_ids.find_all(
+            db, {series for profile_series in by_profile.values() for series in profile_series}
+        )
         wrong = []
         for answer, profile in zip(answers, profiles, strict=True):
             expected = None
             if profile:
-                expected_ids = tuple(sorted(ids.get(each, 0) for each in series[profile]))
+                expected_ids = tuple(sorted(ids.get(series, 0) for series in by_profile[profile]))
                 expected = self._contribution(answer, expected_ids)
             if answer.counted != expected:
                 wrong.append(answer)
@@ -179,15 +181,17 @@ class AnswerCounter:
     async def _series_of(self, db: Connection, profiles: set[Profile]) -> dict[Profile, tuple[int, ...]]:
         """The ids of the series of each profile, made where missing."""
         known = {profile: self._profiles[profile] for profile in profiles if profile in self._profiles}
-        series = {profile: self._series(profile) for profile in profiles - known.keys()}
-        if not series:
+        by_profile = {profile: self._series(profile) for profile in profiles - known.keys()}
+        if not by_profile:
             return known
-        ids = await self.series_ids.ids(db, {each for shared in series.values() for each in shared})
+        ids = await self.series_ids.ids(
+            db, {series for profile_series in by_profile.values() for series in profile_series}
+        )
         if len(self._profiles) > _MOST_PROFILES:
             self._profiles.clear()
-        for profile, shared in series.items():
-            known[profile] = tuple(sorted(ids[each] for each in shared))
-            if self.series_ids.knows(shared):
+        for profile, profile_series in by_profile.items():
+            known[profile] = tuple(sorted(ids[series] for series in profile_series))
+            if self.series_ids.knows(profile_series):
                 self._profiles[profile] = known[profile]
         return known
 

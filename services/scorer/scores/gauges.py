@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from services.scorer.counting.counter import AnswerCounter, StoreRules
 from services.scorer.counting.domain.cuts import OTHER, UNKNOWN, only_dimension
-from services.scorer.counting.store import series
+from services.scorer.counting.store import series as series_store
 from services.scorer.counting.store.series import Series
 from services.scorer.scores.figure import figure_of
 from services.scorer.scores.store import tallies
@@ -72,8 +72,12 @@ class ScoreGauges:
             gauge.clear()
 
     async def _of(self, db: Connection, store: str, rules: StoreRules) -> dict[Labels, Figure]:
-        known = await series.of_store(db, store, _SCALES, rules.config.metric_segments)
-        whole = {id_: (each.metric, ALL, ALL) for id_, each in known if not (each.segment or each.touchpoint)}
+        known = await series_store.of_store(db, store, _SCALES, rules.config.metric_segments)
+        whole = {
+            id_: (series.metric, ALL, ALL)
+            for id_, series in known
+            if not (series.segment or series.touchpoint)
+        }
         parts = self._parts(store, rules, known)
         reader = tallies.ScoreReader(db, store, [*whole, *parts], latest=rules.config.policy == "latest")
         windows = tuple(dict.fromkeys(rules.config.windows))
@@ -99,7 +103,11 @@ class ScoreGauges:
         for name in exported:
             declared = rules.config.segments.get(name)
             values[name] = list((declared.values or ()) if declared else ())[:MOST_VALUES]
-        cuts = {id_: (each.metric, cut) for id_, each in known if (cut := only_dimension(*each[3:]))}
+        cuts = {
+            id_: (series.metric, cut)
+            for id_, series in known
+            if (cut := only_dimension(series.segment, series.touchpoint))
+        }
         parts = {}
         for id_, (metric, (name, value)) in cuts.items():
             if name in exported:

@@ -75,9 +75,11 @@ class ScoreSource:
         db = await asyncpg_connection(session)
         now = self._clock()
         changed = await published.changed_series(db, self._publications, now, self._interval, _AT_ONCE)
-        by_store = groupby(sorted(changed, key=lambda each: each.series), key=lambda each: each.series.store)
-        for store, series in by_store:
-            await self._compute(db, self._stores[store], list(series), now)
+        by_store = groupby(
+            sorted(changed, key=lambda change: change.series), key=lambda change: change.series.store
+        )
+        for store, changes in by_store:
+            await self._compute(db, self._stores[store], list(changes), now)
         ended = time.monotonic()
         self._rest_until = ended + (ended - started) * (1 / self._busy_share - 1)
 
@@ -87,20 +89,22 @@ class ScoreSource:
         store = changed[0].series.store
         policy = rules.config.policy
         computed = []
-        reader = tallies.ScoreReader(db, store, [each.id for each in changed], latest=policy == "latest")
+        reader = tallies.ScoreReader(db, store, [change.id for change in changed], latest=policy == "latest")
         coming = await reader.coming(now)
         for window in dict.fromkeys(rules.config.windows):
             length = parse_window(window)
             counted = await reader.tallies(split(now, length, rules.zone))
             computed += [
                 Score(
-                    id=(each.id, policy, window),
-                    marks=each.marks,
-                    expires_at=_expiry(counted[each.id], coming.get(each.id), length, rules),
+                    id=(change.id, policy, window),
+                    marks=change.marks,
+                    expires_at=_expiry(counted[change.id], coming.get(change.id), length, rules),
                     as_of=now,
-                    figure=figure_of(Metric(each.series.metric), counted[each.id].tally, rules.config).body(),
+                    figure=figure_of(
+                        Metric(change.series.metric), counted[change.id].tally, rules.config
+                    ).body(),
                 )
-                for each in changed
+                for change in changed
             ]
         await published.save_scores(db, computed)
 

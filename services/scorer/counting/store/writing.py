@@ -222,5 +222,5 @@ def _amended(answer: Answer) -> bytes:
 @lru_cache(50_000)
 def _array(series: tuple[int, ...]) -> bytes:
     data = Struct("!iiiii").pack(1, 0, _INT4_OID, len(series), 1)
-    data += b"".join(_length(4) + _length(each) for each in series)
+    data += b"".join(_length(4) + _length(series_id) for series_id in series)
     return _length(len(data)) + data

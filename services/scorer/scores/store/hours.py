@@ -99,7 +99,7 @@ async def count_hours(db: Connection, hours: Sequence[ChangedHour], *, worth: in
     """Count these hours, in the snapshot in which they were found due; fewer answers than `worth` are not."""
     stores, changes, separator = packed((hour.store, str(hour.changes)) for hour in hours)
     arguments = (stores, changes, separator, [hour.hour for hour in hours])
-    wanted = """unnest(string_to_array($1, $3), string_to_array($2, $3), $4::timestamptz[])
+    hours_sql = """unnest(string_to_array($1, $3), string_to_array($2, $3), $4::timestamptz[])
                     AS k(store, changes, hour)"""
     used = await db.fetch(
         f"""INSERT INTO scorer.counted_hours AS c (store, hour, changes, used)
@@ -109,14 +109,14 @@ async def count_hours(db: Connection, hours: Sequence[ChangedHour], *, worth: in
                     WHERE a.store = k.store AND a.series IS NOT NULL
                       AND a.answered_at >= k.hour AND a.answered_at < k.hour + interval '1 hour'
                     LIMIT $5) x) >= $5
-            FROM {wanted}
+            FROM {hours_sql}
             ON CONFLICT (store, hour) DO UPDATE SET changes = excluded.changes, used = excluded.used
             RETURNING c.store, c.hour, c.used""",
         *arguments,
         worth,
     )
     await db.execute(
-        f"""DELETE FROM scorer.hours h USING {wanted} JOIN scorer.series s USING (store)
+        f"""DELETE FROM scorer.hours h USING {hours_sql} JOIN scorer.series s USING (store)
             WHERE $2 <> '' AND h.series = s.id AND h.hour = k.hour""",
         *arguments,
     )

@@ -244,7 +244,7 @@ def _last_answers(records: Records) -> list[AnswerOut]:
                     gives_points=counts(record),
                 )
             )
-    return sorted(answers, key=lambda each: (each.answered_at, each.response_id), reverse=True)[
+    return sorted(answers, key=lambda answer: (answer.answered_at, answer.response_id), reverse=True)[
         :_ANSWERS_SHOWN
     ]
 

@@ -172,8 +172,8 @@ class AnswerRecord:
             return None
         return self.rescored.score if self.rescored else self.said.score
 
-    def submitted(self, said: Submitted) -> tuple[Self, Outcome]:
-        first, outcome = first_of(self.said, said)
+    def submitted(self, original: Submitted) -> tuple[Self, Outcome]:
+        first, outcome = first_of(self.said, original)
         return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
 
     def amended(self, change: Rescored | None) -> tuple[Self, Outcome]:
@@ -214,8 +214,8 @@ class EngagementRecord:
     def ref(self) -> str | None:
         return self.said.ref if self.said else None
 
-    def record(self, said: Engaged) -> tuple[Self, Outcome]:
-        first, outcome = first_of(self.said, said)
+    def record(self, original: Engaged) -> tuple[Self, Outcome]:
+        first, outcome = first_of(self.said, original)
         return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
 
 
@@ -283,13 +283,13 @@ EMPTY: Mapping[Kind, Record] = {
 def anonymous(record: Record, ref: str) -> Record:
     """The record of an erased person: it counts as before, and belongs to the surrogate `ref`."""
     match record:
-        case AnswerRecord(said=said) if said:
-            return replace(record, said=replace(said, ref=ref))
+        case AnswerRecord(said=original) if original:
+            return replace(record, said=replace(original, ref=ref))
         case OrderRecord(placed=placed) if placed:
             refunds = {str(n): refund for n, refund in enumerate(record.refunds.values(), 1)}
             return replace(record, placed=replace(placed, ref=ref), refunds=refunds)
-        case EngagementRecord(said=said) if said:
-            return replace(record, said=replace(said, ref=ref))
+        case EngagementRecord(said=original) if original:
+            return replace(record, said=replace(original, ref=ref))
         case CaseRecord():
             return replace(record, ref=ref)
         case OverrideRecord():

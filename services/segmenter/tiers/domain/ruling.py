@@ -109,14 +109,14 @@ def facts_of(records: Records, programme: Programme) -> tuple[list[Fact], list[A
     answers: list[Answer] = []
     for (_, name), record in records.items():
         match record:
-            case AnswerRecord(said=said) if said and counts(record):
-                facts.append(Engagement(name, EngagementKind.ANSWER, said.at))
-                if said.metric == Metric.NPS and (group := group_of_answer(record)) is not None:
-                    answers.append(Answer(name, said.at, Metric.NPS, group))
+            case AnswerRecord(said=original) if original and counts(record):
+                facts.append(Engagement(name, EngagementKind.ANSWER, original.at))
+                if original.metric == Metric.NPS and (group := group_of_answer(record)) is not None:
+                    answers.append(Answer(name, original.at, Metric.NPS, group))
             case OrderRecord(placed=placed) if placed:
                 facts.extend(_order_facts(name, record, programme))
-            case EngagementRecord(said=said) if said and said.kind in _DONE_BY_CUSTOMERS:
-                facts.append(Engagement(name, _DONE_BY_CUSTOMERS[said.kind], said.at))
+            case EngagementRecord(said=original) if original and original.kind in _DONE_BY_CUSTOMERS:
+                facts.append(Engagement(name, _DONE_BY_CUSTOMERS[original.kind], original.at))
             case CaseRecord():
                 facts.extend(
                     Case(f"{name}/{index}", opened, closed)
@@ -131,8 +131,10 @@ def facts_of(records: Records, programme: Programme) -> tuple[list[Fact], list[A
 
 def counts(record: AnswerRecord) -> bool:
     """Whether the answer is worth points."""
-    said = record.said
-    return bool(said and said.ref and said.verified and not said.test and not record.retracted)
+    original = record.said
+    if original is None or record.retracted:
+        return False
+    return bool(original.ref) and original.verified and not original.test
 
 
 def group_of_answer(record: AnswerRecord) -> Group | None:
