@@ -17,11 +17,13 @@ DASHBOARDS = (overview, pipeline, runtime, business)
 
 def texts() -> dict[Path, str]:
     """The files and what is in them."""
-    built = [make().build() for make in DASHBOARDS]
+    dashboards = [make().build() for make in DASHBOARDS]
     return {
-        FOLDER / f"{one.uid}.json": JSONEncoder(sort_keys=True, indent=2).encode(one).replace(" \n", "\n")
+        FOLDER / f"{dashboard.uid}.json": JSONEncoder(sort_keys=True, indent=2)
+        .encode(dashboard)
+        .replace(" \n", "\n")
         + "\n"
-        for one in built
+        for dashboard in dashboards
     }
 
 

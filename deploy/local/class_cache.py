@@ -64,12 +64,12 @@ def _make(folder: Path) -> None:
         finally:
             broker.stop(TIMEOUT_SECONDS)  # it writes the record when it ends: seconds, on a busy machine many
         making = ["-XX:AOTMode=create", f"-XX:AOTConfiguration={record}", f"-XX:AOTCache={archive}"]
-        made = subprocess.run(
+        run = subprocess.run(
             java(folder, *making), capture_output=True, text=True, check=False, timeout=TIMEOUT_SECONDS
         )
-        if made.returncode != 0 or not archive.exists():
+        if run.returncode != 0 or not archive.exists():
             raise LocalStackError(
-                f"Kafka's classes could not be archived: {made.stderr.strip()[-400:]}",
+                f"Kafka's classes could not be archived: {run.stderr.strip()[-400:]}",
                 remedy="Everything works without; a start of Kafka takes longer.",
             )
         archive.replace(path(folder))

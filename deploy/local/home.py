@@ -72,8 +72,8 @@ class Home:
 
     def secret(self, environment: Mapping[str, str] = os.environ) -> str:
         """The root secret: the environment's, else 32 random bytes as hex, made once and kept."""
-        if given := environment.get("CLOSELOOP_SECRET"):
-            return given
+        if configured := environment.get("CLOSELOOP_SECRET"):
+            return configured
         file = self.root / "secret"
         if not file.exists():
             write_atomically(file, secrets.token_hex(32))

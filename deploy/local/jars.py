@@ -121,11 +121,11 @@ def _fetch_one(jar: Jar, target: Path, scratch: Path, fetch: Fetch) -> None:
             remedy="Check the network and any proxy settings, then run the same command again: "
             "what has arrived is kept. Or set KAFKA_BOOTSTRAP_SERVERS to use a Kafka of your own.",
         ) from error
-    found = _sha256(fetched)
-    if found != jar.sha256:
+    checksum = _sha256(fetched)
+    if checksum != jar.sha256:
         fetched.unlink(missing_ok=True)
         raise LocalStackError(
-            f"Kafka's jar {jar} is not the one of the lock: SHA-256 {found}, expected {jar.sha256}",
+            f"Kafka's jar {jar} is not the one of the lock: SHA-256 {checksum}, expected {jar.sha256}",
             remedy="The registry or a proxy served another file. Do not use it; "
             "try again from another network.",
         )

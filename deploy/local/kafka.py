@@ -160,17 +160,17 @@ class KafkaNode(ChildPart):
 
     def _format(self, folder: Path) -> None:
         arguments = ["format", "-t", self._cluster_id or new_cluster_id(), "-c", str(self._settings_file)]
-        done = subprocess.run(
+        run = subprocess.run(
             java(folder, "kafka.tools.StorageTool", *arguments),
             capture_output=True,
             text=True,
             check=False,
             timeout=FORMAT_TIMEOUT_SECONDS,
         )
-        if done.returncode != 0:
-            reason = (done.stderr or done.stdout).strip().splitlines()
+        if run.returncode != 0:
+            reason = (run.stderr or run.stdout).strip().splitlines()
             raise LocalStackError(
-                f"Kafka's storage could not be formatted: {reason[-1] if reason else done.returncode}",
+                f"Kafka's storage could not be formatted: {reason[-1] if reason else run.returncode}",
                 remedy=f"If {self.data} holds nothing you need, remove it and start again.",
             )
 

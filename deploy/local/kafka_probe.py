@@ -38,12 +38,12 @@ def _read(connection: socket.socket, count: int) -> bytes:
 def _broker_ids(body: bytes) -> list[int]:
     """`correlation int32, brokers [id int32, host string, port int32, rack nullable string], ...`."""
     (count,) = struct.unpack_from(">i", body, 4)
-    offset, found = 8, []
+    offset, ids = 8, []
     for _ in range(count):
         (broker,) = struct.unpack_from(">i", body, offset)
-        found.append(broker)
+        ids.append(broker)
         (host_length,) = struct.unpack_from(">h", body, offset + 4)
         offset += 4 + 2 + host_length + 4
         (rack_length,) = struct.unpack_from(">h", body, offset)
         offset += 2 + max(rack_length, 0)
-    return found
+    return ids

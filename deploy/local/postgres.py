@@ -122,11 +122,11 @@ class PostgresServer(ChildPart):
     def _backends(self) -> list[psutil.Process]:
         """The processes of this server but the postmaster, found by title: orphans have another parent."""
         prefix = f"postgres: {self._title}: "
-        found = []
+        backends = []
         for process in psutil.process_iter(["cmdline"]):
             if " ".join(process.info["cmdline"] or ()).startswith(prefix):
-                found.append(process)
-        return found
+                backends.append(process)
+        return backends
 
     def _clear_crash(self) -> None:
         """End what a killed postmaster left, which holds the shared memory, and drop its stale lock file.
@@ -179,7 +179,7 @@ class PostgresServer(ChildPart):
 
     def _run(self, tool: str, *arguments: str) -> str:
         leash = [sys.executable, "-I", "-S", str(LEASH), str(int(signal.SIGKILL)), str(os.getpid())]
-        done = subprocess.run(
+        run = subprocess.run(
             [*leash, self._account or "-", _binary(tool), *arguments],
             capture_output=True,
             text=True,
@@ -188,13 +188,13 @@ class PostgresServer(ChildPart):
             env=os.environ | {"PGPASSWORD": self._password},
             cwd=self.data,
         )
-        if done.returncode != 0:
-            reason = done.stderr.strip().splitlines()
+        if run.returncode != 0:
+            reason = run.stderr.strip().splitlines()
             raise LocalStackError(
-                f"PostgreSQL's {tool} failed: {reason[0] if reason else done.returncode}",
+                f"PostgreSQL's {tool} failed: {reason[0] if reason else run.returncode}",
                 remedy=f"If {self.data} holds nothing you need, remove it and start again.",
             )
-        return done.stdout
+        return run.stdout
 
 
 def _binary(name: str) -> str:

@@ -86,7 +86,7 @@ def service_environment(
     """The caller's environment, and on top of it what every service is told."""
     # The services run in the project's folder: a relative path is meant from where the command was given.
     config = Path(environment.get("CLOSELOOP_CONFIG") or PROJECT / "closeloop.yaml").resolve()
-    told = {
+    settings = {
         "DATABASE_URL": database_url,
         "KAFKA_BOOTSTRAP_SERVERS": kafka_bootstrap,
         "CLOSELOOP_CONFIG": str(config),
@@ -98,6 +98,6 @@ def service_environment(
         "PYTHONUNBUFFERED": "1",
     }
     for service in SERVICES:
-        told[f"{service.upper()}_HOST"] = ports.LOOPBACK
-        told[f"{service.upper()}_PORT"] = str(home.port(service))
-    return {**environment, **told}
+        settings[f"{service.upper()}_HOST"] = ports.LOOPBACK
+        settings[f"{service.upper()}_PORT"] = str(home.port(service))
+    return {**environment, **settings}

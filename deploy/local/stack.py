@@ -34,8 +34,8 @@ class LocalStack:
     def stop(self) -> None:
         """Stop both at once and keep the data."""
         with ThreadPoolExecutor(2) as pool:
-            for done in [pool.submit(part.stop) for part in (self.kafka, self.postgres)]:
-                done.result()
+            for stopping in [pool.submit(part.stop) for part in (self.kafka, self.postgres)]:
+                stopping.result()
 
     def __enter__(self) -> Self:
         self.start()

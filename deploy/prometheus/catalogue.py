@@ -31,10 +31,10 @@ class Declared:
 
 def declared() -> list[Declared]:
     """Every metric of the catalogue, in its order."""
-    found = []
+    declarations = []
     for value in vars(metrics).values():
         if isinstance(value, MetricWrapperBase):
             (family,) = value.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
-            found.append(Declared(name, family.type, tuple(value._labelnames), family.documentation))  # noqa: SLF001 - there is no public name for it
-    return found
+            declarations.append(Declared(name, family.type, tuple(value._labelnames), family.documentation))  # noqa: SLF001 - there is no public name for it
+    return declarations

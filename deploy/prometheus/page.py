@@ -20,7 +20,10 @@ def text() -> str:
         "## Metrics",
         _table(
             ("metric", "type", "labels", "meaning"),
-            [(f"`{one.name}`", one.kind, ", ".join(one.labels), one.meaning) for one in declared()],
+            [
+                (f"`{metric.name}`", metric.kind, ", ".join(metric.labels), metric.meaning)
+                for metric in declared()
+            ],
         ),
         "## Objectives",
         "Over 30 days. A page comes when the budget burns 14.4 times too fast over an hour or 6 times over"
@@ -28,7 +31,7 @@ def text() -> str:
         f" never for fewer than {ENOUGH_EVENTS} events an hour.",
         _table(
             ("objective", "goal", "promise"),
-            [(one.name, f"{one.goal * 100:g}%", one.promise) for one in OBJECTIVES],
+            [(objective.name, f"{objective.goal * 100:g}%", objective.promise) for objective in OBJECTIVES],
         ),
         "Freshness is measured on what was completed, a batch by its oldest answer; what is stuck shows in"
         " the age of the oldest record (`closeloop_kafka_consumer_time_lag_seconds`).",
