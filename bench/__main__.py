@@ -61,8 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts.append(part)
         show(part, console)
     if arguments.json:
-        found = {"machine": about, "quick": arguments.quick, "parts": [part.as_json() for part in parts]}
-        arguments.json.write_text(json.dumps(found, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        report = {"machine": about, "quick": arguments.quick, "parts": [part.as_json() for part in parts]}
+        arguments.json.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     wrong = [part.name for part in parts if not all(part.checks.values())]
     return 1 if failed or wrong else 0
 

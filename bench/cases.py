@@ -79,7 +79,7 @@ _FILL = (
 def filters(dice: random.Random) -> dict[str, dict[str, str]]:
     """Each filter of the list, as the inbox asks for it: cases in work, the next clock on top."""
     agent = f"agent{dice.randrange(OWNERS)}@example.com"
-    asked: dict[str, dict[str, str]] = {
+    queries: dict[str, dict[str, str]] = {
         "first page": {},
         "owner": {"owner": agent},
         "nobody's": {"owner": "none"},
@@ -99,12 +99,12 @@ def filters(dice: random.Random) -> dict[str, dict[str, str]]:
         "two words": {"q": "broken zipper"},
         "word and owner": {"q": "broken", "owner": agent},
     }
-    return {name: {"status": "live", **query} for name, query in asked.items()}
+    return {name: {"status": "live", **query} for name, query in queries.items()}
 
 
 def run(*, quick: bool) -> Part:
     """One process of the notifier, one request at a time."""
-    asked = 20 if quick else 100
+    requests = 20 if quick else 100
     part = Part("cases")
     figures = Figures(
         f"GET /v1/cases over HTTP, 50 cases a page, {CASES:,} open cases; times in ms",
@@ -118,7 +118,7 @@ def run(*, quick: bool) -> Part:
         part.checks[f"{count:,} cases are open"] = count == CASES
         notifier = stage.service("notifier", url)
         wait_ready(notifier)
-        times = asyncio.run(_ask(notifier.port, stage.key(url), asked))
+        times = asyncio.run(_ask(notifier.port, stage.key(url), requests))
         resident, _ = notifier.resident_mb()
     for name, (shown, taken) in times.items():
         figures.rows.append((name, shown, percentile(taken, 0.5), percentile(taken, 0.99)))
@@ -129,7 +129,7 @@ def run(*, quick: bool) -> Part:
         Goal("the slowest filter, p99", _LIMIT_MS, max(percentile(t, 0.99) for _, t in times.values()), "ms"),
     ]
     part.notes = [
-        f"{asked} requests of each, {_WARM} before them not counted; client included",
+        f"{requests} requests of each, {_WARM} before them not counted; client included",
         f"filled by sets in {filled:.0f} s; the process has {resident:.0f} MB",
     ]
     return part
@@ -166,13 +166,13 @@ async def _fill(url: str) -> int:
         await db.close()
 
 
-async def _ask(port: int, key: str, asked: int) -> dict[str, tuple[int, list[float]]]:
+async def _ask(port: int, key: str, requests: int) -> dict[str, tuple[int, list[float]]]:
     """For each filter, how many cases the first page has, and the milliseconds of each answer."""
     connection = await http.Connection.open(port)
     dice = random.Random(7)
-    found: dict[str, tuple[int, list[float]]] = {}
+    pages: dict[str, tuple[int, list[float]]] = {}
     try:
-        for number in range(asked + _WARM):
+        for number in range(requests + _WARM):
             for name, query in filters(dice).items():
                 path = "/v1/cases?" + urlencode(query)
                 started = time.perf_counter()
@@ -181,9 +181,9 @@ async def _ask(port: int, key: str, asked: int) -> dict[str, tuple[int, list[flo
                 if status != 200:
                     raise Failed(f"{path} was answered with {status}: {body.decode()}")
                 if number >= _WARM:
-                    shown, times = found.get(name, (0, []))
+                    shown, times = pages.get(name, (0, []))
                     times.append(took)
-                    found[name] = (max(shown, len(orjson.loads(body)["cases"])), times)
+                    pages[name] = (max(shown, len(orjson.loads(body)["cases"])), times)
     finally:
         connection.close()
-    return found
+    return pages

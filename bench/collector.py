@@ -76,11 +76,11 @@ def _load(server: Running, connections: int, seconds: float, key: str, tag: str)
     )
     if not result["accepted"]:
         raise Failed(f"{server.name} accepted nothing: {result['statuses']} {result['refusal']}")
-    each = 1e6 / result["accepted"]
+    microseconds_each = 1e6 / result["accepted"]
     return {
         **result,
-        "cpu_us": (server.cpu_seconds() - started) * each,
-        "kernel_us": (machine.kernel_seconds(server.pid) - kernel) * each,
+        "cpu_us": (server.cpu_seconds() - started) * microseconds_each,
+        "kernel_us": (machine.kernel_seconds(server.pid) - kernel) * microseconds_each,
     }
 
 

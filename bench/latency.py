@@ -114,9 +114,9 @@ async def _measure(stage: Stage, url: str, key: str, seconds: float) -> tuple[Se
         while time.monotonic() < until and not seen.unhappy.keys() <= receiver.arrived.keys():
             await asyncio.sleep(0.1)
         seen.webhook = [
-            (receiver.arrived[one] - due) * 1000
-            for one, due in seen.unhappy.items()
-            if one in receiver.arrived
+            (receiver.arrived[answer] - due) * 1000
+            for answer, due in seen.unhappy.items()
+            if answer in receiver.arrived
         ]
         seen.parts = await _parts(url)
         return seen, cpu

@@ -39,8 +39,8 @@ def family_cpu_seconds(pid: int) -> float:
 def resident_mb(pid: int) -> tuple[float, float]:
     """Resident memory now and at its highest, in MB of 10^6 bytes."""
     lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
-    found = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
-    now, highest = (int(found[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
+    fields = {name: rest for name, _, rest in (line.partition(":") for line in lines)}
+    now, highest = (int(fields[name].split()[0]) * 1024 / 1e6 for name in ("VmRSS", "VmHWM"))
     return now, highest
 
 

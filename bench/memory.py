@@ -25,7 +25,7 @@ def run(*, quick: bool) -> Part:
         running = {name: stage.service(name, url, COLLECTOR_RATE_LIMIT_PER_SECOND="0") for name in SERVICES}
         wait_ready(*running.values())
         idle = {name: service.resident_mb()[0] for name, service in running.items()}
-        done = run_module(
+        load = run_module(
             "bench.load", running["collector"].port, 64, 3 if quick else 8, key, "memory", timeout_seconds=120
         )
         count = asyncio.run(records(stage.bootstrap, RESPONSES.name))
@@ -41,7 +41,7 @@ def run(*, quick: bool) -> Part:
             for name, limit in LIMITS.items()
         ]
     part = Part("memory", [figures], goals)
-    part.checks[f"{done['accepted']:,} answers accepted, {count:,} on the topic"] = done["accepted"] == count
+    part.checks[f"{load['accepted']:,} answers accepted, {count:,} on the topic"] = load["accepted"] == count
     part.notes = ["MB are 10^6 bytes; resident counts shared libraries in each process"]
     return part
 
@@ -51,11 +51,12 @@ async def _caught_up(url: str, count: int, running: dict[str, Running]) -> None:
     try:
         until = time.monotonic() + _CAUGHT_UP_SECONDS
         for schema in ("scorer", "segmenter", "notifier"):
-            while (done := await db.fetchval(_PROGRESS.format(schema), RESPONSES.name)) < count:
+            while (applied := await db.fetchval(_PROGRESS.format(schema), RESPONSES.name)) < count:
                 if time.monotonic() > until:
                     log = running[schema].log.read_text(encoding="utf-8", errors="replace")[-2000:]
                     raise Failed(
-                        f"the {schema} applied {done:,} of {count:,} within {_CAUGHT_UP_SECONDS:.0f} s\n{log}"
+                        f"the {schema} applied {applied:,} of {count:,} within"
+                        f" {_CAUGHT_UP_SECONDS:.0f} s\n{log}"
                     )
                 _ = running[schema].pid
                 await asyncio.sleep(0.2)

@@ -38,12 +38,12 @@ class Question:
     as_of: datetime | None
 
     def path(self) -> str:
-        wanted = {"segment": self.segment, "touchpoint": self.touchpoint, "window": self.window}
+        parameters = {"segment": self.segment, "touchpoint": self.touchpoint, "window": self.window}
         if self.as_of is None:
-            wanted["policy"] = "latest"
+            parameters["policy"] = "latest"
         else:
-            wanted |= {"policy": "all", "as_of": self.as_of.isoformat()}
-        return "/v1/scores?" + urlencode(wanted)
+            parameters |= {"policy": "all", "as_of": self.as_of.isoformat()}
+        return "/v1/scores?" + urlencode(parameters)
 
 
 def questions(number: int, *, latest: bool, seed: int) -> list[Question]:
@@ -71,7 +71,7 @@ def questions(number: int, *, latest: bool, seed: int) -> list[Question]:
 def run(*, quick: bool) -> Part:
     """A database of each size in turn; the scorer's process answers over HTTP, one request at a time."""
     sizes = (100_000, 1_000_000) if quick else (100_000, 1_000_000, 10_000_000)
-    asked = 300 if quick else 1000
+    requests = 300 if quick else 1000
     part = Part("query")
     figures = Figures(
         "GET /v1/scores over HTTP, 365 days, random declared segments, windows and moments; times in ms",
@@ -95,11 +95,11 @@ def run(*, quick: bool) -> Part:
             time.sleep(_SETTLE_SECONDS)  # the publisher computes every score once
             key = stage.key(url)
             before, postgres = scorer.cpu_seconds(), stage.postgres_cpu_seconds()
-            every = asyncio.run(_ask(scorer.port, key, questions(asked, latest=False, seed=size)))
-            latest = asyncio.run(_ask(scorer.port, key, questions(asked // 2, latest=True, seed=size)))
-            postgres = (stage.postgres_cpu_seconds() - postgres) / (asked + asked // 2 + 40) * 1000
-            cpu[size] = (scorer.cpu_seconds() - before) / (asked + asked // 2 + 40) * 1000 + postgres
-            plain, equal = asyncio.run(_plainly(url, scorer.port, key, asked // 5))
+            every = asyncio.run(_ask(scorer.port, key, questions(requests, latest=False, seed=size)))
+            latest = asyncio.run(_ask(scorer.port, key, questions(requests // 2, latest=True, seed=size)))
+            postgres = (stage.postgres_cpu_seconds() - postgres) / (requests + requests // 2 + 40) * 1000
+            cpu[size] = (scorer.cpu_seconds() - before) / (requests + requests // 2 + 40) * 1000 + postgres
+            plain, equal = asyncio.run(_plainly(url, scorer.port, key, requests // 5))
             part.checks[f"{size:,} answers: {len(plain)} scores equal the plain count"] = equal
             scorer.stop()
             stage.drop_database(name)
@@ -126,7 +126,8 @@ def run(*, quick: bool) -> Part:
         )
     )
     part.notes = [
-        f"{asked:,} questions of policy=all with as_of, {asked // 2:,} of policy=latest now; client included",
+        f"{requests:,} questions of policy=all with as_of, {requests // 2:,} of policy=latest now;"
+        " client included",
         "the plain count reads the scorer's own covering index on (store, answered_at), without HTTP",
         "'flat' is read as at most twice the CPU, scorer and PostgreSQL; the goal names no number",
         "filled by sets rather than through the topic; unlogged tables, which reading does not notice",
@@ -143,12 +144,12 @@ async def _fill(url: str, size: int) -> int:
         await db.close()
 
 
-async def _ask(port: int, key: str, wanted: list[Question]) -> list[float]:
+async def _ask(port: int, key: str, batch: list[Question]) -> list[float]:
     """Milliseconds of each answer, after a few that warm up."""
     connection = await http.Connection.open(port)
     times = []
     try:
-        for number, question in enumerate([*wanted[:20], *wanted]):
+        for number, question in enumerate([*batch[:20], *batch]):
             started = time.perf_counter()
             status, body = await connection.request(http.get(question.path(), key))
             if status != 200:
@@ -181,8 +182,8 @@ async def _plainly(url: str, port: int, key: str, most: int) -> tuple[list[float
             row = await db.fetchrow(PLAIN, STORE, upto - WINDOWS[question.window], upto, series)
             times.append((time.perf_counter() - started) * 1000)
             _, body = await connection.request(http.get(question.path(), key))
-            said = orjson.loads(body)
-            counts = [said[name] or 0 for name in ("promoters", "passives", "detractors")]
+            score = orjson.loads(body)
+            counts = [score[name] or 0 for name in ("promoters", "passives", "detractors")]
             equal = equal and row is not None and counts == list(row)
             if time.monotonic() > until:
                 break

@@ -51,8 +51,8 @@ def run(*, quick: bool) -> Part:
         )
         plain, plain_postgres = _one_by_one(stage, few)
         plain_cpu = (plain["cpu"] + plain_postgres) / few * 1e5
-        one = _catch_up(stage, 1, count)
-        two = _catch_up(stage, 2, count)
+        single = _catch_up(stage, 1, count)
+        double = _catch_up(stage, 2, count)
     figures.rows += [
         (
             "consume and orjson only", count / ceiling["seconds"], ceiling["cpu"] / count * 1e5,
@@ -63,32 +63,34 @@ def run(*, quick: bool) -> Part:
             plain_postgres / few * 1e5, 1.0, None, None,
         ),
     ]  # fmt: skip
-    for name, found in (("scorer", one), ("two scorers", two)):
+    for name, load in (("scorer", single), ("two scorers", double)):
         figures.rows.append(
             (
                 name,
-                found.answers_a_second,
-                found.worker_cpu + found.postgres_cpu,
-                found.worker_cpu,
-                found.postgres_cpu,
-                found.answers_a_second / (few / plain["seconds"]),
-                found.resident_mb,
-                found.peak_mb,
+                load.answers_a_second,
+                load.worker_cpu + load.postgres_cpu,
+                load.worker_cpu,
+                load.postgres_cpu,
+                load.answers_a_second / (few / plain["seconds"]),
+                load.resident_mb,
+                load.peak_mb,
             )
         )
         part.checks[
-            f"{name}: {found.counted:,} of {count:,} answers counted, {found.whole_store:,} in the whole "
-            f"store's buckets, {found.bucket_faults} buckets wrong, {found.deadlocks} deadlocks"
-        ] = (found.counted, found.whole_store, found.bucket_faults, found.deadlocks) == (count, count, 0, 0)
+            f"{name}: {load.counted:,} of {count:,} answers counted, {load.whole_store:,} in the"
+            f" whole store's buckets, {load.bucket_faults} buckets wrong, {load.deadlocks} deadlocks"
+        ] = (load.counted, load.whole_store, load.bucket_faults, load.deadlocks) == (count, count, 0, 0)
     part.figures.append(figures)
     part.goals = [
-        Goal("answers/s, one process", 30_000, one.answers_a_second, "/s", at_least=True),
-        Goal("CPU for 100,000 answers, PostgreSQL included", 4.0, one.worker_cpu + one.postgres_cpu, "s"),
-        Goal("resident after the load", 120, one.resident_mb, "MB"),
+        Goal("answers/s, one process", 30_000, single.answers_a_second, "/s", at_least=True),
+        Goal(
+            "CPU for 100,000 answers, PostgreSQL included", 4.0, single.worker_cpu + single.postgres_cpu, "s"
+        ),
+        Goal("resident after the load", 120, single.resident_mb, "MB"),
         Goal(
             "two processes beside one",
             1.0,
-            two.answers_a_second / one.answers_a_second,
+            double.answers_a_second / single.answers_a_second,
             "times",
             at_least=True,
         ),
@@ -104,22 +106,22 @@ def run(*, quick: bool) -> Part:
 def _one_by_one(stage: Stage, few: int) -> tuple[dict[str, float], float]:
     url = stage.empty_database("one_by_one")
     before = stage.postgres_cpu_seconds()
-    done = run_module(
+    result = run_module(
         "bench.peers.one_by_one",
         few,
         timeout_seconds=300,
         DATABASE_URL=url,
         KAFKA_BOOTSTRAP_SERVERS=stage.bootstrap,
     )
-    return done, stage.postgres_cpu_seconds() - before
+    return result, stage.postgres_cpu_seconds() - before
 
 
 def _catch_up(stage: Stage, processes: int, count: int) -> CatchUp:
     name = f"scorer_{processes}"
     url = stage.database(name)
-    found = asyncio.run(_timed(stage, url, processes, count))
+    measured = asyncio.run(_timed(stage, url, processes, count))
     stage.drop_database(name)
-    return found
+    return measured
 
 
 async def _timed(stage: Stage, url: str, processes: int, count: int) -> CatchUp:
@@ -134,9 +136,9 @@ async def _timed(stage: Stage, url: str, processes: int, count: int) -> CatchUp:
             await asyncio.to_thread(wait_ready, *scorers)
         warm = await _reached(db, int(count * _WARM_SHARE), scorers)
         started, worker, postgres = _clocks(stage, scorers)
-        done = await _reached(db, count, scorers)
+        counted = await _reached(db, count, scorers)
         ended, worker_end, postgres_end = _clocks(stage, scorers)
-        timed = done - warm
+        timed = counted - warm
         resident = [scorer.resident_mb() for scorer in scorers]
         return CatchUp(
             answers_a_second=timed / (ended - started),
@@ -170,13 +172,13 @@ async def _reached(db: "asyncpg.Connection[asyncpg.Record]", count: int, scorers
     """Wait until the stored offsets say that so many answers are counted; returns how many are."""
     deadline = time.monotonic() + _LIMIT_SECONDS
     while time.monotonic() < deadline:
-        done: int = await db.fetchval(
+        counted: int = await db.fetchval(
             "SELECT coalesce(sum(next_offset), 0)::bigint FROM scorer.progress WHERE topic = $1",
             RESPONSES.name,
         )
-        if done >= count:
-            return done
+        if counted >= count:
+            return counted
         for scorer in scorers:
             _ = scorer.pid  # raises when it ended
         await asyncio.sleep(0.05)
-    raise Failed(f"after {_LIMIT_SECONDS:.0f} s only {done:,} of {count:,} answers are counted")
+    raise Failed(f"after {_LIMIT_SECONDS:.0f} s only {counted:,} of {count:,} answers are counted")

@@ -24,11 +24,11 @@ async def count_hours(db: Connection) -> int:
     counted = 0
     while True:
         async with db.transaction(isolation="repeatable_read"):
-            found = await hours.changed_hours(db, settled_seconds=0, limit=_AT_ONCE)
-            if not found:
+            changed = await hours.changed_hours(db, settled_seconds=0, limit=_AT_ONCE)
+            if not changed:
                 break
-            await hours.count_hours(db, found, worth=_WORTH_ANSWERS)
-        counted += len(found)
+            await hours.count_hours(db, changed, worth=_WORTH_ANSWERS)
+        counted += len(changed)
     for table in ("hours", "hour_marks", "counted_hours"):
         await db.execute(f"VACUUM ANALYZE scorer.{table}")
     return counted

@@ -104,11 +104,11 @@ class Stage:
 
     def topic_bytes(self) -> dict[str, int]:
         """What the log segments of each topic hold."""
-        found: dict[str, int] = {}
+        sizes: dict[str, int] = {}
         for segment in self._folder.glob("kafka/log/*-*/*.log"):
             topic = segment.parent.name.rpartition("-")[0]
-            found[topic] = found.get(topic, 0) + segment.stat().st_size
-        return found
+            sizes[topic] = sizes.get(topic, 0) + segment.stat().st_size
+        return sizes
 
     def empty_database(self, name: str) -> str:
         """The address of a new database."""
@@ -174,8 +174,8 @@ class Stage:
     def peer(self, name: str, **environment: str) -> Running:
         """Start the peer `bench.peers.NAME`, which listens on the port in PORT, and wait until it does."""
         port = ports.choose()
-        told = {"PORT": str(port), "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, **environment}
-        running = self._start(name, [f"bench.peers.{name}"], told, port)
+        settings = {"PORT": str(port), "KAFKA_BOOTSTRAP_SERVERS": self.bootstrap, **environment}
+        running = self._start(name, [f"bench.peers.{name}"], settings, port)
         if not wait_until(lambda: ports.answers(ports.LOOPBACK, port), timeout_seconds=30):
             raise Failed(f"the peer {name} does not listen:\n{_tail(running.log)}")
         return running
@@ -201,7 +201,7 @@ def wait_ready(*services: Running, timeout_seconds: float = 60) -> None:
 
 def run_module(module: str, *arguments: object, timeout_seconds: float, **environment: str) -> dict[str, Any]:
     """Run `python -m MODULE ARGUMENTS` to its end; the JSON that it printed last."""
-    done = subprocess.run(
+    run = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=PROJECT,
         env={**os.environ, **environment},
@@ -211,10 +211,10 @@ def run_module(module: str, *arguments: object, timeout_seconds: float, **enviro
         timeout=timeout_seconds,
     )
     with contextlib.suppress(ValueError, IndexError):
-        if done.returncode == 0:
-            result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+        if run.returncode == 0:
+            result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
             return result
-    raise Failed(f"{module} failed:\n{done.stderr[-2000:]}")
+    raise Failed(f"{module} failed:\n{run.stderr[-2000:]}")
 
 
 def _tail(log: Path) -> str:

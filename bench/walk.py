@@ -75,11 +75,11 @@ class Way:
     @property
     def files(self) -> dict[str, list[str]]:
         """The functions of each file, files in the order of first entry."""
-        found: dict[str, list[str]] = {}
+        functions: dict[str, list[str]] = {}
         for function in self.functions:
             file, _, name = function.split(":", 2)
-            found.setdefault(file, []).append(name)
-        return found
+            functions.setdefault(file, []).append(name)
+        return functions
 
     @property
     def switches(self) -> int:
@@ -231,11 +231,11 @@ class _Client:
         except TimeoutError:
             raise Failed(f"an answer did not arrive within {_TIMEOUT_SECONDS:.0f} s") from None
         await asyncio.sleep(_REST_SECONDS)
-        done = time.perf_counter()
+        ended = time.perf_counter()
         count = await self._count()
         if count != number + 1:
             raise Failed(f"the score counts {count} answers instead of {number + 1}")
-        return posted, done
+        return posted, ended
 
     async def _post(self, body: bytes) -> int:
         request = posts.json_request("/v1/responses", self._key, body)
