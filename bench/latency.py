@@ -15,7 +15,7 @@ from bench.answers import COUNTRIES
 from bench.percentiles import percentile
 from bench.receiver import Receiver
 from bench.report import Figures, Goal, Part
-from bench.stage import Failed, Running, Stage, wait_ready
+from bench.stage import Failed, Running, Stage
 
 RATE = 200
 UNHAPPY = 0.15
@@ -94,17 +94,7 @@ def run(*, quick: bool) -> Part:
 
 async def _measure(stage: Stage, url: str, key: str, seconds: float) -> tuple[Seen, dict[str, float]]:
     async with Receiver() as receiver:
-        running = {
-            name: await asyncio.to_thread(
-                stage.service,
-                name,
-                url,
-                CLOSELOOP_ALERTS_URL=receiver.url,
-                COLLECTOR_RATE_LIMIT_PER_SECOND="0",
-            )
-            for name in SERVICES
-        }
-        await asyncio.to_thread(wait_ready, *running.values())
+        running = await stage.services(url, receiver.url, {name: {} for name in SERVICES})
         await _drive(running, key, _WARM_SECONDS, "warm")
         before, started = _cpu(stage, running), time.perf_counter()
         seen = await _drive(running, key, seconds, "run")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -170,6 +171,27 @@ class Stage:
             **settings,
         }
         return self._start(label or name, [f"services.{name}", "serve"], environment, port)
+
+    async def services(
+        self, database_url: str, alerts_url: str, settings: Mapping[str, Mapping[str, str]]
+    ) -> dict[str, Running]:
+        """Start these services, and wait until all are ready. `settings`: of each service, by its name.
+
+        Alerts go to `alerts_url`, and the collector takes any number of requests.
+        """
+        running = {
+            name: await asyncio.to_thread(
+                self.service,
+                name,
+                database_url,
+                CLOSELOOP_ALERTS_URL=alerts_url,
+                COLLECTOR_RATE_LIMIT_PER_SECOND="0",
+                **own,
+            )
+            for name, own in settings.items()
+        }
+        await asyncio.to_thread(wait_ready, *running.values())
+        return running
 
     def peer(self, name: str, **environment: str) -> Running:
         """Start the peer `bench.peers.NAME`, which listens on the port in PORT, and wait until it does."""

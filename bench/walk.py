@@ -46,7 +46,7 @@ import uvloop
 from bench import calls, http, posts
 from bench.calls import Call
 from bench.receiver import Receiver
-from bench.stage import Failed, Running, Stage, wait_ready
+from bench.stage import Failed, Running, Stage
 from deploy.local.process import wait_until
 
 ANSWERS = 15
@@ -138,19 +138,12 @@ def _show(way: Way, *, functions: bool) -> None:
 async def _walk(stage: Stage, url: str, key: str, folder: Path) -> list[Way]:
     (folder / "sitecustomize.py").write_text(_HOOK, encoding="utf-8")
     async with Receiver() as receiver:
-        running = {
-            name: await asyncio.to_thread(
-                stage.service,
-                name,
-                url,
-                CLOSELOOP_ALERTS_URL=receiver.url,
-                COLLECTOR_RATE_LIMIT_PER_SECOND="0",
-                PYTHONPATH=os.pathsep.join((str(folder), str(calls.PROJECT))),
-                BENCH_CALLS_FILE=str(folder / f"{name}.json"),
-            )
+        python_path = os.pathsep.join((str(folder), str(calls.PROJECT)))
+        settings = {
+            name: {"PYTHONPATH": python_path, "BENCH_CALLS_FILE": str(folder / f"{name}.json")}
             for name in _SERVICES
         }
-        await asyncio.to_thread(wait_ready, *running.values())
+        running = await stage.services(url, receiver.url, settings)
         client = await _Client.open(running, url, key, receiver)
         try:
             for number in range(_WARM):
