@@ -46,8 +46,8 @@ class Recorder:
         part.write_text(json.dumps(self._calls), encoding="utf-8")
         part.rename(self._file)
 
-    def _note(self, frame: FrameType, what: str, _: Any) -> None:
-        if what != "call":
+    def _note(self, frame: FrameType, event: str, _: Any) -> None:
+        if event != "call":
             return
         code = frame.f_code
         try:

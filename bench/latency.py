@@ -59,18 +59,18 @@ def run(*, quick: bool) -> Part:
         f"{RATE} answers/s for {seconds:.0f} s, in ms",
         ("from the POST until", "answers", "p50", "p95", "p99", "highest"),
     )
-    for what, times in (
+    for label, times in (
         ("accepted (202)", seen.accept),
         ("visible in GET /v1/scores", seen.visible),
         ("webhook received", seen.webhook),
     ):
         figures.rows.append(
-            (what, len(times), *[percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)])
+            (label, len(times), *[percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)])
         )
     parts = Figures("the webhook's parts, in ms", ("part", "alerts", "p50", "p95", "p99", "highest"))
-    for what, times in (("accept: POST to 202", seen.accept), *seen.parts.items()):
+    for label, times in (("accept: POST to 202", seen.accept), *seen.parts.items()):
         shares = [percentile(times, share) for share in (0.5, 0.95, 0.99, 1.0)]
-        parts.rows.append((what, len(times), *shares))
+        parts.rows.append((label, len(times), *shares))
     used = Figures("CPU meanwhile, in percent of one core", ("process", "percent"))
     used.rows += [(name, share * 100) for name, share in cpu.items()]
     part.figures = [figures, parts, used]

@@ -85,8 +85,8 @@ def show(part: Part, console: Console) -> None:
         console.print(table)
     if part.goals:
         console.print(_goals(part.goals))
-    for what, held in part.checks.items():
-        console.print(f"{'ok ' if held else 'NOT'} {what}", highlight=False)
+    for check, held in part.checks.items():
+        console.print(f"{'ok ' if held else 'NOT'} {check}", highlight=False)
     for note in part.notes:
         console.print(f"  - {note}", highlight=False)
     console.print()

@@ -90,6 +90,6 @@ class Sender:
             )
 
 
-async def _pause(attempt: int, asked: str | None = None) -> None:
-    wait = float(asked) if asked and asked.isdecimal() else 0.1 * 2**attempt
+async def _pause(attempt: int, retry_after: str | None = None) -> None:
+    wait = float(retry_after) if retry_after and retry_after.isdecimal() else 0.1 * 2**attempt
     await asyncio.sleep(min(wait, LONGEST_WAIT_SECONDS) * random.uniform(0.7, 1.3))

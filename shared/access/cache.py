@@ -86,15 +86,15 @@ class Cache(ABC, Generic[Id]):
         except Exception as error:
             raise AccessUnavailable from error
 
-    async def _read_since(self, asked: float, *, after_seconds: float = 0.0) -> None:
-        """Read all that was committed before `asked`; one read serves all requests that wait for it.
+    async def _read_since(self, moment: float, *, after_seconds: float = 0.0) -> None:
+        """Read all that was committed before `moment`; one read serves all requests that wait for it.
 
         `after_seconds`: the least time since the read before.
         """
         clock = asyncio.get_running_loop().time
         async with self._reading:
-            self._check_answers_since(asked)  # the read of another request may have failed while we waited
-            if self._fresh_at >= asked:
+            self._check_answers_since(moment)  # the read of another request may have failed while we waited
+            if self._fresh_at >= moment:
                 return
             await asyncio.sleep(max(0.0, self._fresh_at + after_seconds - clock()))
             started = clock()

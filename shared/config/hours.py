@@ -91,7 +91,7 @@ def _span(text: str) -> Span:
     return begin, end
 
 
-def _fault(what: str, *place: str) -> InitErrorDetails:
+def _fault(text: str, *place: str) -> InitErrorDetails:
     return InitErrorDetails(
-        type=PydanticCustomError("hours", "{what}", {"what": what}), loc=place, input=None
+        type=PydanticCustomError("hours", "{what}", {"what": text}), loc=place, input=None
     )

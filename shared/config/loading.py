@@ -63,9 +63,9 @@ class Config:
         except ValidationError as error:
             raise ConfigError(self.path, _mistakes(error, self._lines, ("stores", store, name))) from None
 
-    def mistake(self, what: str, *place: str | int) -> Mistake:
+    def mistake(self, text: str, *place: str | int) -> Mistake:
         """A mistake at this place, found by a service that reads two sections together."""
-        return Mistake(_line(self._lines, place), _dotted(place), what)
+        return Mistake(_line(self._lines, place), _dotted(place), text)
 
 
 def load(path: Path, environment: Mapping[str, str] = os.environ) -> Config:
@@ -150,8 +150,8 @@ class _Reader:
 
         return _VARIABLE.sub(fill, value)
 
-    def _note(self, line: int, place: Place, what: str) -> None:
-        self.mistakes.append(Mistake(line, _dotted(place), what))
+    def _note(self, line: int, place: Place, text: str) -> None:
+        self.mistakes.append(Mistake(line, _dotted(place), text))
 
 
 def _mistakes(error: ValidationError, lines: dict[Place, int], base: Place) -> list[Mistake]:

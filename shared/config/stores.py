@@ -116,7 +116,7 @@ class Store(Strict):
         return ZoneInfo(self.timezone)
 
 
-def _fault(what: str, *place: str | int) -> InitErrorDetails:
+def _fault(text: str, *place: str | int) -> InitErrorDetails:
     return InitErrorDetails(
-        type=PydanticCustomError("store", "{what}", {"what": what}), loc=place, input=None
+        type=PydanticCustomError("store", "{what}", {"what": text}), loc=place, input=None
     )

@@ -88,7 +88,7 @@ class Intake:
             finally:
                 self._limits.leave()
         except ClientGone:
-            self._metrics.gone(request.started)
+            self._metrics.hung_up(request.started)
             return
         except (Exception, asyncio.CancelledError) as error:  # cancelled: the grace of a stop is over
             await self._refuse(request, error, scope, receive, send)
@@ -209,7 +209,7 @@ class IntakeMetrics:
             metrics.RESPONSE_REJECTIONS.labels(_reason(problem)).inc()
         self._count(problem.status, started)
 
-    def gone(self, started: float) -> None:
+    def hung_up(self, started: float) -> None:
         """Count a client that hung up before its whole body had arrived."""
         self._count(499, started)
 
