@@ -22,7 +22,7 @@ from tests.deploy.manifests import (
 )
 
 STOP_SECONDS = 10
-"""What a service takes at most to stop; tests/integration/ops holds it to that."""
+"""What a service takes at most to stop; tests/integration/service holds it to that."""
 
 
 def workload_faults(objects: list[Object]) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import pytest
 
 from services.scorer import operations
-from services.scorer.counting.store import answers as store
 from services.scorer.counting.store import respondents
 from services.scorer.counting.store import verification as stored
+from services.scorer.counting.store.answers import Connection, Key
 from shared.db import asyncpg_connection
 from tests.integration.scorer.builders import NOON, Shop, answer
 
@@ -67,9 +67,9 @@ class TestRebuild:
     ) -> None:
         await shop.send(answer("a", 9, who="asha"))
         locked = respondents.lock_respondents
-        calls: list[set[store.Key]] = []
+        calls: list[set[Key]] = []
 
-        async def late(db: store.Connection, keys: Iterable[store.Key]) -> object:
+        async def late(db: Connection, keys: Iterable[Key]) -> object:
             calls.append(wanted := set(keys))
             if len(calls) == 1:
                 await shop.send(answer("a", 3, who="ben", ce_id="ce-0"))
@@ -128,7 +128,7 @@ def patched(recount: object, overtaken: object) -> object:
     return recount_once
 
 
-async def total(db: store.Connection, shop: Shop) -> int:
+async def total(db: Connection, shop: Shop) -> int:
     count: int = await db.fetchval(
         """SELECT coalesce(sum(promoters), 0) FROM scorer.buckets b
            JOIN scorer.series s ON s.id = b.series WHERE s.store = $1""",

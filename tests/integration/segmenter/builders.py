@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from services.segmenter.handlers import handlers
-from services.segmenter.tiers import store as customers
+from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.programme import Programme
 from services.segmenter.tiers.domain.ruling import LoyaltyRules, RulesByStore
 from services.segmenter.tiers.jobs import fold_due
@@ -193,7 +193,7 @@ class Shop:
     async def tick_until(self, until: datetime) -> None:
         while True:
             async with self.database.transaction() as session:
-                due = await customers.next_due(session, self.rules_by_store)
+                due = await tier_store.next_due(session, self.rules_by_store)
                 if due is None or due > until:
                     return
                 seen, _ = await fold_due(session, self.rules_by_store, now=due, limit=100)
