@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -24,7 +25,9 @@ def unpack_previous(into: Path) -> Path | None:
     if not packed:
         return None
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
-        archive.extractall(into, filter="data")
+        # Debian's Python 3.11.2 is older than the filters, later ones ask for one.
+        safely: dict[str, Any] = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+        archive.extractall(into, **safely)
     return into
 
 
