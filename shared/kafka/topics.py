@@ -87,15 +87,15 @@ async def describe(bootstrap: str | Brokers) -> list[TopicState]:
 
 @asynccontextmanager
 async def administering(
-    bootstrap: str | Brokers, *, patience_seconds: float = PATIENCE_SECONDS
+    bootstrap: str | Brokers, *, patience_seconds: float = PATIENCE_SECONDS, since: float | None = None
 ) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that knows the controller, connected for the length of the block. Raises TopicError.
 
     A broker that was just started again, or that was frozen, answers before the controller counts it as
-    alive, and then it names neither brokers nor a controller. aiokafka's client asks once and fails on that
-    (so does librdkafka's, after a time-out in which it does not ask again): here a new client asks again.
+    alive, and then it names neither brokers nor a controller. aiokafka's client asks once and fails on that:
+    here a new client asks again. `since`: when the patience began, on the monotonic clock; by default now.
     """
-    until = time.monotonic() + patience_seconds
+    until = (time.monotonic() if since is None else since) + patience_seconds
     while (admin := await _connected(bootstrap)) is None:
         if time.monotonic() > until:
             raise TopicError(
@@ -140,15 +140,14 @@ async def _patiently(bootstrap: str | Brokers, work: Callable[[AIOKafkaAdminClie
     PATIENCE_SECONDS is the time for all tries, with what they wait for a broker that is ready. Raises
     TopicError.
     """
-    until = time.monotonic() + PATIENCE_SECONDS
+    since = time.monotonic()
     while True:
         try:
-            left = max(0.0, until - time.monotonic())
-            async with administering(bootstrap, patience_seconds=left) as admin:
+            async with administering(bootstrap, since=since) as admin:
                 return await work(admin)
         except (KafkaError, TimeoutError, _RefusedForNow) as error:
             passing = not isinstance(error, KafkaError) or error.retriable
-            if not passing or time.monotonic() > until:
+            if not passing or time.monotonic() > since + PATIENCE_SECONDS:
                 raise TopicError(f"Kafka at {bootstrap} does not do what it is asked: {error}") from error
         await asyncio.sleep(_ASK_AGAIN_SECONDS)
 
