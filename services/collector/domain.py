@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from shared.feedback.identity import customer_ref, customer_refs
+from shared.feedback.identity import customer_ref, customer_refs, normal_id
 from shared.feedback.metrics import SCALES, Scale, UnknownScale, scale_for
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
@@ -39,6 +39,17 @@ def check_score(scale: Scale, score: int) -> None:
         raise InvalidInput("/score", f"must be an integer of {scale.low}..{scale.high} (scale {scale.id})")
 
 
+def check_score_of_some_scale(metric: str | None, scale_id: str | None, score: int) -> None:
+    """Raises InvalidInput unless the score is one of a scale that has this metric and this id, as far as they
+    are given."""
+    scales = [s for s in SCALES if metric in (None, s.metric) and scale_id in (None, s.id)]
+    if not scales:
+        checked_scale(metric or SCALES[0].metric, scale_id)  # raises, and says which scales there are
+    if not any(scale.is_valid(score) for scale in scales):
+        ranges = " or ".join(dict.fromkeys(f"{s.low}..{s.high} (scale {s.id})" for s in scales))
+        raise InvalidInput("/score", f"must be an integer of {ranges}")
+
+
 def chosen_id(in_body: str | None, in_header: bytes | None, pointer: str = "/response_id") -> str | None:
     """The client's id, from the body or the header `Idempotency-Key`; None if it has none.
 
@@ -46,7 +57,7 @@ def chosen_id(in_body: str | None, in_header: bytes | None, pointer: str = "/res
     """
     if in_header is None:
         return in_body
-    key = in_header.decode("latin-1").strip('"')
+    key = normal_id(in_header.decode("latin-1").strip('"'))
     if not (key.isascii() and key.isprintable() and 0 < len(key) <= MOST_ID_CHARACTERS):
         raise InvalidInput(pointer, "the Idempotency-Key must be 1 to 128 printable ASCII characters")
     if in_body is not None and in_body != key:

@@ -1,5 +1,6 @@
 """Parse a body with pydantic, and make a problem of what breaks a rule."""
 
+import re
 from collections.abc import Container
 from typing import Any, TypeVar
 
@@ -20,12 +21,57 @@ def parse_body(adapter: TypeAdapter[T], raw: bytes, *, tags: Container[str] = ()
     such place.
     """
     try:
-        body: T = adapter.validator.validate_json(raw)
+        body = _validated(adapter, raw)
     except ValidationError as error:
         raise json_problem(error, tags=tags) from None
     if b"\\u0000" in raw:
         _refuse_nul(body, "")
     return body
+
+
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+"""An escape of JSON: a whole surrogate pair, half of one (the group), or any other."""
+
+
+def _validated(adapter: TypeAdapter[T], raw: bytes) -> T:
+    """The body. Half of a surrogate pair, as some keyboards and cut texts leave it, becomes U+FFFD: it costs
+    one character, and not the answer. Raises ValidationError, and Problem 422 for half of one in an id."""
+    try:
+        return adapter.validate_json(raw)
+    except ValidationError as error:
+        (fault,) = error.errors(include_url=False, include_context=False, include_input=False)[:1]
+        whole = _without_halves(raw) if fault["type"] == "json_invalid" else None
+        if whole is None:
+            raise
+    body = adapter.validate_json(whole)
+    _refuse_replaced_ids(body, "")
+    return body
+
+
+def _without_halves(raw: bytes) -> bytes | None:
+    """The JSON with U+FFFD in place of each half of a surrogate pair; None if it has none."""
+    whole = _ESCAPE.sub(lambda escape: rb"\ufffd" if escape.group(1) else escape.group(), raw)
+    return whole if whole != raw else None
+
+
+_IDS = ("id", "email")
+
+
+def _refuse_replaced_ids(value: Any, pointer: str) -> None:
+    """Raise Problem 422 for U+FFFD in an id or an e-mail address below `value`: two of them might become one
+    and the same."""
+    if isinstance(value, str):
+        if "\ufffd" in value and pointer.endswith(_IDS):
+            raise refused_input(InvalidInput(pointer, "holds half of a surrogate pair"))
+    elif isinstance(value, dict):
+        for name, part in value.items():
+            _refuse_replaced_ids(part, f"{pointer}/{name}")
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            _refuse_replaced_ids(part, f"{pointer}/{index}")
 
 
 def refused_input(error: InvalidInput) -> Problem:

@@ -4,6 +4,7 @@ A row is a reference and a moment. Nothing leads from it to the rows that remain
 random surrogate.
 """
 
+import itertools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from shared.db.database import Session
 from shared.events import Event, Received
 from shared.events.erasures import CustomerErased
+from shared.feedback.identity import normal_email, with_claims
 
 Ref = tuple[str, str]
 """Store and customer reference."""
@@ -75,8 +77,8 @@ class Erasures:
         """The ids of the store's customers with this e-mail address; only where the schema has customers."""
         rows = await session.execute(
             text(f"""SELECT customer_id FROM {self._schema}.customers
-                     WHERE store = :store AND lower(email) = lower(:email) AND customer_id IS NOT NULL"""),
-            {"store": store, "email": email},
+                     WHERE store = :store AND lower(email) = :email AND customer_id IS NOT NULL"""),
+            {"store": store, "email": normal_email(email)},
         )
         return [str(row[0]) for row in rows]
 
@@ -101,11 +103,12 @@ class Erasures:
 
 
 def erased_until(events: Iterable[Event]) -> dict[Ref, datetime]:
-    """For each customer of these events, the latest `erased_at`; events of other types are ignored."""
+    """For each reference of the customers of these events, the latest `erased_at`; events of other types are
+    ignored. What others claimed in a customer's name is erased with the customer's own."""
     latest: dict[Ref, datetime] = {}
     for event in events:
         if isinstance(event, CustomerErased):
-            for ref in event.refs:
+            for ref in itertools.chain.from_iterable(map(with_claims, event.refs)):
                 key = (event.store, ref)
                 latest[key] = max(event.erased_at, latest.get(key, event.erased_at))
     return latest

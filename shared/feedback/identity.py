@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import hmac
+import unicodedata
 from typing import Final
 from uuid import uuid4
 
 ERASED: Final = "erased:"
 """The start of each reference that replaces one of an erased customer."""
+
+CLAIMED: Final = "claimed:"
+"""The start of each reference of somebody who only says who they are, in a browser."""
 
 
 def surrogate() -> str:
@@ -18,6 +22,32 @@ def surrogate() -> str:
 def is_erased(ref: str | None) -> bool:
     """Whether a reference replaces one of an erased customer."""
     return ref is not None and ref.startswith(ERASED)
+
+
+def respondent(ref: str, *, verified: bool) -> str:
+    """The reference under which an answer counts, for the reference of the customer whom it names.
+
+    Anybody can claim in a browser to be a customer. Who does so without the word of the store's server is
+    a respondent apart, and never takes the customer's place.
+    """
+    return ref if verified or is_erased(ref) or ref.startswith(CLAIMED) else CLAIMED + ref
+
+
+def with_claims(ref: str) -> tuple[str, str]:
+    """A customer's reference, and the one of those who claim to be this customer: both name the person."""
+    return ref, respondent(ref, verified=False)
+
+
+def normal_id(text: str) -> str:
+    """An id as it is stored and compared: without the blanks around it."""
+    return text.strip()
+
+
+def normal_email(address: str) -> str:
+    """An e-mail address as it is stored and compared everywhere: without the blanks around it, in Unicode's
+    composed form (NFC), in lower case. Two addresses that differ otherwise are two people: `straße@` is not
+    `strasse@`."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address.strip()).lower())
 
 
 def length_prefixed(*parts: str) -> str:
@@ -33,15 +63,15 @@ def customer_ref(
 ) -> str | None:
     """32 hex digits for a customer of a store: HMAC-SHA256, its first 128 bits; None if nobody is named.
 
-    The id wins over the e-mail and is taken as it is; the e-mail counts without surrounding space and
-    without case. Blank text names nobody. An id never meets an e-mail, even if both read the same, and
-    the same person has unrelated references in two stores. Raises ValueError for an empty secret.
+    The id wins over the e-mail. Both count in their normal form (`normal_id`, `normal_email`), and blank text
+    names nobody. An id never meets an e-mail, even if both read the same, and the same person has unrelated
+    references in two stores. Raises ValueError for an empty secret.
     """
     if not secret:
         raise ValueError("customer_ref needs a secret")
-    if customer_id and not customer_id.isspace():
-        named = length_prefixed("id", store, customer_id)
-    elif email and (address := email.strip().casefold()):
+    if customer_id and (own_id := normal_id(customer_id)):
+        named = length_prefixed("id", store, own_id)
+    elif email and (address := normal_email(email)):
         named = length_prefixed("email", store, address)
     else:
         return None

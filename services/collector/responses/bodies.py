@@ -13,7 +13,9 @@ _EXACT_INTEGER = 2**53
 
 Comment = Annotated[str, StringConstraints(max_length=10_000)]
 Locale = Annotated[str, StringConstraints(max_length=35, pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]
-SegmentValue = Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=NO_CONTROLS)]
+SegmentValue = Annotated[
+    str, StringConstraints(min_length=1, max_length=128, pattern=NO_CONTROLS, strip_whitespace=True)
+]
 Score = Annotated[int, Field(ge=0, le=10, description="An integer of the scale: 9.0 is refused as 7.5 is")]
 Metric = Literal["nps", "csat", "ces", "enps"]
 Channel = Literal["web", "email", "sms", "in_app", "link", "kiosk", "phone", "api"]
@@ -109,8 +111,11 @@ class AmendmentIn(TypedDict, total=False):
     comment: Comment | None
     answers: FollowUps | None
     complete: bool | None
-    metric: Annotated[Metric | None, Field(description="With a secret key: what to check the score against")]
-    scale: Annotated[str | None, StringConstraints(max_length=32)]
+    metric: Annotated[
+        Metric | None,
+        Field(description="With a secret key: of the answer, so that a score that is none of it is refused"),
+    ]
+    scale: Annotated[str | None, StringConstraints(max_length=32), Field(description="As `metric`")]
 
 
 @with_config(STRICT)

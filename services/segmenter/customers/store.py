@@ -152,7 +152,7 @@ _LISTED = ", ".join(field.name for field in fields(Listed))
 _FILTERS = {
     "tier": "tier = :tier",
     "tag": "tags @> ARRAY[CAST(:tag AS text)]",
-    "email": "lower(email) = lower(:email)",
+    "email": "lower(email) = :email",
 }
 
 
@@ -167,7 +167,7 @@ async def listed(
     limit: int,
 ) -> list[Listed]:
     """The customers of a store in the order of their refs, after this one, with this tier, tag and e-mail
-    address (upper and lower case are the same) as far as they are given."""
+    address (in its normal form) as far as they are given."""
     filters = {
         name: value for name, value in (("tier", tier), ("tag", tag), ("email", email)) if value is not None
     }

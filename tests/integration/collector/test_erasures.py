@@ -47,7 +47,8 @@ class TestAnErasure:
         [
             ({}, 422, "/customer"),
             ({"customer": {}}, 422, "/customer"),
-            ({"customer": {"id": " ", "email": None}}, 422, "/customer"),
+            ({"customer": {"id": " ", "email": None}}, 422, "/customer/id"),
+            ({"customer": {"id": None, "email": None}}, 422, "/customer"),
             ({"customer": {"id": ""}}, 422, "/customer/id"),
             ({"customer": {"id": 7}}, 422, "/customer/id"),
             ({"customer": {"email": "nobody"}}, 422, "/customer/email"),

@@ -30,6 +30,13 @@ FULL = {
 }
 
 
+UNTIDY = {
+    "score": 9,
+    "comment": "I waited three weeks \ud83d",
+    "customer": {"id": " c-1\u00a0", "email": "Jose\u0301@Straße.example ", "name": "\ude00"},
+    "segments": {"country": " NL "},
+}
+
 OPTIONAL = [name for name in FULL if name != "score"]
 
 
@@ -51,8 +58,38 @@ class TestAFullAnswer:
         assert body["verified"] is True
         assert datetime.fromisoformat(body["answered_at"]) == datetime(2026, 1, 2, 9, tzinfo=UTC)
         assert body["order"] == {"id": "o-1", "value": "59.9", "currency": "EUR"}
-        assert {**FULL["customer"], "ref": body["customer"]["ref"]} == body["customer"]
+        expected = {**FULL["customer"], "email": "ada@example.com", "ref": body["customer"]["ref"]}
+        assert body["customer"] == expected
         assert body["key_id"] == collector.secret.split("_")[1]
+
+    async def test_is_tidied_and_not_refused(self, collector: Collector, responses: Topic) -> None:
+        """Blanks around what names somebody, an address in another form, and half of an emoji."""
+        response_id = new_id()
+        assert (
+            collector.post({**UNTIDY, "response_id": f" {response_id} "}).json["response_id"] == response_id
+        )
+        tidy = {"id": "c-1", "email": "josé@straße.example"}
+        assert collector.post({"score": 9, "response_id": new_id(), "customer": tidy}).status == 202
+        [written] = await responses.about(response_id)
+        customer = written.body["customer"]
+        assert (customer["id"], customer["email"], customer["name"]) == (
+            "c-1",
+            "josé@straße.example",
+            "\ufffd",
+        )
+        assert written.body["comment"] == "I waited three weeks \ufffd"
+        assert written.body["segments"] == {"country": "NL"}
+
+    def test_is_told_what_its_store_has_not_declared(self, collector: Collector) -> None:
+        reply = collector.post(
+            {"score": 9, "segments": {"contry": "NL", "country": "NLD"}, "touchpoint": "nowhere"}
+        )
+        assert reply.status == 202
+        warned = {warning["pointer"]: warning["detail"] for warning in reply.json["warnings"]}
+        assert set(warned) == {"/segments/contry", "/segments/country", "/touchpoint"}
+        assert "country" in warned["/segments/contry"]
+        assert "NL" in warned["/segments/country"]
+        assert "warnings" not in collector.post({"score": 9, "segments": {"country": "NL"}}).json
 
     async def test_has_cloudevents_headers_and_the_requests_trace(
         self, collector: Collector, responses: Topic

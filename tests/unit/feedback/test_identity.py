@@ -3,7 +3,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.feedback import customer_ref, length_prefixed
-from shared.feedback.identity import customer_refs, is_erased, order_ref, surrogate
+from shared.feedback.identity import (
+    customer_refs,
+    is_erased,
+    normal_email,
+    order_ref,
+    respondent,
+    surrogate,
+    with_claims,
+)
 
 SECRET = b"s" * 32
 
@@ -33,6 +41,27 @@ class TestCustomerRef:
 
     def test_an_e_mail_counts_without_space_and_case(self) -> None:
         refs = {customer_ref(SECRET, "demo", email=e) for e in ("Ann@B.example", " ann@b.EXAMPLE\n")}
+        assert len(refs) == 1
+
+    @pytest.mark.parametrize(
+        ("one", "other", "same"),
+        [
+            ("Straße@b.example", "strasse@b.example", False),
+            ("jose\u0301@b.example", "jos\u00e9@b.example", True),
+            ("JOSE\u0301@B.example\u00a0", "jos\u00e9@b.example", True),
+            ("ÅSA@b.example", "a\u030asa@B.EXAMPLE", True),
+        ],
+    )
+    def test_an_e_mail_counts_in_one_form(self, one: str, other: str, same: bool) -> None:
+        assert (customer_ref(SECRET, "demo", email=one) == customer_ref(SECRET, "demo", email=other)) is same
+        assert (normal_email(one) == normal_email(other)) is same
+
+    @given(st.text())
+    def test_the_form_of_an_e_mail_is_its_own(self, address: str) -> None:
+        assert normal_email(normal_email(address)) == normal_email(address)
+
+    def test_an_id_counts_without_the_blanks_around_it(self) -> None:
+        refs = {customer_ref(SECRET, "demo", customer_id=text) for text in ("c-1", " c-1\u00a0")}
         assert len(refs) == 1
 
     def test_an_id_keeps_its_case(self) -> None:
@@ -75,3 +104,15 @@ class TestThoseWhoWereErased:
 
     def test_an_order_is_no_customer(self) -> None:
         assert order_ref(SECRET, "demo", "c-1") != customer_ref(SECRET, "demo", customer_id="c-1")
+
+
+class TestSomebodyWhoIsOnlyClaimed:
+    def test_is_a_respondent_apart(self) -> None:
+        assert respondent("r", verified=True) == "r"
+        assert respondent("r", verified=False) != "r"
+        assert with_claims("r") == ("r", respondent("r", verified=False))
+
+    def test_stays_the_same_when_asked_again_and_when_erased(self) -> None:
+        claimed, erased = respondent("r", verified=False), surrogate()
+        assert respondent(claimed, verified=False) == claimed
+        assert respondent(erased, verified=False) == erased

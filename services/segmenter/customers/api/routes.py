@@ -28,7 +28,7 @@ from services.segmenter.tiers.folding import override
 from shared.access import Key, Scope
 from shared.db import Database
 from shared.events import new_id
-from shared.feedback.identity import customer_ref
+from shared.feedback.identity import customer_ref, normal_email, normal_id
 from shared.http import Problem, Text, json_body, request_body, require
 from shared.http.paging import link_next
 from shared.ops.logs import log
@@ -63,8 +63,8 @@ def routes(
         them."""
         ref_of_id = customer_ref(secret, key.store, customer_id=customer_id)
         refs = [ref_of_id] if ref_of_id else []
-        if _REF.fullmatch(customer_id):
-            refs.append(customer_id)
+        if _REF.fullmatch(ref := normal_id(customer_id)):
+            refs.append(ref)
         async with database.snapshot() as session:
             for ref in refs:
                 if await tier_store.find_customer(session, CustomerKey(key.store, ref)):
@@ -104,7 +104,7 @@ def routes(
                 key.store,
                 tier=tier,
                 tag=tag,
-                email=email.strip() if email else None,
+                email=normal_email(email) if email else None,
                 after=after,
                 limit=limit + 1,
             )

@@ -118,13 +118,13 @@ class TestCustomer:
         assert (body["orders"]["spent"], body["orders"]["refunded"]) == ("630", "20")
         answers = [(one["response_id"], one["group"], one["gives_points"]) for one in body["last_answers"]]
         assert answers == [
-            ("r-3", "detractor", False),
             ("r-2", "detractor", True),
             ("r-1", "promoter", True),
         ]
 
     async def test_is_found_by_the_ref_and_by_the_e_mail_address(self, desk: Desk, asha: str) -> None:
         assert (await desk.get(f"/v1/customers/{asha}")).json()["customer_id"] == "c/1"
+        assert (await desk.get("/v1/customers/%20c%2F1%20")).json()["ref"] == asha
         found = (await desk.get("/v1/customers", email=" asha@EXAMPLE.com ")).json()["customers"]
         assert [one["ref"] for one in found] == [asha]
 
