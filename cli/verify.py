@@ -57,6 +57,7 @@ def _as_json(report: scorer.VerifyReport, wrong: list[Any], *, balanced: bool) -
             "bucket_faults": [fault._asdict() for fault in report.bucket_faults],
             "hour_faults": [fault._asdict() for fault in report.hour_faults],
             "latest_faults": report.latest_faults,
+            "refused_changes": report.refused_changes,
         },
         "segmenter": {"wrong_customers": [list(key) for key in wrong]},
     }
@@ -76,6 +77,8 @@ def _print(report: scorer.VerifyReport, wrong: list[Any]) -> None:
         line(
             True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`"
         )
+    if report.refused_changes:
+        line(True, f"{report.refused_changes} amended scores are impossible for their answer: refused")
     if report.unreadable:
         line(True, f"{report.unreadable} records cannot be read at all: `closeloop dead list`")
     line(not report.bucket_faults, f"{len(report.bucket_faults)} buckets differ from their answers")

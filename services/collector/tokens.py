@@ -53,7 +53,11 @@ class _Signer:
 
 @dataclass(frozen=True, slots=True)
 class AmendableAnswer:
-    """The answer that an amend token lets its bearer amend, with the scale to check a new score against."""
+    """The answer that an amend token lets its bearer amend, with the scale to check a new score against.
+
+    `fingerprint`: of the only body that the token is for. Somebody else may have sent another one under the
+    same id.
+    """
 
     store: str
     response_id: str
@@ -61,6 +65,7 @@ class AmendableAnswer:
     metric: str
     scale: str
     key_id: str
+    fingerprint: str | None = None
 
 
 class AmendTokens:
@@ -69,14 +74,26 @@ class AmendTokens:
     def __init__(self, key: bytes) -> None:
         self._signer = _Signer("amd", key)
 
-    def issue(self, store: str, response_id: str, *, now: int, metric: str, scale: str, key_id: str) -> str:
-        """A token for one answer. `now` is in seconds since 1970."""
-        return self._signer.sign([store, response_id, now + AMEND_SECONDS, metric, scale, key_id])
+    def issue(
+        self,
+        store: str,
+        response_id: str,
+        *,
+        now: int,
+        metric: str,
+        scale: str,
+        key_id: str,
+        fingerprint: str,
+    ) -> str:
+        """A token for one body of one answer. `now` is in seconds since 1970."""
+        expires_at = now + AMEND_SECONDS
+        return self._signer.sign([store, response_id, expires_at, metric, scale, key_id, fingerprint])
 
     def read(self, token: str, *, now: float) -> AmendableAnswer | None:
         """The answer of a token; None for a token that we did not sign or that has expired."""
         claims = self._signer.read(token)
-        if claims is None or len(claims) != 6 or claims[2] < now:
+        # Six claims: a token that the release before gave out within the last day, for an id alone.
+        if claims is None or len(claims) not in (6, 7) or claims[2] < now:
             return None
         return AmendableAnswer(*claims)
 

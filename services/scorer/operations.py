@@ -22,6 +22,7 @@ from shared.db import Database, Raced, asyncpg_connection, is_transient
 from shared.events import Event, NotAnEvent, decode
 from shared.events.responses import ResponseSubmitted
 from shared.events.topics import RESPONSES
+from shared.feedback.identity import respondent
 from shared.kafka import Brokers, Handler
 from shared.kafka.applying import Unreadable
 from shared.kafka.reading import read_log
@@ -59,6 +60,8 @@ class VerifyReport:
     """Counted hours that are in use and differ from their answers."""
     latest_faults: int = 0
     """Answers whose mark as a respondent's last one is wrong."""
+    refused_changes: int = 0
+    """Amended scores that are impossible for their answer, and change nothing."""
 
     @property
     def balanced(self) -> bool:
@@ -93,9 +96,12 @@ async def verify(
         report.latest_faults = await verification.latest_faults(db)
         async for answers in verification.all_answers(db, None, batch):
             report.answers += len(answers)
+            report.refused_changes += sum(answer.refused for answer in answers)
             spells = await respondents.read_spells(db, _respondents(answers))
-            wrong = await counter.misplaced(db, answers, spells)
-            report.misplaced += [answer.response_id for answer in wrong]
+            wrong = {answer.response_id for answer in await counter.misplaced(db, answers, spells)}
+            keys = [(answer.store, answer.response_id) for answer in answers]
+            wrong |= {key[1] for key in await verification.counted_for_the_claimed(db, keys)}
+            report.misplaced += sorted(wrong)
             progress("answers", report.answers, total)
         await _reconcile(db, bootstrap, report, progress)
     return report
@@ -181,22 +187,32 @@ async def _recount(database: Database, counter: AnswerCounter, keys: Collection[
         try:
             async with database.transaction() as session:
                 db = await asyncpg_connection(session)
-                answers, spells = await _locked(db, keys)
-                return await counter.recount(db, answers, spells=spells, shard=JOB_SHARD)
+                answers, spells, former = await _locked(db, keys)
+                return await counter.recount(
+                    db, answers, spells=spells, former_respondents=former, shard=JOB_SHARD
+                )
         except Exception as error:
             if not left or not is_transient(error):
                 raise
     raise AssertionError("the last try returns or raises")
 
 
-async def _locked(db: Connection, keys: Collection[Key]) -> tuple[list[Answer], dict[Key, Spells]]:
-    """These answers and the tiers of their respondents. Raises Raced when one got another just now."""
-    before = await read_answers(db, keys)
-    spells, _ = await respondents.lock_respondents(db, _respondents(before.values()))
-    answers = list((await read_answers(db, keys, lock=True)).values())
-    if not _respondents(answers) <= spells.keys():
+async def _locked(db: Connection, keys: Collection[Key]) -> tuple[list[Answer], dict[Key, Spells], set[Key]]:
+    """These answers, the tiers of their respondents, and the customers who lose an answer by it: older
+    releases counted somebody who was only claimed as the customer.
+
+    Raises Raced when an answer got another respondent just now.
+    """
+    claimed = await verification.counted_for_the_claimed(db, keys)
+    before = _respondents((await read_answers(db, keys)).values())
+    apart = {(store, respondent(ref, verified=False)) for store, ref in claimed.values()}
+    spells, _ = await respondents.lock_respondents(db, before | apart)
+    answers = await read_answers(db, keys, lock=True)
+    if not _respondents(answers.values()) <= spells.keys():
         raise Raced
-    return answers, spells
+    for key in claimed:
+        answers[key].belongs_to(respondent(claimed[key][1], verified=False))
+    return list(answers.values()), spells, set(claimed.values())
 
 
 def _respondents(answers: Iterable[Answer]) -> set[Key]:

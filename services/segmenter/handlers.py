@@ -6,12 +6,13 @@ about are folded (`tiers`). Locks are taken in the order fact, customer, each so
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.domain.contact import Contact
-from services.segmenter.facts.domain.records import EMPTY, Kind, Outcome, Record
+from services.segmenter.facts.domain.records import EMPTY, AnswerRecord, Kind, Outcome, Record
 from services.segmenter.facts.erasing import LEDGER, late_for_the_erased, named_at, without_erased_customer
 from services.segmenter.facts.handlers import (
     amended,
@@ -81,6 +82,7 @@ async def apply(
     merged: dict[FactKey, Record] = dict(known)
     named_since: dict[FactKey, datetime] = {}
     affected = _Affected()
+    refused = 0
     for place, (key, received) in enumerate(zip(keys, batch, strict=True)):
         if place in late.places:
             outcomes[received.topic, "skipped"] += 1
@@ -93,7 +95,9 @@ async def apply(
         if (at := named_at(after, received)) is not None:
             named_since[key] = at
         outcomes[received.topic, outcome] += 1
-        affected.note(received, before, after)
+        lost = outcome is Outcome.CONFLICT and named_at(after, received) is None
+        affected.note(received, before, after, lost=lost)
+        refused += max(0, _refused(after) - _refused(before))
         _measure(received, outcome, clock)
     changed = {key: record for key, record in merged.items() if record != known.get(key)}
     await fact_store.save_facts(
@@ -108,37 +112,49 @@ async def apply(
         rules_by_store=rules_by_store,
         now=clock(),
         stale=affected.stale,
+        left=affected.left,
         traces=affected.traces,
     )
+    metrics.AMENDMENTS_REFUSED.inc(refused)
     return outcomes
+
+
+def _refused(record: Record) -> int:
+    return record.refused if isinstance(record, AnswerRecord) else 0
 
 
 class _Affected:
     """The customers whom the events of a batch are about.
 
-    `named`: all of them, with what was said about them; `stale`: those whose facts changed; `traces`: the
-    trace of the event that changed them.
+    `named`: all of them, with what was said about them; `stale`: those whose facts changed; `left`: those
+    whose fact is somebody else's now; `traces`: the trace of the event that changed them.
     """
 
     def __init__(self) -> None:
         self.named: dict[CustomerKey, Contact] = {}
         self.stale: set[CustomerKey] = set()
+        self.left: set[CustomerKey] = set()
         self.traces: dict[CustomerKey, str] = {}
 
-    def note(self, received: Received, before: Record, after: Record) -> None:
+    def note(self, received: Received, before: Record, after: Record, *, lost: bool) -> None:
         """Add the customers of one event.
 
-        An event that loses names its customer too: which one loses must not depend on the order of arrival.
+        One that `lost` to another under its id makes nobody a customer. What it says of how to reach somebody
+        is kept, since which one loses must not depend on the order of arrival.
         """
-        contact = contact_in(received)
-        refs = {before.ref, after.ref} if before != after else set()
-        for ref in (refs | {contact[0]}) - {None}:
-            key = CustomerKey(received.event.store, str(ref))
-            named_with = contact[1] if ref == contact[0] else Contact()
-            self.named[key] = self.named.get(key, Contact()).merged(named_with)
-            if ref in refs:
+        ref, contact = contact_in(received)
+        if lost:
+            contact = replace(contact, known=False)
+        refs = {before.ref, after.ref} - {None} if before != after else set()
+        store = received.event.store
+        for name in (refs | {ref}) - {None}:
+            key = CustomerKey(store, str(name))
+            self.named[key] = self.named.get(key, Contact()).merged(contact if name == ref else Contact())
+            if name in refs:
                 self.stale.add(key)
                 self.traces[key] = received.envelope.traceparent
+        if before.ref is not None and before.ref != after.ref:
+            self.left.add(CustomerKey(store, before.ref))
 
 
 def _measure(received: Received, outcome: Outcome, clock: Clock) -> None:

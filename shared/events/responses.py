@@ -7,6 +7,8 @@ from typing import Any, ClassVar
 
 from shared.events import topics
 from shared.events.model import Event, OpenEnum, Part
+from shared.feedback.identity import respondent
+from shared.feedback.revisions import Revision, revisions
 
 
 class Channel(OpenEnum):
@@ -91,9 +93,23 @@ class ResponseSubmitted(_Response):
     order: AboutOrder | None = None
     segments: Mapping[str, str] = {}
 
+    @property
+    def respondent(self) -> str | None:
+        """Under which reference the answer counts; None for one that names nobody."""
+        if self.customer is None or self.identity is Identity.ANONYMOUS:
+            return None
+        return respondent(self.customer.ref, verified=self.verified)
+
+
+_AMENDABLE = {"score", "comment", "answers", "complete"}
+
 
 class ResponseAmended(_Response):
-    """Only the fields that changed. Each field keeps the value of the highest (revision, `ce_id`)."""
+    """Only the fields that changed; `shared.feedback.revisions` says which of them count.
+
+    `fingerprint`: of the only body that it may change, if it came with an amend token. `metric` and `scale`:
+    what the sender took the answer for, if that is known.
+    """
 
     type: ClassVar = "response.amended.v1"
 
@@ -102,6 +118,20 @@ class ResponseAmended(_Response):
     comment: str | None = None
     answers: tuple[FollowUp, ...] | None = None
     complete: bool | None = None
+    fingerprint: str | None = None
+    metric: str | None = None
+    scale: str | None = None
+
+    def revisions(self, ce_id: str) -> list[Revision]:
+        """A revision for each field that it changes. `ce_id`: the id of its envelope."""
+        return revisions(
+            self.model_dump(mode="json", include=_AMENDABLE, exclude_none=True),
+            number=self.revision,
+            ce_id=ce_id,
+            of=self.fingerprint,
+            metric=self.metric,
+            scale=self.scale,
+        )
 
 
 class ResponseRetracted(_Response):

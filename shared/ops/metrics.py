@@ -98,6 +98,10 @@ SCORES = Counter("closeloop_scores_total", "Answers counted", ["category", "chan
 ANSWER_CONFLICTS = Counter(
     "closeloop_answer_conflicts_total", "Rival bodies under one response id, not counted"
 )
+AMENDMENTS_REFUSED = Counter(
+    "closeloop_amendments_refused_total",
+    "Amended scores that are impossible for their answer and change nothing; the same in every service",
+)
 CASES_OPENED = Counter("closeloop_cases_opened_total", "Cases opened", ["priority"])
 CASES_OPEN = Gauge(
     "closeloop_cases_open",

@@ -79,6 +79,35 @@ class TestTheSameId:
         assert await shop.counts() == (1, 0, 0)
         assert (await shop.record(body["response_id"]))["conflicts"] == 0
 
+    async def test_of_somebody_else_gives_no_power_over_the_first(self, shop: Shop, product: Product) -> None:
+        """Two visitors of a page guess the same id: each may change what they sent themselves."""
+        body = shop.body(9, response_id=str(uuid4()))
+        first, rival = [
+            (await shop.post("/v1/responses", body | {"score": score})).json()["amend_token"]
+            for score in (9, 8)
+        ]
+        response_id = body["response_id"]
+        assert (await shop.amend(response_id, score=0, revision=9, token=rival)).status_code == 202
+        await product.caught_up()
+        assert await shop.counts() == (1, 0, 0)
+        assert await shop.cases_of(body["customer"]) == []
+        assert (await shop.amend(response_id, score=7, token=first)).status_code == 202
+        await product.caught_up()
+        assert await shop.counts() == (0, 1, 0)
+
+    async def test_of_an_impossible_score_is_refused_by_all(self, shop: Shop, product: Product) -> None:
+        services, name = ("scorer", "segmenter", "notifier"), "closeloop_amendments_refused_total"
+        before = [await product.metric(service, name) for service in services]
+        customer = shop.somebody()
+        said = await shop.answer(2, metric="csat", customer=customer)
+        await shop.amend(said["response_id"], score=4, metric="csat")
+        await shop.amend(said["response_id"], score=9)
+        await product.caught_up()
+        assert (await shop.record(said["response_id"]))["score"] == 4
+        assert [one["score"] for one in (await shop.customer(customer["id"]))["last_answers"]] == [4]
+        assert (await shop.case_of(customer))["answer"]["score"] == 4
+        assert [await product.metric(service, name) for service in services] == [b + 1 for b in before]
+
     async def test_may_come_as_idempotency_key(self, shop: Shop, product: Product) -> None:
         key, body = str(uuid4()), shop.body(10)
         for _ in range(2):

@@ -9,8 +9,10 @@ model only to print it would cost as much as reading the body.
 """
 
 import hashlib
+import itertools
+from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NewType, Protocol, get_args
+from typing import Any, NewType, Protocol, TypedDict, get_args
 
 import orjson
 from uuid_utils import uuid7
@@ -36,6 +38,16 @@ from shared.kafka import Producer
 
 CheckedAnswer = NewType("CheckedAnswer", dict[str, Any])
 """The fields of `ResponseSubmitted`, among them `response_id`. Only `AnswerAcceptor.check` makes one."""
+
+
+class Warned(TypedDict):
+    """What of an answer will not do what its sender may expect, though the answer is taken."""
+
+    pointer: str
+    detail: str
+
+
+_MOST_LISTED = 20
 
 _STAMP = Stamp(ResponseSubmitted.type, source=SOURCE)
 _TOPIC = ResponseSubmitted.topic.name
@@ -160,6 +172,7 @@ class AnswerAcceptor:
             metric=answer["metric"],
             scale=answer["scale"],
             key_id=answer["key_id"],
+            fingerprint=answer["fingerprint"],
         )
 
     def _identified(
@@ -184,6 +197,32 @@ class AnswerAcceptor:
             return None, True
         identified["ref"] = self._customer_refs.ref(submitter.store, identified, "/customer")
         return identified, verified
+
+
+def warnings(answer: CheckedAnswer, store: Store) -> list[Warned]:
+    """What of a checked answer the configuration of its store does not know. It is stored, and makes no score
+    of its own: a typing error must not."""
+    warned = []
+    for name, value in (answer.get("segments") or {}).items():
+        if (segment := store.segments.get(name)) is None:
+            detail = f"is not a declared segment: no score counts by it; {_listed(store.segments)}"
+        elif segment.values is None or value in segment.values:
+            continue
+        else:
+            detail = f"is not a declared value of {name}: it counts as other; {_listed(segment.values)}"
+        warned.append(Warned(pointer=f"/segments/{name}", detail=detail))
+    touchpoint = answer.get("touchpoint")
+    if touchpoint is not None and touchpoint not in store.touchpoints:
+        detail = f"is not a declared touchpoint: it counts as other; {_listed(store.touchpoints)}"
+        warned.append(Warned(pointer="/touchpoint", detail=detail))
+    return warned
+
+
+def _listed(declared: Collection[str]) -> str:
+    """The first of what is declared, for a message."""
+    more = f" and {len(declared) - _MOST_LISTED} more" if len(declared) > _MOST_LISTED else ""
+    names = ", ".join(itertools.islice(declared, _MOST_LISTED))
+    return f"declared: {names}{more}" if names else "none is declared"
 
 
 def record_value(answer: CheckedAnswer) -> bytes:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Path, Query, Request, Response, Security
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, StringConstraints
 
 from services.collector.domain import InvalidInput
 from services.collector.origins import STORE_IN_SCOPE
@@ -28,6 +28,7 @@ router = APIRouter(dependencies=[Security(KEY)], responses=PROBLEMS, tags=["resp
 
 ResponseId = Annotated[
     str,
+    StringConstraints(strip_whitespace=True),
     Path(
         min_length=1,
         max_length=160,
@@ -37,12 +38,24 @@ ResponseId = Annotated[
 ]
 
 
+class AnswerWarning(BaseModel):
+    """A part of an answer that the store has not declared."""
+
+    pointer: str = Field(examples=["/segments/country"])
+    detail: str
+
+
 class AnswerAccepted(BaseModel):
     """Kafka has the answer on all in-sync replicas. The same `response_id` again changes nothing."""
 
     response_id: str
     status: Literal["accepted"] = "accepted"
-    amend_token: str = Field(description="Lets its bearer amend this answer for 24 hours")
+    amend_token: str = Field(
+        description="Lets its bearer amend this answer for 24 hours, and no other that came under its id"
+    )
+    warnings: list[AnswerWarning] | None = Field(
+        None, description="Only if a segment, a value or the touchpoint is none that the store has declared"
+    )
 
 
 class ChangeAccepted(BaseModel):
@@ -67,7 +80,8 @@ async def submit(store: StoreName = None, idempotency_key: IdempotencyKey = None
 
     `score` is an integer of the scale: `9.0`, `"9"` and `true` are refused. `answered_at` needs an offset,
     lies between the year 2000 and 5 minutes from now, and is clamped to now. A repeat of the same
-    `response_id` counts once; the same id with other content is a conflict and is not counted.
+    `response_id` counts once; the same id with other content is a conflict and is not counted. `warnings`
+    names the segments, values and touchpoint that the store has not declared: none has a score of its own.
 
     With a `pub_` key the server sets `answered_at`; `order` and segments that the store has not declared
     are refused; the id becomes `<key id>:<id>` (the id in the answer is the one to use; a retry may use
@@ -90,8 +104,10 @@ async def amend(request: Request, response_id: ResponseId, store: StoreName = No
 
     By `Authorization: Bearer <amend_token>`, by `amend_token` in the body, or with a secret key. It may
     overtake the answer. Each field keeps the value of the highest `revision` (default 1; equal ones: the
-    later request). The amend token knows the answer's scale; with a secret key `metric` and `scale` say
-    what to check the score against (default nps, 0-10).
+    later request). The amend token knows the answer's scale, and amends only the answer that it came with:
+    another one under the same id is out of its reach. With a secret key, name the answer's `metric` and
+    `scale`, so that a score that is none of it is refused here; without them it is checked where the answer
+    is stored, and a score that is impossible there is counted as refused and changes nothing.
     """
     handlers = _handlers(request)
     credentials = await handlers.credentials(

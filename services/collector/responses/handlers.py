@@ -7,7 +7,7 @@ from typing import NamedTuple
 import orjson
 
 from services.collector.callers import Caller, Callers, check_may_write, check_origin
-from services.collector.domain import InvalidInput, check_score, checked_scale, namespaced, without_nulls
+from services.collector.domain import InvalidInput, check_score_of_some_scale, namespaced, without_nulls
 from services.collector.publishing import Publisher
 from services.collector.responses.bodies import AmendmentIn, VouchIn
 from services.collector.tokens import AmendableAnswer, AmendTokens, CustomerIdentity, CustomerTokens
@@ -92,18 +92,26 @@ class ResponseHandlers:
             bearer("")  # raises the Problem that says how to send a key
         if caller is not None and not caller.public:
             store, key_id = caller.store, caller.key_id
-            scale: tuple[str, str | None] = (body.get("metric") or "nps", body.get("scale"))
+            metric: str | None = body.get("metric")
+            scale, fingerprint = body.get("scale"), None
         else:
             answer = self._amendable(token, response_id, caller)
             if store_of_request is not None and store_of_request != answer.store:
                 raise Problem(404, "not-found", "There is no such store for this token.")
             store, key_id, response_id = answer.store, answer.key_id, answer.response_id
-            scale = (answer.metric, answer.scale)
+            metric, scale, fingerprint = answer.metric, answer.scale, answer.fingerprint
             for name in ("metric", "scale"):
                 if body.get(name) is not None:
                     raise InvalidInput(f"/{name}", "is known from the amend token; leave it out")
         event = amendment_event(
-            body, store=store, response_id=response_id, key_id=key_id, scale=scale, now=now
+            body,
+            store=store,
+            response_id=response_id,
+            key_id=key_id,
+            metric=metric,
+            scale=scale,
+            fingerprint=fingerprint,
+            now=now,
         )
         await self._publisher.publish(event, traceparent, response_id=response_id)
         return event
@@ -153,18 +161,22 @@ def amendment_event(
     store: str,
     response_id: str,
     key_id: str,
-    scale: tuple[str, str | None],
+    metric: str | None,
+    scale: str | None,
+    fingerprint: str | None,
     now: datetime,
 ) -> ResponseAmended:
     """The event of an amendment. Raises InvalidInput.
 
-    `scale` is the metric of the answer and the id of its scale, to check a new score against.
+    `metric` and `scale`: of the answer, as far as they are known here, to check a new score against; where
+    the answer is stored, it is checked against the answer itself. `fingerprint`: of the only body that may be
+    amended.
     """
     changed = without_nulls({name: body.get(name) for name in ("score", "comment", "answers", "complete")})
     if not changed:
         raise InvalidInput("", "needs at least one of score, comment, answers and complete")
     if "score" in changed:
-        check_score(checked_scale(*scale), changed["score"])
+        check_score_of_some_scale(metric, scale, changed["score"])
     if "answers" in changed:
         changed["answers"] = tuple(FollowUp(**answer) for answer in changed["answers"])
     return ResponseAmended(
@@ -173,6 +185,9 @@ def amendment_event(
         received_at=now,
         key_id=key_id,
         revision=body.get("revision") or 1,
+        fingerprint=fingerprint,
+        metric=metric,
+        scale=scale,
         **changed,
     )
 

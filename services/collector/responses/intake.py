@@ -17,7 +17,7 @@ from services.collector.callers import Caller, Callers, check_may_write, check_o
 from services.collector.domain import InvalidInput, chosen_id
 from services.collector.origins import AllowedOrigins, cors_headers
 from services.collector.parsing import parse_body, refused_input
-from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer
+from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer, warnings
 from services.collector.responses.bodies import ANSWER, AnswerIn
 from shared.events.envelope import valid_traceparent
 from shared.http import Problem
@@ -82,9 +82,14 @@ class Intake:
                 answer = self._checked(request, caller, body)
                 request.response_id = answer["response_id"]
                 amend_token = await self._answers.accept(answer, request.traceparent)
-                reply = orjson.dumps(
-                    {"response_id": request.response_id, "status": "accepted", "amend_token": amend_token}
-                )
+                accepted = {
+                    "response_id": request.response_id,
+                    "status": "accepted",
+                    "amend_token": amend_token,
+                }
+                if warned := warnings(answer, caller.config):
+                    accepted["warnings"] = warned
+                reply = orjson.dumps(accepted)
             finally:
                 self._limits.leave()
         except ClientGone:

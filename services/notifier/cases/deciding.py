@@ -16,6 +16,7 @@ from services.notifier.cases.domain.reactions import (
     known_answer_changed,
     may_reopen,
     new_case,
+    retracted,
 )
 from services.notifier.cases.domain.rules import Rule, RuleInput, strictest
 from services.notifier.cases.recording import ChangeRecord
@@ -26,7 +27,7 @@ from services.notifier.cases.store.customers import Customer, Ref
 from shared.events import Event, Received
 from shared.events.responses import Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.events.topics import RESPONSES
-from shared.feedback import Group, group_of, low
+from shared.feedback import Group, group_of, low, revisions
 from shared.feedback.metrics import scale_for
 
 # Which events of a batch matter, which of them were not applied before, and whose cases they may touch.
@@ -68,6 +69,33 @@ def not_applied_yet(
     return fresh
 
 
+def note_what_lost(
+    incoming: Incoming, answers: Mapping[AnswerKey, Answer], outcomes: Counter[tuple[str, str]]
+) -> int:
+    """Count the events that change nothing by the rule of `shared.feedback.revisions`: bodies that lost to
+    another as `conflict`, impossible scores as `refused`. `answers`: as they are with the events. Returns how
+    many scores are impossible that were not before."""
+    impossible = 0
+    for key, events in incoming.items():
+        if (answer := answers.get(key)) is None:
+            continue
+        body = answer.body
+        refused = {
+            event_id: len(revisions.refused(body, received.event.revisions(event_id)))
+            for event_id, received in events.items()
+            if isinstance(received.event, ResponseAmended)
+        }
+        impossible += answer.refused if body.id in events else sum(refused.values())
+        conflicts = sum(
+            isinstance(received.event, ResponseSubmitted) and received.event.fingerprint != body.fingerprint
+            for received in events.values()
+        )
+        outcomes[RESPONSES.name, "refused"] += (turned_down := sum(map(bool, refused.values())))
+        outcomes[RESPONSES.name, "conflict"] += conflicts
+        outcomes[RESPONSES.name, "ok"] -= turned_down + conflicts
+    return impossible
+
+
 def customers_to_lock(
     incoming: Incoming,
     stored: Mapping[AnswerKey, StoredAnswer],
@@ -84,8 +112,8 @@ def customers_to_lock(
         for event in originals:
             group = group_of(event.metric, event.scale, event.score)
             may_matter = group is Group.DETRACTOR or group in better_groups[key[0]]
-            if event.customer and (may_matter or not only_original):
-                customers.add((key[0], event.customer.ref))
+            if event.respondent and (may_matter or not only_original):
+                customers.add((key[0], event.respondent))
         if key in stored and (ref := stored[key].customer_ref):
             customers.add((key[0], ref))
     return customers
@@ -94,10 +122,10 @@ def customers_to_lock(
 def answering_customers(incoming: Incoming) -> set[Ref]:
     """Everybody whose original answer is among the events."""
     return {
-        (key[0], received.event.customer.ref)
+        (key[0], received.event.respondent)
         for key, events in incoming.items()
         for received in events.values()
-        if isinstance(received.event, ResponseSubmitted) and received.event.customer
+        if isinstance(received.event, ResponseSubmitted) and received.event.respondent
     }
 
 
@@ -128,6 +156,8 @@ class Circumstances:
     """All cases of these customers, locked."""
     customers: Mapping[Ref, Customer]
     past: Mapping[Ref, Sequence[PastAnswer]]
+    replaced: Container[AnswerKey] = ()
+    """Answers whose body has lost to an older one that came in just now."""
 
 
 class Judge:
@@ -148,14 +178,25 @@ class Judge:
         stored = set(by_id)
         records: list[ChangeRecord] = []
         for key, answer in sorted(judged.items(), key=lambda item: (item[1].body.received_at, item[0])):
-            change = self._change(key, answer, circumstances, by_id, now)
+            events = circumstances.incoming[key]
+            traceparent = events[max(events)].envelope.traceparent
+            link = circumstances.links.get(key)
+            if link is not None and _is_anothers(key, answer, by_id[link.case_id], circumstances):
+                withdrawn, link = retracted(answer, by_id[link.case_id], now), None
+            else:
+                withdrawn = None
+            if withdrawn is not None:
+                by_id[withdrawn.case.case_id] = withdrawn.case
+            change = self._change(key, answer, link, circumstances, by_id, now=now)
+            if withdrawn is not None:
+                leaves = change is not None and change.part is not None
+                withdrawn = replace(withdrawn, leaves=leaves, retracts=not leaves)
+                records.append(ChangeRecord(withdrawn, answer.response_id, traceparent))
             if change is None:
                 continue
             past = circumstances.past.get((key[0], answer.body.person.ref), ())
             case = replace(change.case, last_group=latest_group(past) or change.case.last_group)
             by_id[case.case_id] = case
-            events = circumstances.incoming[key]
-            traceparent = events[max(events)].envelope.traceparent
             records.append(ChangeRecord(replace(change, case=case), answer.response_id, traceparent))
         return records, by_id.keys() - stored
 
@@ -163,16 +204,19 @@ class Judge:
         self,
         key: AnswerKey,
         answer: Answer,
+        link: Link | None,
         circumstances: Circumstances,
         by_id: Mapping[str, Case],
+        *,
         now: datetime,
     ) -> Change | None:
-        """What the answer does to a case; None when it does nothing."""
+        """What the answer does to a case; None when it does nothing. `link`: the case that it belongs to."""
         store, ref = key[0], (key[0], answer.body.person.ref)
         policy, events = self._policies[store], circumstances.incoming[key]
-        link = circumstances.links.get(key)
         customer, past = circumstances.customers.get(ref, Customer()), circumstances.past.get(ref, ())
         rule = strictest(policy.rules, rule_inputs(answer, customer, past))
+        if link is not None and rule is None and key in circumstances.replaced:
+            return retracted(answer, by_id[link.case_id], now)
         if link is not None:
             return self._known_answer(answer, by_id[link.case_id], link, rule=rule, events=events, now=now)
         if answer.retracted:
@@ -206,16 +250,21 @@ class Judge:
     ) -> Change | None:
         """What became of an answer that has a case already."""
         weighs = any(_weighs(received.event) for received in events.values())
-        revisions = [answers.revision_of(event_id, received.event) for event_id, received in events.items()]
+        said = [answers.revision_of(event_id, received.event) for event_id, received in events.items()]
         return known_answer_changed(
             answer,
             case,
             link.part,
             rule=rule if weighs else None,
-            incoming=tuple(revision for revision in revisions if revision),
+            incoming=tuple(revision for revision in said if revision),
             now=now,
             rules_clock=self._policies[case.store].clock(rule.clock if rule else case.clock),
         )
+
+
+def _is_anothers(key: AnswerKey, answer: Answer, case: Case, circumstances: Circumstances) -> bool:
+    """Whether the case was opened or joined by a body of another customer, that has lost."""
+    return key in circumstances.replaced and case.customer_ref != answer.body.person.ref
 
 
 def _noted(

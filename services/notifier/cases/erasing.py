@@ -153,7 +153,7 @@ def _is_ended(event: Event, ends: Mapping[Ref, int]) -> bool:
 def customer_of(event: Event) -> Ref | None:
     """The customer that the event names."""
     if isinstance(event, ResponseSubmitted):
-        return (event.store, event.customer.ref) if event.customer else None
+        return (event.store, event.respondent) if event.respondent else None
     return (event.store, event.customer_ref) if isinstance(event, CustomerChanged) else None
 
 
@@ -167,7 +167,7 @@ def _contributors(answers: Sequence[AnswerToErase], erased: Mapping[Ref, datetim
     """Those of the erased who contributed to these answers."""
     contributors = {(answer.key[0], answer.customer_ref or "") for answer in answers}
     contributors |= {
-        (answer.key[0], (part["body"].get("customer") or {}).get("ref", ""))
+        (answer.key[0], erasing.respondent_in(part["body"]))
         for answer in answers
         for part in answer.revisions.values()
     }

@@ -1,7 +1,7 @@
 """What answers, customers and erasures do to cases: all events of a batch in one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -19,7 +19,7 @@ from services.notifier.cases.erasing import (
 )
 from services.notifier.cases.recording import CaseRecorder, ChangeRecord
 from services.notifier.cases.store import answers, cases, customers
-from services.notifier.cases.store.answers import AnswerKey, KnownBefore
+from services.notifier.cases.store.answers import AnswerKey, KnownBefore, StoredAnswer
 from services.notifier.cases.store.customers import Customer, Ref
 from services.notifier.watch.handlers import count_arrivals
 from shared.db import Session
@@ -30,6 +30,7 @@ from shared.events.erasures import CustomerErased
 from shared.events.topics import CUSTOMERS
 from shared.feedback.identity import is_erased
 from shared.kafka import OutcomeCounts
+from shared.ops import metrics
 
 WATCHED_DAYS: Final = 90
 """An answer that a customer gives so long after a case is noted on the case."""
@@ -81,7 +82,7 @@ class CaseHandlers:
         outcomes[CUSTOMERS.name, "duplicate"] += len(standings) - len(changed)
         fresh = deciding.not_applied_yet(incoming, known.answers, outcomes)
         if fresh:
-            await self._change_answers(session, fresh, known.answers.keys(), locked | changed)
+            await self._change_answers(session, fresh, known.answers, locked | changed, outcomes)
         await count_arrivals(session, batch, self._policies)
         return outcomes
 
@@ -109,8 +110,9 @@ class CaseHandlers:
         self,
         session: Session,
         incoming: Incoming,
-        stored: Set[AnswerKey],
+        stored: Mapping[AnswerKey, StoredAnswer],
         locked: Mapping[Ref, Customer],
+        outcomes: Counter[tuple[str, str]],
     ) -> None:
         """Add the events to their answers, and change the cases of these.
 
@@ -120,9 +122,10 @@ class CaseHandlers:
             key: {event_id: received.event for event_id, received in of_answer.items()}
             for key, of_answer in incoming.items()
         }
-        folded = await answers.add_events(session, events)
+        folded, replaced = await answers.add_events(session, events)
         complete = {key: answer for key, answer in folded.items() if answer}
-        links = await cases.links(session, stored & complete.keys())
+        metrics.AMENDMENTS_REFUSED.inc(deciding.note_what_lost(incoming, complete, outcomes))
+        links = await cases.links(session, stored.keys() & complete.keys())
         judged = {
             key: answer
             for key, answer in complete.items()
@@ -135,7 +138,7 @@ class CaseHandlers:
         past = await answers.past_answers(session, refs)
         now = self._now()
         records, new = self._judge.decide(
-            judged, Circumstances(incoming, links, locked_cases, locked, past), now
+            judged, Circumstances(incoming, links, locked_cases, locked, past, replaced), now
         )
         if records:
             self._wrote = True

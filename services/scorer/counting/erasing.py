@@ -86,8 +86,8 @@ class AnswerEraser:
         allowed = []
         for received in batch:
             event = received.event
-            if isinstance(event, ResponseSubmitted) and event.customer:
-                key = (event.store, event.customer.ref)
+            if isinstance(event, ResponseSubmitted) and event.respondent:
+                key = (event.store, event.respondent)
                 if key in erased and event.received_at <= erased[key]:
                     before = known.get((event.store, event.response_id))
                     respondent = before.body.respondent if before and before.body and before.erased else None

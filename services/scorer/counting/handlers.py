@@ -57,6 +57,8 @@ class AnswerHandlers:
         if known:
             known = await read_answers(db, known, lock=True)  # what the locks guard may have changed
         before = {key: _respondent(answer) for key, answer in known.items()}
+        waiting = {key for key, answer in known.items() if answer.body is None}
+        refused = sum(answer.refused for answer in known.values())
         outcomes: Counter[tuple[str, str]] = Counter()
         changed: dict[Key, Answer] = {}
         for key, received in zip(keys, batch, strict=True):
@@ -80,7 +82,10 @@ class AnswerHandlers:
             former_respondents={former for key in changed if (former := before.get(key))},
             shard=min(received.partition for received in batch),
         )
-        _measure(changed.values(), outcomes[RESPONSES.name, Outcome.CONFLICT.value])
+        new_answers = [answer for key, answer in changed.items() if key in waiting or key not in known]
+        _measure(new_answers, outcomes[RESPONSES.name, Outcome.CONFLICT.value])
+        newly_refused = sum(answer.refused for answer in (known | changed).values()) - refused
+        metrics.AMENDMENTS_REFUSED.inc(max(0, newly_refused))
         return outcomes
 
     async def move_tiers(self, session: Session, batch: Sequence[Received]) -> OutcomeCounts:
@@ -129,13 +134,10 @@ def _is_newer(event: CustomerChanged, erased_at: datetime | None) -> bool:
 def _merge(answer: Answer, received: Received) -> Outcome:
     if body := _body(received):
         return answer.submit(body)
-    event, ce_id = received.event, received.envelope.id
+    event = received.event
     match event:
         case ResponseAmended():
-            changes = event.model_dump(
-                mode="json", include={"score", "comment", "answers", "complete"}, exclude_none=True
-            )
-            return answer.amend(event.revision, ce_id, changes)
+            return answer.amend(event.revisions(received.envelope.id))
         case ResponseRetracted():
             return answer.retract()
         case _:
@@ -155,9 +157,9 @@ def _key(event: Event) -> Key:
 
 def _customers(batch: Iterable[Received]) -> set[Key]:
     return {
-        (event.store, event.customer.ref)
+        (event.store, respondent)
         for received in batch
-        if type(event := received.event) is ResponseSubmitted and event.customer
+        if type(event := received.event) is ResponseSubmitted and (respondent := event.respondent)
     }
 
 
@@ -165,14 +167,14 @@ def _respondent(answer: Answer) -> Key | None:
     return (answer.store, answer.body.respondent) if answer.body and answer.body.respondent else None
 
 
-def _measure(answers: Collection[Answer], conflicts: int) -> None:
+def _measure(new_answers: Collection[Answer], conflicts: int) -> None:
     """Export the conflicts, the latency and the scores of a batch. The slowest new answer stands for the
-    batch: exact where it matters, and cheap."""
+    batch: exact where it matters, and cheap. `new_answers`: those whose submission was not known before."""
     metrics.ANSWER_CONFLICTS.inc(conflicts)
-    fresh = [(a.counted.group, a.body.channel) for a in answers if a.body and a.counted and not a.stored]
+    fresh = [(a.counted.group, a.body.channel) for a in new_answers if a.body and a.counted]
     if not fresh:
         return
-    oldest = min([a.body.received_at for a in answers if a.body and not a.stored])
+    oldest = min([a.body.received_at for a in new_answers if a.body])
     metrics.PIPELINE_LATENCY.labels("scored").observe(max(0.0, time.time() - oldest.timestamp()))
     for (group, channel), count in Counter(fresh).items():
         metrics.SCORES.labels(group.name.lower(), str(channel)).inc(count)

@@ -105,8 +105,8 @@ def received_at(event: Event) -> datetime:
 
 def _customer(event: Event) -> Ref | None:
     match event:
-        case ResponseSubmitted(customer=customer) if customer:
-            return event.store, customer.ref
+        case ResponseSubmitted() if ref := event.respondent:
+            return event.store, ref
         case OrderPlaced(customer=customer) | EngagementRecorded(customer=customer):
             return event.store, customer.ref
         case CaseOpened(customer_ref=ref) | CaseClosed(customer_ref=ref) if ref:

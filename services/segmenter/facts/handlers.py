@@ -20,7 +20,6 @@ from services.segmenter.facts.domain.records import (
     Placed,
     Record,
     Refunded,
-    Rescored,
     Submitted,
 )
 from shared.events import Received
@@ -41,7 +40,7 @@ def submitted(record: AnswerRecord, event: ResponseSubmitted, ce_id: str) -> tup
         Submitted(
             ce_id=ce_id,
             fingerprint=event.fingerprint,
-            ref=event.customer.ref if event.customer and event.identity is Identity.IDENTIFIED else None,
+            ref=event.respondent if event.identity is Identity.IDENTIFIED else None,
             metric=event.metric,
             scale=event.scale,
             score=event.score,
@@ -54,7 +53,7 @@ def submitted(record: AnswerRecord, event: ResponseSubmitted, ce_id: str) -> tup
 
 
 def amended(record: AnswerRecord, event: ResponseAmended, ce_id: str) -> tuple[Record, Outcome]:
-    return record.amended(Rescored(event.revision, ce_id, event.score) if event.score is not None else None)
+    return record.amended(r for r in event.revisions(ce_id) if r.field == "score")
 
 
 def retracted(record: AnswerRecord, _: ResponseRetracted, __: str) -> tuple[Record, Outcome]:
@@ -97,13 +96,12 @@ def contact_in(received: Received) -> tuple[str | None, Contact]:
         case CaseOpened() | CaseClosed():
             return event.customer_ref, Contact()
         case ResponseSubmitted(customer=customer) if customer and event.identity is Identity.IDENTIFIED:
-            believed = event.verified
+            if not event.verified:
+                return event.respondent, Contact()
         case OrderPlaced(customer=customer) | EngagementRecorded(customer=customer):
-            believed = True
+            pass
         case _:
             return None, Contact()
-    if not believed:
-        return customer.ref, Contact()
     return customer.ref, Contact.named(
         customer_id=customer.id,
         email=customer.email,

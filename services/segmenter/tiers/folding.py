@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.segmenter.facts import store as fact_store
 from services.segmenter.facts.domain.contact import Contact
-from services.segmenter.facts.domain.records import Kind, OverrideRecord
+from services.segmenter.facts.domain.records import Kind, OverrideRecord, names_customer
 from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.facts.store import CustomerKey, FactKey
 from services.segmenter.tiers import store as tier_store
@@ -35,12 +35,15 @@ async def refold(
     rules_by_store: RulesByStore,
     now: datetime,
     stale: Collection[CustomerKey],
+    left: Collection[CustomerKey] = (),
     traces: Mapping[CustomerKey, str] | None = None,
 ) -> int:
     """Merge the contacts of the `named` customers, and fold the `stale` ones at `now`.
 
     Returns how many rulings changed. Every named customer gets a row; one whose store the configuration lacks
-    is folded when the store comes back. `traces`: the trace context of the event that made a customer stale.
+    is folded when the store comes back. `left`: the stale ones from whom a fact went to somebody else; who
+    has no other is no customer. `traces`: the trace context of the event that
+    made a customer stale.
     """
     if not named:
         return 0
@@ -55,6 +58,8 @@ async def refold(
     for row in rows:
         changed = replace(row, contact=row.contact.merged(named[row.key]))
         if row.key in folding:
+            if row.key in left and not any(map(names_customer, records[row.key].values())):
+                changed = replace(changed, contact=replace(changed.contact, known=False))
             await asyncio.sleep(0)  # a batch of busy customers must not keep heartbeats waiting
             _, ruling = judge(records[row.key], rules_by_store[row.key.store], now)
             changed = replace(changed, ruling=ruling, folded_at=now)

@@ -53,8 +53,29 @@ class TestAmending:
         path, bearer = f"/v1/responses/{accepted['response_id']}", f"Bearer {accepted['amend_token']}"
         assert collector.request("PATCH", path, {"score": 6}, authorization=bearer).status == 422
         assert collector.request("PATCH", path, {"score": 4}, authorization=bearer).status == 202
-        assert collector.request("PATCH", path, {"score": 6, "metric": "csat"}).status == 422
+        assert collector.request("PATCH", path, {"score": 8, "metric": "csat"}).status == 422
+        assert collector.request("PATCH", path, {"score": 6, "metric": "csat", "scale": "1-5"}).status == 422
         assert collector.request("PATCH", path, {"score": 6, "metric": "csat", "scale": "1-7"}).status == 202
+
+    async def test_by_token_is_for_the_content_that_came_with_it(
+        self, collector: Collector, responses: Topic
+    ) -> None:
+        """Somebody else who sends another answer under the same id changes that one only."""
+        shared = new_id()
+        for number, body in enumerate(({"score": 10}, {"score": 0})):
+            accepted = collector.from_page({**body, "response_id": shared}).json
+            reply = collector.request(
+                "PATCH",
+                f"/v1/responses/{accepted['response_id']}",
+                {"score": 5, "revision": number + 1},
+                authorization=f"Bearer {accepted['amend_token']}",
+            )
+            assert reply.status == 202
+        records = await responses.about(accepted["response_id"], count=4)
+        submitted, amended = records[0::2], records[1::2]
+        assert [r.body["fingerprint"] for r in amended] == [r.body["fingerprint"] for r in submitted]
+        assert amended[0].body["fingerprint"] != amended[1].body["fingerprint"]
+        assert {(r.body["metric"], r.body["scale"]) for r in amended} == {("nps", "0-10")}
 
     def test_of_another_answer_is_forbidden(self, collector: Collector) -> None:
         token = collector.post({"score": 5}).json["amend_token"]

@@ -93,7 +93,7 @@ class Branch:
         customer = Customer(ref=ref, id=ref, email=f"{ref}@example.com", name=name)
         await self.desk.apply(received(told.event.model_copy(update={"customer": customer})))
         rows = await self.desk.rows(
-            f"SELECT case_id FROM notifier.cases WHERE store = :store AND customer_ref = '{ref}'"
+            f"SELECT case_id FROM notifier.cases WHERE store = :store AND customer_ref LIKE '%{ref}'"
         )
         return str(rows[0]["case_id"])
 

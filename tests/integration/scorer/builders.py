@@ -213,6 +213,11 @@ class Shop:
             db = await asyncpg_connection(session)
             return [tuple(row) for row in await db.fetch(query, self.name, *arguments)]
 
+    async def execute(self, statement: str) -> None:
+        """`$1` is this store."""
+        async with self.database.transaction() as session:
+            await (await asyncpg_connection(session)).execute(statement, self.name)
+
     async def buckets(self) -> dict[tuple[Any, ...], tuple[int, ...]]:
         """(metric, scale, segment, touchpoint, day) -> the eight sums; empty ones left out."""
         rows = await self.rows(

@@ -26,7 +26,10 @@ QUESTIONS = [("nps", "0-10", 10), ("nps", "0-10", 10), ("csat", "1-5", 5), ("ces
 
 
 def life(dice: random.Random, responses: int) -> list[Sent]:
-    """Submissions, rivals, amendments, retractions and tiers over three weeks around a change of clocks."""
+    """Submissions, rivals, amendments, retractions and tiers over three weeks around a change of clocks.
+
+    Some amendments are for one body only, or for an answer of another metric; some customers are claimed.
+    """
     start = at("2024-03-20")
 
     def moment() -> datetime:
@@ -46,6 +49,7 @@ def life(dice: random.Random, responses: int) -> list[Sent]:
             metric=metric,
             scale=scale,
             test=dice.random() < 0.08,
+            verified=dice.random() > 0.15,
             touchpoint=dice.choice(["support", "delivery", "typo", None]),
             segments={
                 name: value
@@ -67,6 +71,8 @@ def life(dice: random.Random, responses: int) -> list[Sent]:
                 revision=dice.randint(1, 3),
                 ce_id=f"am-{number}-{i}",
                 score=dice.choice([1, 3, 5, 9, 99]),
+                fingerprint=dice.choice([None, None, *(sent.event.fingerprint for sent in bodies)]),  # type: ignore[attr-defined]
+                metric=dice.choice([None, None, None, "nps", "csat"]),
             )
             for i in range(dice.choice([0, 0, 1, 2]))
         ]

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
+from datetime import timedelta
 
 import pytest
 
@@ -81,6 +82,22 @@ class TestRebuild:
 
         assert calls[2:] == [{(shop.name, "ben")}]  # asha's; the consumer's; and again
         assert await shop.counts(NOON) == (0, 0, 1)
+
+    async def test_who_was_only_claimed_is_a_respondent_apart(self, shop: Shop) -> None:
+        """As an older release stored it: the claim is the customer's last answer."""
+        await shop.send(answer("a", 3, who="asha"))
+        await shop.send(answer("b", 9, NOON + timedelta(hours=1), who="asha"))
+        await shop.execute(
+            """UPDATE scorer.answers SET body = jsonb_set(body::jsonb, '{verified}', 'false')::text
+               WHERE store = $1 AND response_id = 'b'"""
+        )
+        latest = {"policy": "latest", "present": True}
+        assert await shop.counts(NOON + timedelta(hours=2), **latest) == (1, 0, 0)
+
+        await operations.rebuild(shop.database, shop.config, store_name=shop.name)
+        assert await shop.counts(NOON + timedelta(hours=2), **latest) == (1, 0, 1)
+        rows = await shop.rows("SELECT respondent FROM scorer.answers WHERE store = $1 ORDER BY response_id")
+        assert rows == [("asha",), ("claimed:asha",)]
 
     async def test_hours_counted_before_it_are_void(self, shop: Shop) -> None:
         await shop.send(answer("a", 9), answer("b", 3))

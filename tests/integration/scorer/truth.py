@@ -66,15 +66,20 @@ class Truth:
         body: ResponseSubmitted = min(bodies, key=lambda s: s.ce_id).event  # type: ignore[assignment]
         if body.test:
             return None
-        scored = [s for s in sent if isinstance(s.event, ResponseAmended) and s.event.score is not None]
-        score = body.score
-        if scored:
-            last = max(scored, key=lambda s: (s.event.revision, s.ce_id)).event  # type: ignore[attr-defined]
-            assert isinstance(last, ResponseAmended)
-            if last.score in RANGES[body.scale]:
-                score = last.score  # type: ignore[assignment]
+        possible = [
+            (s.event.revision, s.ce_id, s.event.score)
+            for s in sent
+            if isinstance(s.event, ResponseAmended)
+            and s.event.score in RANGES[body.scale]
+            and s.event.fingerprint in (None, body.fingerprint)
+            and s.event.metric in (None, body.metric)
+        ]
+        score = max(possible)[2] if possible else body.score
+        assert score is not None
         known = body.customer is not None and body.identity != "anonymous"
         who = body.customer.ref if known and body.customer else f"nobody but {name}"
+        if known and not body.verified:
+            who = f"somebody who says to be {who}"
         return Told(
             name, (body.metric, body.scale), score, body.answered_at, who, frozenset(self._cuts(body, who))
         )

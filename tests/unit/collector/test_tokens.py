@@ -8,7 +8,7 @@ NOW = 1_800_000_000
 
 
 def amend(tokens: AmendTokens) -> str:
-    return tokens.issue("shop", "r-1", now=NOW, metric="csat", scale="1-7", key_id="k")
+    return tokens.issue("shop", "r-1", now=NOW, metric="csat", scale="1-7", key_id="k", fingerprint="f-1")
 
 
 class TestAnAmendToken:
@@ -17,7 +17,7 @@ class TestAnAmendToken:
         answer = tokens.read(amend(tokens), now=NOW)
         assert answer is not None
         assert (answer.store, answer.response_id, answer.key_id) == ("shop", "r-1", "k")
-        assert (answer.metric, answer.scale) == ("csat", "1-7")
+        assert (answer.metric, answer.scale, answer.fingerprint) == ("csat", "1-7", "f-1")
 
     def test_ends_after_a_day(self) -> None:
         tokens = AmendTokens(b"k" * 32)
@@ -42,7 +42,9 @@ class TestAnAmendToken:
 
     def test_is_safe_in_a_url(self) -> None:
         tokens = AmendTokens(b"k" * 32)
-        token = tokens.issue("shop", "ü/?&" * 30, now=NOW, metric="nps", scale="0-10", key_id="k")
+        token = tokens.issue(
+            "shop", "ü/?&" * 30, now=NOW, metric="nps", scale="0-10", key_id="k", fingerprint="ü"
+        )
         assert token.replace("_", "").replace("-", "").isalnum()
 
 

@@ -1,6 +1,7 @@
 """One answer from all that is known of it, in whatever order it became known.
 
-An answer is the fold of a *set* of revisions, so the order of arrival and repeats cannot matter.
+An answer is the fold of a *set* of revisions, so the order of arrival and repeats cannot matter. Which body
+and which later values count, says `shared.feedback.revisions`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Any, Final
 
+from shared.feedback import revisions
 from shared.feedback.metrics import Group, Polarity, scale_for
-
-T = TypeVar("T")
 
 OLD_AFTER: Final = timedelta(hours=24)
 """An answer that took longer to reach us is history: it counts, and alerts nobody."""
@@ -37,7 +37,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A whole answer, as one event told it."""
+    """A whole answer, as one event told it. `fingerprint` tells the bodies of one answer apart."""
 
     id: str
     received_at: datetime
@@ -56,11 +56,17 @@ class Submitted:
     currency: str | None = None
     segments: tuple[tuple[str, str], ...] = ()
     follow_ups: tuple[tuple[str, object], ...] = ()
+    fingerprint: str = ""
+
+    @property
+    def ce_id(self) -> str:
+        """The id of its event, by the name that the rule of revisions has for it."""
+        return self.id
 
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """Only the fields that changed."""
+    """Only the fields that changed. `of`, `metric` and `scale` say what it may change, as in a revision."""
 
     id: str
     received_at: datetime
@@ -69,6 +75,31 @@ class Amended:
     comment: str | None = None
     complete: bool | None = None
     follow_ups: tuple[tuple[str, object], ...] | None = None
+    of: str | None = None
+    metric: str | None = None
+    scale: str | None = None
+
+    @property
+    def changes(self) -> dict[str, Any]:
+        """The fields that it changes, by their names in events."""
+        fields = {
+            "score": self.score,
+            "comment": self.comment,
+            "complete": self.complete,
+            "answers": self.follow_ups,
+        }
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def revisions(self) -> list[revisions.Revision]:
+        """A revision for each of them."""
+        return revisions.revisions(
+            self.changes,
+            number=self.revision,
+            ce_id=self.id,
+            of=self.of,
+            metric=self.metric,
+            scale=self.scale,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +134,8 @@ class Answer:
     """Every comment that it ever had."""
     wants_contact: bool = False
     """The customer asked to be called, at any time."""
+    refused: int = 0
+    """How many of the amended scores are impossible."""
 
     @property
     def since(self) -> datetime:
@@ -141,40 +174,48 @@ def opens(
     return identified and not test and not historical and received_at - answered_at <= OLD_AFTER
 
 
-def fold(response_id: str, revisions: Iterable[Revision]) -> Answer | None:
+def fold(response_id: str, known: Iterable[Revision]) -> Answer | None:
     """The answer, or None while its original is unknown.
 
-    Two originals: the one with the lowest id is the answer. Each field keeps the value of the amendment
-    with the highest (revision, id). A score that the scale does not have is not one.
-    Raises FeedbackError for an original that no scale fits.
+    An original that lost to another is left out with all that was only meant for it. Raises FeedbackError for
+    an original that no scale fits.
     """
-    in_order = sorted(revisions, key=lambda revision: revision.id)
+    in_order = sorted(known, key=lambda revision: revision.id)
     bodies = [revision for revision in in_order if isinstance(revision, Submitted)]
-    amendments = sorted(
-        (revision for revision in in_order if isinstance(revision, Amended)),
-        key=lambda amended: (amended.revision, amended.id),
-    )
     if not bodies:
         return None
-    body = bodies[0]
-    contents: list[Submitted | Amended] = [*bodies, *amendments]
+    body = revisions.first(bodies)
+    amendments = [amended for amended in in_order if isinstance(amended, Amended)]
+    possible = [
+        (amended, {r.field: r.value for r in amended.revisions() if revisions.may_change(r, body)})
+        for amended in amendments
+    ]
+    merged = revisions.merged((), [r for amended in amendments for r in amended.revisions()], body)
+    present = revisions.present(body, merged)
     scale = scale_for(body.metric, body.scale)
-    scores = [(a.score, a.received_at) for a in amendments if a.score is not None and scale.is_valid(a.score)]
-    lows = [(s, at) for s, at in scores if scale.group_of(s) is Group.DETRACTOR]
-    lows += [(rival.score, rival.received_at) for rival in bodies if _is_low(rival)]
+    scores = [(body.score, body.received_at)]
+    scores += [(fields["score"], a.received_at) for a, fields in possible if "score" in fields]
+    lows = [(score, at) for score, at in scores if scale.group_of(score) is Group.DETRACTOR]
+    comments = [body.comment, *(fields.get("comment") for _, fields in possible)]
+    wishes = [body.follow_ups, *(fields.get("answers", ()) for _, fields in possible)]
+
+    def now(name: str, submitted: Any) -> Any:
+        return present[name].value if name in present else submitted
+
     return Answer(
         response_id=response_id,
         body=body,
-        score=_last([score for score, _ in scores], body.score),
-        comment=_last([a.comment for a in amendments], body.comment),
-        settled=_last([a.complete for a in amendments], body.complete) or any(a.comment for a in amendments),
+        score=now("score", body.score),
+        comment=now("comment", body.comment),
+        settled=now("complete", body.complete) or any(comments[1:]),
         retracted=any(isinstance(revision, Retracted) for revision in in_order),
         low_scores=tuple(sorted({score for score, _ in lows})),
         low_since=min((at for _, at in lows), default=None),
-        follow_ups=_last([a.follow_ups for a in amendments], body.follow_ups),
-        scores=tuple(sorted({s for s, _ in scores} | {rival.score for rival in bodies})),
-        comments=tuple(sorted({r.comment for r in contents if r.comment})),
-        wants_contact=any(asks_for_contact(r.follow_ups or ()) for r in contents),
+        follow_ups=now("answers", body.follow_ups),
+        scores=tuple(sorted({score for score, _ in scores})),
+        comments=tuple(sorted({comment for comment in comments if comment})),
+        wants_contact=any(asks_for_contact(follow_ups) for follow_ups in wishes),
+        refused=len(revisions.refused(body, merged)),
     )
 
 
@@ -185,18 +226,6 @@ def asks_for_contact(follow_ups: Iterable[tuple[str, object]]) -> bool:
         and (value is True or (isinstance(value, str) and value.strip().casefold() in _YES))
         for question, value in follow_ups
     )
-
-
-def _is_low(body: Submitted) -> bool:
-    return scale_for(body.metric, body.scale).group_of(body.score) is Group.DETRACTOR
-
-
-def _last(values: Iterable[T | None], otherwise: T) -> T:
-    """The last value that is one."""
-    for value in values:
-        if value is not None:
-            otherwise = value
-    return otherwise
 
 
 # What a customer answered before.

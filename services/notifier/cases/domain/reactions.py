@@ -20,6 +20,7 @@ from services.notifier.cases.domain.case import (
 )
 from services.notifier.cases.domain.clocks import ELAPSED, Clock
 from services.notifier.cases.domain.rules import Rule
+from shared.feedback.revisions import may_change
 
 RETRACTED = "retracted"
 
@@ -138,10 +139,14 @@ def known_answer_changed(
     amendments does not matter.
     """
     if answer.retracted:
-        return _retracted(answer, case, now)
-    amendments = [revision for revision in incoming if isinstance(revision, Amended)]
+        return retracted(answer, case, now)
+    amendments = [
+        revision
+        for revision in incoming
+        if isinstance(revision, Amended) and any(may_change(r, answer.body) for r in revision.revisions())
+    ]
     entries = [
-        Entry("answer_amended", {"response_id": answer.response_id, "fields": _fields(amended)})
+        Entry("answer_amended", {"response_id": answer.response_id, "fields": list(amended.changes)})
         for amended in amendments
     ]
     if any(amended.score is not None for amended in amendments):
@@ -165,7 +170,8 @@ def known_answer_changed(
     return Change(moved(case), CaseEvent.CHANGED, tuple(entries), alert, releases_alert=answer.settled)
 
 
-def _retracted(answer: Answer, case: Case, now: datetime) -> Change | None:
+def retracted(answer: Answer, case: Case, now: datetime) -> Change | None:
+    """The answer stands for nothing in this case any more. Nothing happens if it did not before."""
     if answer.response_id not in case.standing:
         return None
     case = replace(case, standing=case.standing - {answer.response_id})
@@ -221,14 +227,3 @@ def _alert(reason: str, answer: Answer, rule: Rule) -> Alert:
 
 def _about(answer: Answer) -> dict[str, object]:
     return {"response_id": answer.response_id, "metric": answer.body.metric, "score": answer.score}
-
-
-def _fields(amended: Amended) -> list[str]:
-    """Which fields, never what they say: the history outlives the comment."""
-    named = {
-        "score": amended.score,
-        "comment": amended.comment,
-        "complete": amended.complete,
-        "answers": amended.follow_ups,
-    }
-    return [name for name, value in named.items() if value is not None]

@@ -50,8 +50,6 @@ class StoredAnswer:
 def revision_of(event_id: str, event: Event) -> Revision | None:
     """What an event says of its answer, in the words of the domain; None for one that names nobody."""
     match event:
-        case ResponseSubmitted(customer=None):
-            return None
         case ResponseSubmitted():
             return _submitted(event_id, event)
         case ResponseAmended():
@@ -65,6 +63,9 @@ def revision_of(event_id: str, event: Event) -> Revision | None:
                 follow_ups=None
                 if event.answers is None
                 else tuple((answer.question, answer.value) for answer in event.answers),
+                of=event.fingerprint,
+                metric=event.metric,
+                scale=event.scale,
             )
         case ResponseRetracted():
             return Retracted(event_id, event.received_at)
@@ -73,9 +74,9 @@ def revision_of(event_id: str, event: Event) -> Revision | None:
 
 
 def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
-    if event.customer is None:
+    customer, ref, order = event.customer, event.respondent, event.order
+    if customer is None or ref is None:
         return None
-    order = event.order
     return Submitted(
         event_id,
         received_at=event.received_at,
@@ -83,7 +84,7 @@ def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
         metric=event.metric,
         scale=event.scale,
         score=event.score,
-        person=Person(event.customer.ref, event.customer.id, event.customer.email, event.customer.name),
+        person=Person(ref, customer.id, customer.email, customer.name),
         verified=event.verified,
         comment=event.comment,
         complete=event.complete,
@@ -94,13 +95,15 @@ def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
         currency=order.currency if order else None,
         segments=tuple(sorted(event.segments.items())),
         follow_ups=tuple((answer.question, answer.value) for answer in event.answers),
+        fingerprint=event.fingerprint,
     )
 
 
 async def add_events(
     session: Session, incoming: Mapping[AnswerKey, Events]
-) -> dict[AnswerKey, Answer | None]:
-    """Add events to their answers; returns the answers as they are now, None where the original lacks.
+) -> tuple[dict[AnswerKey, Answer | None], set[AnswerKey]]:
+    """Add events to their answers; returns the answers as they are now, None where the original lacks, and
+    those whose stored original lost to one of the events.
 
     The rows stay locked, in sorted order. Adding what is known already changes nothing.
     """
@@ -121,33 +124,58 @@ async def add_events(
         {
             "stores": [store for store, _ in keys],
             "ids": [response for _, response in keys],
-            "refs": [_customer_ref(incoming[key]) for key in keys],
+            "refs": [answer.body.person.ref if (answer := alone[key]) else None for key in keys],
             "revisions": [_stored(incoming[key]) for key in keys],
             **_columns([alone[key] for key in keys]),
         },
     )
-    merged = {(r.store, r.response_id): _folded(r.response_id, _read(r.merged)) for r in rows if r.merged}
-    await _refold(session, merged)
-    return alone | merged
+    events_of = {(r.store, r.response_id): _read(r.merged) for r in rows if r.merged}
+    merged = {key: _folded(key[1], events) for key, events in events_of.items()}
+    lost = {key: _lost(merged[key], events) for key, events in events_of.items()}
+    await _refold(session, merged, lost)
+    replaced = {key for key in merged if _is_replaced(merged[key], lost[key], incoming[key], events_of[key])}
+    return alone | merged, replaced
 
 
-async def _refold(session: Session, folded: Mapping[AnswerKey, Answer | None]) -> None:
-    """Write what answers say now into their columns; the rows are ours."""
+async def _refold(
+    session: Session, folded: Mapping[AnswerKey, Answer | None], lost: Mapping[AnswerKey, list[str]]
+) -> None:
+    """Write what answers say now into their columns, and drop the events that `lost`; the rows are ours."""
     if not folded:
         return
     keys = sorted(folded)
     assigned = ", ".join(f"{name} = n.{name}" for name in _FOLD.split(", "))
     await session.execute(
-        text(f"""UPDATE notifier.answers a SET {assigned}
-                FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), {_FOLD_ARRAYS})
-                     AS n(store, id, {_FOLD})
+        text(f"""UPDATE notifier.answers a SET {assigned}, customer_ref = coalesce(n.ref, a.customer_ref),
+                    revisions = a.revisions - ARRAY(SELECT jsonb_array_elements_text(CAST(n.lost AS jsonb)))
+                FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), CAST(:refs AS text[]),
+                            CAST(:lost AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, ref, lost, {_FOLD})
                 WHERE a.store = n.store AND a.response_id = n.id"""),
         {
             "stores": [store for store, _ in keys],
             "ids": [response for _, response in keys],
+            "refs": [answer.body.person.ref if (answer := folded[key]) else None for key in keys],
+            "lost": [orjson.dumps(lost[key]).decode() for key in keys],
             **_columns([folded[key] for key in keys]),
         },
     )
+
+
+def _is_replaced(answer: Answer | None, lost: Iterable[str], incoming: Events, events: Events) -> bool:
+    """Whether another body counted before these events came in."""
+    return answer is not None and any(
+        isinstance(event := events[i], ResponseSubmitted) and event.fingerprint != answer.body.fingerprint
+        for i in lost
+        if i not in incoming
+    )
+
+
+def _lost(answer: Answer | None, events: Events) -> list[str]:
+    """The ids of the bodies that can never count again, because an older one is known."""
+    if answer is None:
+        return []
+    return [i for i, event in events.items() if isinstance(event, ResponseSubmitted) and i > answer.body.id]
 
 
 def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
@@ -205,11 +233,6 @@ async def since(
         place = (page[-1].received_at, page[-1].response_id)
         folded = [(row.customer_ref, _folded(row.response_id, _read(row.revisions))) for row in page]
         yield [(ref, answer) for ref, answer in folded if answer]
-
-
-def _customer_ref(events: Events) -> str | None:
-    bodies = [event for _, event in sorted(events.items()) if isinstance(event, ResponseSubmitted)]
-    return next((body.customer.ref for body in bodies if body.customer), None)
 
 
 def _stored(events: Events) -> str:

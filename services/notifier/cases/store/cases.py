@@ -153,6 +153,17 @@ async def add_words(session: Session, words: Mapping[str, str]) -> None:
         )
 
 
+async def unlink(session: Session, keys: Sequence[AnswerKey]) -> None:
+    """Take these answers out of their cases, so that they can belong to others."""
+    if not keys:
+        return
+    await session.execute(
+        text("""DELETE FROM notifier.case_answers WHERE (store, response_id) IN
+                (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[])))"""),
+        {"stores": [store for store, _ in keys], "ids": [response for _, response in keys]},
+    )
+
+
 async def mark_retracted(session: Session, keys: Sequence[AnswerKey]) -> None:
     if not keys:
         return

@@ -15,7 +15,7 @@ from services.notifier.cases.domain.reactions import RETRACTED
 from services.notifier.cases.store.answers import AnswerKey
 from services.notifier.cases.store.customers import Ref
 from shared.db import Session
-from shared.feedback.identity import surrogate
+from shared.feedback.identity import respondent, surrogate
 
 BECAUSE_ERASED = "erased"
 
@@ -40,7 +40,7 @@ class AnswerToErase:
         revisions = {}
         for event_id, part in self.revisions.items():
             body = dict(part["body"])
-            ref = (store, (body.get("customer") or {}).get("ref", ""))
+            ref = (store, respondent_in(body))
             if ref in erased:
                 body["customer"] = {"ref": surrogates[ref]}
             if ref in erased or (theirs and "customer" not in body):
@@ -48,6 +48,12 @@ class AnswerToErase:
             revisions[event_id] = {**part, "body": body}
         owner = surrogates[whose] if theirs else self.customer_ref
         return AnswerToErase(self.key, owner, revisions)
+
+
+def respondent_in(body: Mapping[str, Any]) -> str:
+    """Whose an answer is, from the stored body of its event; empty for one that names nobody."""
+    ref = (body.get("customer") or {}).get("ref", "")
+    return respondent(ref, verified=body.get("verified", True)) if ref else ""
 
 
 async def answers_until(session: Session, erased: Mapping[Ref, datetime]) -> list[AnswerToErase]:

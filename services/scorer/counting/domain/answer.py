@@ -4,13 +4,15 @@ Revisions are merged so that their order of arrival does not matter.
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+from shared.feedback import revisions
 from shared.feedback.identity import is_erased
-from shared.feedback.metrics import Group, scale_for
+from shared.feedback.metrics import Group
+from shared.feedback.revisions import Revision
 
 TEXTS = ("comment", "answers")
 """What people wrote in their own words."""
@@ -27,6 +29,7 @@ class Outcome(StrEnum):
     OK = "ok"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+    REFUSED = "refused"
 
 
 class Contribution(NamedTuple):
@@ -41,14 +44,6 @@ class Contribution(NamedTuple):
     score: int
     at: datetime
     hour: int
-
-
-class Revision(NamedTuple):
-    """A later value of one field; the highest (number, ce_id) wins."""
-
-    number: int
-    ce_id: str
-    value: Any
 
 
 class Body(NamedTuple):
@@ -80,15 +75,12 @@ def anonymous(answer: Mapping[str, Any], respondent: str, dimensions: Container[
     return kept | {"customer": {"ref": respondent}, "segments": segments}
 
 
-_NOTHING: Mapping[str, Revision] = {}
-"""Of an answer that nobody amended. One object for all of them: it is replaced, never changed."""
-
-
 @dataclass(slots=True)
 class Answer:
     """All that is known under one response id.
 
     `body`: the submission that counts; None while only amendments or a retraction arrived.
+    `revisions`: what amendments changed, as far as it can still count.
     `counted` and `latest`: what the buckets hold for this answer.
     `rivals`: the fingerprints of bodies that lost to `body`; `new_rivals`: those that lost since it was read.
     `stored`: it has a row; `changed`: that row does not hold what is known now.
@@ -97,7 +89,7 @@ class Answer:
     store: str
     response_id: str
     body: Body | None = None
-    amended: Mapping[str, Revision] = field(default_factory=lambda: _NOTHING)
+    revisions: tuple[Revision, ...] = ()
     retracted: bool = False
     counted: Contribution | None = None
     latest: bool = False
@@ -124,16 +116,15 @@ class Answer:
             self.new_rivals = (*self.new_rivals, loser)
         return Outcome.DUPLICATE if known else Outcome.CONFLICT
 
-    def amend(self, number: int, ce_id: str, changes: Mapping[str, Any]) -> Outcome:
-        """Merge an amendment: each field keeps the value of the highest (revision, `ce_id`)."""
-        outcome = Outcome.DUPLICATE
-        for name, value in changes.items():
-            known = self.amended.get(name)
-            if known is None or (known.number, known.ce_id) < (number, ce_id):
-                self.amended = {**self.amended, name: Revision(number, ce_id, value)}
-                self.changed = True
-                outcome = Outcome.OK
-        return outcome
+    def amend(self, changes: Iterable[Revision]) -> Outcome:
+        """Merge an amendment, by the rule of `shared.feedback.revisions`."""
+        changes = tuple(changes)
+        merged = revisions.merged(self.revisions, changes, self.body)
+        if merged is self.revisions:
+            return Outcome.DUPLICATE
+        self.revisions = merged
+        self.changed = True
+        return Outcome.REFUSED if self.body and revisions.refused(self.body, changes) else Outcome.OK
 
     def retract(self) -> Outcome:
         """Take the answer back for good: nothing that arrives later makes it count again."""
@@ -147,6 +138,13 @@ class Answer:
         """Whether its respondent was erased: the body belongs to a surrogate."""
         return self.body is not None and is_erased(self.body.respondent)
 
+    def belongs_to(self, respondent: str) -> None:
+        """Count the submission as another respondent's. Raises ValueError while there is none."""
+        if self.body is None:
+            raise ValueError("an answer without a body belongs to nobody")
+        self.body = self.body._replace(respondent=respondent)
+        self.changed = True
+
     def forget(self, body: Body) -> None:
         """Erase the respondent: `body` is what is left of the submission."""
         self.body = body
@@ -155,11 +153,22 @@ class Answer:
 
     def forget_texts(self) -> None:
         """Drop the words of every amendment, but keep that the fields were amended."""
-        for name in TEXTS:
-            revision = self.amended.get(name)
-            if revision is not None and revision.value is not None:
-                self.amended = {**self.amended, name: revision._replace(value=None)}
-                self.changed = True
+        wordless = tuple(r._replace(value=None) if r.field in TEXTS else r for r in self.revisions)
+        if wordless != self.revisions:
+            self.revisions = wordless
+            self.changed = True
+
+    @property
+    def amended(self) -> dict[str, Revision]:
+        """The revision that counts of each amended field; before the submission is known, the highest."""
+        if self.body is None:
+            return {revision.field: revision for revision in self.revisions}
+        return revisions.present(self.body, self.revisions) if self.revisions else {}
+
+    @property
+    def refused(self) -> int:
+        """How many of its amended fields are impossible."""
+        return len(revisions.refused(self.body, self.revisions)) if self.body and self.revisions else 0
 
     @property
     def counts(self) -> bool:
@@ -168,13 +177,11 @@ class Answer:
 
     @property
     def score(self) -> int | None:
-        """The amended score, if it is one of the scale, else the submitted one."""
+        """The amended score, if it is possible, else the submitted one."""
         if self.body is None:
             return None
         amended = self.amended.get("score")
-        if amended and scale_for(self.body.metric, self.body.scale).is_valid(amended.value):
-            return int(amended.value)
-        return self.body.score
+        return self.body.score if amended is None else int(amended.value)
 
 
 def settle_latest(answers: Iterable[Answer]) -> None:

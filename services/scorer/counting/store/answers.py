@@ -11,10 +11,12 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from services.scorer.counting.domain.answer import Answer, Body, Contribution, Revision
+from services.scorer.counting.domain.answer import Answer, Body, Contribution
 from services.scorer.counting.store.packing import packed
-from shared.events.responses import Identity, ResponseSubmitted
+from shared.events.responses import ResponseSubmitted
+from shared.feedback import revisions
 from shared.feedback.metrics import Group
+from shared.feedback.revisions import Revision
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Key = tuple[str, str]
@@ -35,7 +37,6 @@ def body_of(event: ResponseSubmitted, ce_id: str, raw: bytes) -> Body:
     answer.
     """
     known = event.__dict__
-    customer = known["customer"]
     return Body(
         ce_id,
         known["fingerprint"],
@@ -43,7 +44,7 @@ def body_of(event: ResponseSubmitted, ce_id: str, raw: bytes) -> Body:
         known["scale"],
         known["score"],
         known["answered_at"],
-        customer.ref if customer and known["identity"] is not Identity.ANONYMOUS else None,
+        event.respondent,
         known["test"],
         known["touchpoint"],
         known["segments"],
@@ -149,6 +150,8 @@ def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
     if row["body"] is not None:
         raw = row["body"].encode()
         body = body_of(ResponseSubmitted.model_validate_json(raw), row["ce_id"], raw)
+        # Where it was counted, which may be by an older rule: `closeloop rebuild scorer` moves it.
+        body = body._replace(respondent=row["respondent"])
     counted = None
     if row["series"] is not None:
         at = row["answered_at"]
@@ -158,10 +161,30 @@ def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
         store=row["store"],
         response_id=row["response_id"],
         body=body,
-        amended={name: Revision(*revision) for name, revision in (row["amended"] or {}).items()},
+        revisions=_revisions_of(row["amended"]) if row["amended"] else (),
         retracted=row["retracted"],
         counted=counted,
         latest=row["latest"],
         rivals=frozenset(rivals),
         stored=True,
     )
+
+
+_ALL = "all"
+
+
+def stored_revisions(answer: Answer) -> dict[str, Any]:
+    """The revisions of an answer as its column `amended` has them.
+
+    By field what counts now, as (number, `ce_id`, value), which is all that the release before this one knew;
+    and all of them under `all`, in a place that it carries along.
+    """
+    counting = {name: (r.number, r.ce_id, r.value) for name, r in answer.amended.items()}
+    return {**counting, _ALL: (0, "", [tuple(revision) for revision in answer.revisions])}
+
+
+def _revisions_of(stored: dict[str, Any]) -> tuple[Revision, ...]:
+    everything = tuple(Revision(*revision) for revision in stored[_ALL][2]) if _ALL in stored else ()
+    known = {(revision.field, revision.ce_id) for revision in everything}
+    older = [Revision(name, *r) for name, r in stored.items() if name != _ALL and (name, r[1]) not in known]
+    return revisions.merged(everything, older)

@@ -1,13 +1,14 @@
 """What `closeloop verify` asks the database, and how `closeloop rebuild scorer` writes the buckets anew."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
 from services.scorer.counting.domain.answer import Answer
 from services.scorer.counting.store.answers import ANSWER_COLUMNS, Key, answer_of
+from shared.feedback.identity import CLAIMED, ERASED
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 Accepted = tuple[str, str, str]
@@ -147,6 +148,21 @@ async def next_keys(db: Connection, store: str | None, after: Key, limit: int) -
         limit,
     )
     return [(row[0], row[1]) for row in rows]
+
+
+async def counted_for_the_claimed(db: Connection, keys: Collection[Key]) -> dict[Key, Key]:
+    """Of these answers those that count as a customer's who was only claimed, with that customer."""
+    rows = await db.fetch(
+        """SELECT a.store, a.response_id, a.respondent
+           FROM unnest($1::text[], $2::text[]) AS k(store, response_id)
+           JOIN scorer.answers a USING (store, response_id)
+           WHERE a.respondent IS NOT NULL AND NOT a.respondent ^@ ANY($3::text[])
+                 AND a.body::json ->> 'verified' = 'false'""",
+        [key[0] for key in keys],
+        [key[1] for key in keys],
+        [CLAIMED, ERASED],
+    )
+    return {(row[0], row[1]): (row[0], row[2]) for row in rows}
 
 
 async def all_answers(db: Connection, store: str | None, batch: int) -> AsyncIterator[list[Answer]]:

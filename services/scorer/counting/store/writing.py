@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from services.scorer.counting.domain.answer import Answer
-from services.scorer.counting.store.answers import Connection
+from services.scorer.counting.store.answers import Connection, stored_revisions
 from services.scorer.counting.store.packing import array_of, packed
 
 
@@ -29,9 +29,7 @@ def _record(answer: Answer) -> tuple[Any, ...]:
         body.received_at if body else None,
         body.ce_id if body else None,
         body.fingerprint if body else None,
-        orjson.dumps({name: tuple(revision) for name, revision in answer.amended.items()}).decode()
-        if answer.amended
-        else None,
+        orjson.dumps(stored_revisions(answer)).decode() if answer.revisions else None,
         answer.retracted,
         answer.latest,
         counted.day if counted else None,
@@ -190,7 +188,7 @@ def _rows(answers: Sequence[Answer]) -> bytes:
         else:
             parts.append(_NULL * 7)
         parts += (
-            _amended(answer) if answer.amended else _NULL,
+            _amended(answer) if answer.revisions else _NULL,
             _flags(1, answer.retracted, 1, answer.latest),
         )
         if counted:
@@ -215,7 +213,7 @@ def _microseconds(value: datetime) -> int:
 
 
 def _amended(answer: Answer) -> bytes:
-    data = orjson.dumps({name: tuple(revision) for name, revision in answer.amended.items()})
+    data = orjson.dumps(stored_revisions(answer))
     return _length(len(data) + 1) + b"\1" + data  # the version of jsonb's binary form
 
 

@@ -4,18 +4,21 @@ A record is what is stored. Each has a method for each event about it, which ret
 event and how the event ended. The rules are those of the product's contract:
 
 - Two originals under one id: the lowest `ce_id` counts, the other is a conflict that stays visible.
-- An amended score counts from the highest (revision, `ce_id`). A retraction is final.
+- Which amended score counts, says `shared.feedback.revisions`. A retraction is final.
 - What comes before its original is kept, and counts when that comes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol, Self, TypeVar
+
+from shared.feedback import revisions
+from shared.feedback.revisions import Revision
 
 
 class Outcome(StrEnum):
@@ -24,6 +27,7 @@ class Outcome(StrEnum):
     OK = "ok"
     DUPLICATE = "duplicate"
     CONFLICT = "conflict"
+    REFUSED = "refused"
 
 
 class _Original(Protocol):
@@ -151,15 +155,18 @@ class Rescored:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRecord:
-    """An answer with its amended score.
+    """An answer with its amended scores.
 
-    `said`: the original, by the name that it has in the stored JSON; None: it has not arrived.
+    `said`: the original, by the name that it has in the stored JSON; None: it has not arrived. `revisions`:
+    the amended scores that can still count. `rescored`: the one that counts, which is all that the release
+    before this one knew.
     """
 
     said: Submitted | None = None
     rescored: Rescored | None = None
     retracted: bool = False
     conflict: bool = False
+    revisions: tuple[Revision, ...] = ()
 
     @property
     def ref(self) -> str | None:
@@ -170,20 +177,47 @@ class AnswerRecord:
         """The score that counts now; None while only an amendment is known."""
         if self.said is None:
             return None
-        return self.rescored.score if self.rescored else self.said.score
+        present = revisions.present(self.said, self._scores()).get("score")
+        return self.said.score if present is None else int(present.value)
+
+    @property
+    def refused(self) -> int:
+        """How many of the amended scores are impossible."""
+        return len(revisions.refused(self.said, self._scores())) if self.said else 0
 
     def submitted(self, original: Submitted) -> tuple[Self, Outcome]:
         first, outcome = first_of(self.said, original)
-        return replace(self, said=first, conflict=self.conflict or outcome is Outcome.CONFLICT), outcome
+        conflict = self.conflict or outcome is Outcome.CONFLICT
+        return self._with(first, self._scores(), conflict=conflict), outcome
 
-    def amended(self, change: Rescored | None) -> tuple[Self, Outcome]:
-        """`change` is None for an amendment that leaves the score alone."""
-        if change is None:
+    def amended(self, changes: Iterable[Revision]) -> tuple[Self, Outcome]:
+        """`changes` is empty for an amendment that leaves the score alone."""
+        changes = tuple(changes)
+        if not changes:
             return self, Outcome.OK
-        held = self.rescored
-        if held is not None and (held.revision, held.ce_id) >= (change.revision, change.ce_id):
-            return self, Outcome.DUPLICATE if held == change else Outcome.OK
-        return replace(self, rescored=change), Outcome.OK
+        known = self._scores()
+        merged = revisions.merged(known, changes, self.said)
+        if merged is known:
+            return self, Outcome.DUPLICATE
+        impossible = self.said is not None and revisions.refused(self.said, changes)
+        changed = self._with(self.said, merged, conflict=self.conflict)
+        return changed, Outcome.REFUSED if impossible else Outcome.OK
+
+    def _scores(self) -> tuple[Revision, ...]:
+        """The amended scores, also one that the release before stored."""
+        older = self.rescored
+        if older is None or any(revision.ce_id == older.ce_id for revision in self.revisions):
+            return self.revisions
+        stored = Revision("score", older.revision, older.ce_id, older.score)
+        return revisions.merged(self.revisions, [stored], self.said)
+
+    def _with(self, said: Submitted | None, known: tuple[Revision, ...], *, conflict: bool) -> Self:
+        """The record with this original and these amended scores."""
+        counting = known[-1] if known else None
+        if said is not None:
+            counting = revisions.present(said, known).get("score")
+        rescored = None if counting is None else Rescored(counting.number, counting.ce_id, counting.value)
+        return replace(self, said=said, revisions=known, rescored=rescored, conflict=conflict)
 
     def retract(self) -> tuple[Self, Outcome]:
         return replace(self, retracted=True), Outcome.DUPLICATE if self.retracted else Outcome.OK
@@ -278,6 +312,16 @@ EMPTY: Mapping[Kind, Record] = {
     Kind.CASE: CaseRecord(),
 }
 """The record of each kind before the first event about it."""
+
+
+def names_customer(record: Record) -> bool:
+    """Whether the store's own server named the customer of the record by it."""
+    match record:
+        case OrderRecord() | EngagementRecord():
+            return record.ref is not None
+        case AnswerRecord(said=original):
+            return original is not None and original.ref is not None and original.verified
+    return False
 
 
 def anonymous(record: Record, ref: str) -> Record:

@@ -317,4 +317,6 @@ class TestWhomToWriteTo:
 
         shown = (await agent.get(f"/v1/cases/{case_id}")).json()
         assert shown["customer"]["email"] == "c-1@example.com"
-        assert [answer["verified"] for answer in shown["all_answers"]] == [True, False]
+        assert [answer["verified"] for answer in shown["all_answers"]] == [True]
+        [apart] = [case for case in await desk.live() if case["case_id"] != case_id]
+        assert not apart["verified"]

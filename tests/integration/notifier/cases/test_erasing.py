@@ -66,6 +66,12 @@ class TestAnErasure:
         assert {d["state"] for d in await desk.deliveries()} == {"cancelled"}
         assert (await desk.emitted())[-1] == "case.closed"
 
+    async def test_takes_what_somebody_claimed_in_the_persons_name(self, desk: Desk) -> None:
+        await desk.apply(canary(desk, verified=False))
+        await desk.apply(erase(desk))
+        assert await traces(desk) == []
+        assert (await desk.case())["dismissed_because"] == "erased"
+
     async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))
         work, case_id = Casework(database, desk.policies), (await desk.case())["case_id"]

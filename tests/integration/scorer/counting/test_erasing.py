@@ -92,6 +92,13 @@ class TestAnErasure:
         await shop.send(erase("person-1", "person-mail"))
         assert await traces(shop) == []
 
+    async def test_takes_what_somebody_claimed_in_the_persons_name(self, shop: Shop) -> None:
+        await shop.send(canary(verified=False), canary("r-2", 9, NOON + DAY, verified=False, ce_id="z"))
+        await shop.send(erase("person-1"))
+        assert await traces(shop) == []
+        await shop.send(canary("r-3", verified=False, received_at=NOON - DAY))
+        assert await traces(shop) == []
+
     async def test_is_the_same_whatever_comes_first(self, shop: Shop) -> None:
         events = (canary(), amend(comment="canary again", score=3), erase("person-1"), canary("r-2", 9))
         results = []

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from prometheus_client import REGISTRY
 
 from shared.db import Database, Inbox
 from shared.events import Event, encode
@@ -23,6 +24,18 @@ class TestCountAnswers:
         assert await shop.counts(LATER) == (1, 1, 1)
         await shop.send_twice(answer("a", 9), answer("b", 7), answer("c", 3))
         assert await shop.counts(LATER) == (1, 1, 1)
+
+    async def test_a_new_answer_whose_amendment_came_first_is_in_the_metrics_too(self, shop: Shop) -> None:
+        def scores() -> float:
+            names = {"category": "promoter", "channel": "kiosk"}
+            return REGISTRY.get_sample_value("closeloop_scores_total", names) or 0.0
+
+        before = scores()
+        await shop.send(amend("a", score=9))
+        await shop.send_twice(answer("a", 3, channel="kiosk"))
+        await shop.send(amend("a", score=10, revision=2))
+        await shop.send_twice(answer("b", 9, channel="kiosk"))
+        assert scores() == before + 2
 
     async def test_a_repeat_within_its_batch_is_a_duplicate(self, shop: Shop) -> None:
         assert await shop.send(answer("a"), answer("a")) == {"ok": 1, "duplicate": 1}

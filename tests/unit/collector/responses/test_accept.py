@@ -170,7 +170,7 @@ class TestABadAnswer:
             ({"score": 9, "scale": "1-5"}, "/scale"),
             ({"score": 9, "answered_at": "2026-11-23T12:00:00Z"}, "/answered_at"),
             ({"score": 9, "order": {"value": 1, "currency": "USD"}}, "/order/currency"),
-            ({"score": 9, "customer": {"id": " "}}, "/customer"),
+            ({"score": 9, "customer": {"name": "Ada"}}, "/customer"),
         ],
     )
     def test_is_refused_with_its_place_in_the_body(self, body: dict[str, Any], pointer: str) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -55,9 +56,17 @@ class TestFold:
         assert answer.score == 3
 
     def test_takes_the_original_with_the_lowest_id(self) -> None:
-        answer = fold("r", [submitted(2, "z"), submitted(9, "a")])
+        answer = fold("r", [submitted(2, "z", comment="awful"), submitted(9, "a")])
         assert answer is not None
-        assert (answer.score, answer.low_scores) == (9, (2,))
+        assert (answer.score, answer.low_scores, answer.comments) == (9, (), ())
+
+    def test_takes_no_change_that_is_meant_for_an_original_that_lost(self) -> None:
+        lost = submitted(9, "z", fingerprint="lost")
+        changes = [amended("b", 1, score=0, of="lost"), amended("c", 2, comment="rude", of="lost")]
+        for order in permutations([submitted(9, "a", fingerprint="first"), lost, *changes]):
+            answer = fold("r", order)
+            assert answer is not None
+            assert (answer.score, answer.low_scores, answer.comments) == (9, (), ())
 
     def test_remembers_every_low_score_and_when_the_first_came(self) -> None:
         answer = fold("r", [submitted(9), amended("b", 1, score=5), amended("c", 2, score=10)])

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.scorer.counting.domain.answer import Answer, Body, Outcome
+from shared.feedback.revisions import Revision, revisions
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -49,7 +50,11 @@ def submitted(b: Body) -> Step:
 
 
 def amended(number: int, ce_id: str, **changes: Any) -> Step:
-    return "amend", (number, ce_id, changes)
+    return "amend", changed(number, ce_id, **changes)
+
+
+def changed(number: int, ce_id: str, **changes: Any) -> tuple[Revision, ...]:
+    return tuple(revisions(changes, number=number, ce_id=ce_id))
 
 
 RETRACTED: Step = ("retract", None)
@@ -63,7 +68,7 @@ def told(steps: list[Step] | tuple[Step, ...]) -> Answer:
             case "submit":
                 answer.submit(what)
             case "amend":
-                answer.amend(*what)
+                answer.amend(what)
             case "retract":
                 answer.retract()
         answer.new_rivals = ()
@@ -145,12 +150,23 @@ class TestAmend:
     def test_a_score_of_another_scale_is_judged_by_the_scale_of_the_body(self) -> None:
         steps = [amended(1, "a", score=9), submitted(body(metric="csat", scale="1-5", score=2))]
         assert told(steps).score == 2
+        assert told(steps).refused == 1
+
+    def test_an_impossible_score_is_refused_and_hides_no_earlier_one(self) -> None:
+        steps = [
+            submitted(body(metric="csat", scale="1-5", score=2)),
+            amended(1, "a", score=4),
+            amended(1, "b", score=9),
+        ]
+        for order in permutations(steps):
+            assert (told(order).score, told(order).refused) == (4, 1)
+        assert told(steps[:2]).amend(changed(1, "b", score=9)) is Outcome.REFUSED
 
     def test_a_repeat_is_a_duplicate(self) -> None:
         answer = told([submitted(body()), amended(2, "a", score=4)])
         answer.changed = False
-        assert answer.amend(2, "a", {"score": 4}) is Outcome.DUPLICATE
-        assert answer.amend(1, "z", {"score": 1}) is Outcome.DUPLICATE
+        assert answer.amend(changed(2, "a", score=4)) is Outcome.DUPLICATE
+        assert answer.amend(changed(1, "z", score=1)) is Outcome.DUPLICATE
         assert not answer.changed
 
 

@@ -23,8 +23,9 @@ from services.segmenter.facts.domain.records import (
     Submitted,
 )
 from services.segmenter.tiers.domain.programme import Programme
-from services.segmenter.tiers.domain.ruling import facts_of, group_of_answer, in_minor
-from services.segmenter.tiers.domain.timeline import Case, Engagement, Refund
+from services.segmenter.tiers.domain.ruling import facts_of, in_minor
+from services.segmenter.tiers.domain.timeline import Case, Refund
+from shared.feedback.revisions import Revision
 
 DAY = datetime(2024, 5, 1, tzinfo=UTC)
 SAID = Submitted("2", "body", "asha", "nps", "0-10", 9, DAY, None, test=False, verified=True)
@@ -55,21 +56,32 @@ class TestAnswerRecord:
         found = in_every_order(
             AnswerRecord(),
             lambda r: r.submitted(SAID),
-            lambda r: r.amended(Rescored(1, "9", 1)),
-            lambda r: r.amended(Rescored(2, "3", 2)),
-            lambda r: r.amended(Rescored(2, "4", 3)),
+            lambda r: r.amended([Revision("score", 1, "9", 1)]),
+            lambda r: r.amended([Revision("score", 2, "3", 2)]),
+            lambda r: r.amended([Revision("score", 2, "4", 3)]),
         )
         assert found.score == 3
 
     def test_an_amendment_without_its_original_has_no_score(self) -> None:
-        record, _ = AnswerRecord().amended(Rescored(1, "9", 1))
+        record, _ = AnswerRecord().amended([Revision("score", 1, "9", 1)])
         assert record.score is None
 
-    def test_a_score_that_the_scale_lacks_has_no_group_and_still_gives_points(self) -> None:
-        record = AnswerRecord(said=SAID, rescored=Rescored(1, "9", 11))
-        facts, answers = facts_of({(Kind.ANSWER, "r"): record}, EUR)
-        assert group_of_answer(record) is None
-        assert ([type(fact) for fact in facts], answers) == ([Engagement], [])
+    def test_a_score_that_the_scale_lacks_is_refused(self) -> None:
+        found = in_every_order(
+            AnswerRecord(),
+            lambda r: r.submitted(SAID),
+            lambda r: r.amended([Revision("score", 1, "8", 4)]),
+            lambda r: r.amended([Revision("score", 2, "9", 11)]),
+        )
+        assert (found.score, found.refused) == (4, 1)
+        assert found.amended([Revision("score", 3, "9", 12)])[1] is Outcome.REFUSED
+
+    def test_an_amended_score_that_the_release_before_stored_counts(self) -> None:
+        older = AnswerRecord(said=SAID, rescored=Rescored(2, "9", 3))
+        assert older.score == 3
+        assert older.amended([Revision("score", 1, "a", 8)])[0].score == 3
+        assert older.amended([Revision("score", 3, "a", 8)])[0].score == 8
+        assert older.submitted(replace(SAID, ce_id="1"))[0].score == 3
 
 
 class TestOrderRecord:
