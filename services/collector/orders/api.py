@@ -39,8 +39,10 @@ class EngagementAccepted(BaseModel):
     openapi_extra=request_body(bodies.OrderIn, bodies.ORDER_EXAMPLES["placed"]),
 )
 async def order(request: Request, store: StoreName = None) -> OrderAccepted:
-    """`type` is placed, delivered or refunded. Amounts are exact, with at most 4 decimal places, in the
-    store's currency. Secret keys only."""
+    """`type` is placed, delivered or refunded. Amounts are in the store's currency, with at most 4 decimal
+    places, and are kept exactly: points are cut from their sum, so that 499.9999 gives 499. A refund lowers
+    its order's points. What it does to the tier that the order gave, says `GET /v1/tiers`. Secret keys
+    only."""
     caller = await server_of(request, store)
     body = await body_of(request, bodies.ORDER, tags=bodies.ORDER_TYPES)
     order_id = await _handlers(request).order(body, caller, traceparent=traceparent_of(request))

@@ -29,6 +29,11 @@ _THREE_DECIMALS = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
 _MINOR_UNITS = dict.fromkeys(_NO_DECIMALS, 1) | dict.fromkeys(_THREE_DECIMALS, 1000)
 
 
+_RULES_OF_THE_FOLD = 2
+"""Raised when the fold decides otherwise over the same facts and programme: all customers are then folded
+again when the segmenter starts. 2: a partial refund costs a tier below `keep` only; fractions of a cent."""
+
+
 class TierSection(Strict):
     name: str = Field(min_length=1, max_length=64, description="Shown to people, and a segment of scores")
     enter: int = Field(ge=0, description="Points that lift a customer into it")
@@ -99,7 +104,7 @@ class Loyalty(Strict):
 
     def programme(self, store: Store) -> Programme:
         """The rules for the domain. Their version changes with these rules only, not with the whole file."""
-        content = f"{self.model_dump_json()} {store.currency} {store.timezone}"
+        content = f"{_RULES_OF_THE_FOLD} {self.model_dump_json()} {store.currency} {store.timezone}"
         return Programme(
             currency=store.currency,
             version=hashlib.sha256(content.encode()).hexdigest()[:12],

@@ -154,6 +154,13 @@ def routes(
 
     @router.get("/tiers", summary="How many customers each tier has", tags=["tiers"])
     async def read_tiers(key: Reader) -> TiersOut:
+        """Members by tier, and the points that enter and keep each.
+
+        A tier that one order gave rests on this order until the tier is first renewed. Meanwhile a refund of
+        all of the order decides at once: the customer needs the points that enter the tier. A refund of a
+        part of it costs the tier only when the points fall below `keep`. After a renewal a refund only lowers
+        the points.
+        """
         async with database.snapshot() as session:
             members = await tier_store.members_by_tier(session, key.store)
         return tiers_out(members, _rules(rules_by_store, key.store))

@@ -7,15 +7,17 @@ acts at the local midnight that begins a day, before the facts of that day. The 
 2. A tier is valid for `valid_days`; at its end enough points (`keep`) renew it, else grace begins.
 3. Reaching `keep` in grace renews from that day. After grace: one tier down, with a validity of its own.
 4. A detractor's case that is open, or closed a short while ago, holds the landing, up to `hold_max_days`.
-5. A refund of the order that gave the present tier re-qualifies on `enter` at once, without grace. A tier
-   that has been renewed, or landed on, rests on no single order any more.
+5. A refund of the order that gave the present tier decides at once, without grace: a refund of all of it
+   re-qualifies on `enter`; of a part of it, only when it takes the points below `keep`, and then on `keep`.
+   A tier that has been renewed, or landed on, rests on no single order any more: points fall, and that is
+   all.
 6. An override shows its tier until it ends. What is earned goes on underneath, unseen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 
 from services.segmenter.tiers.domain.points import PointsWindow
 from services.segmenter.tiers.domain.programme import NpsEffect, Programme
@@ -144,9 +146,18 @@ class _Member:
         elif self.grace_until is not None and self.window.points >= self.programme.tiers[self.level].keep:
             self._settle(at, day, self.level, Reason.RENEWAL_IN_GRACE)
 
-    def _requalify(self, at: datetime, day: date, order_id: str) -> None:
-        reached = self.programme.level_for(self.window.points)
-        if reached < self.level and self.given_by[self.level] == order_id:
+    def _requalify(self, at: datetime, day: date, order_id: str, before: int) -> None:
+        """`before`: the points without this refund. What else took them below `keep` is for the grace."""
+        if self.given_by[self.level] != order_id:
+            return
+        points = self.window.points
+        if self.window.wholly_refunded(order_id):
+            reached = self.programme.level_for(points)
+        elif before >= self.programme.tiers[self.level].keep:
+            reached = self.programme.kept_level(points)
+        else:
+            return
+        if reached < self.level:
             self._settle(at, day, reached, Reason.REFUND, self.given_by[: reached + 1])
 
     def _settle(
@@ -169,7 +180,7 @@ class _Member:
         elif level is not None:
             before = self.shown
             self.override = None
-            self._record(at, before, Reason.OVERRIDE, local_day(until, self.zone), to=level)
+            self._record(at, before, Reason.OVERRIDE, local_day(until, self.zone), to=level, ends_at=until)
             self.override = (level, until)
 
     def _end_override(self, at: datetime) -> None:

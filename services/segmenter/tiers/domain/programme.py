@@ -96,6 +96,10 @@ class Programme:
         """The index of the highest tier that so many points enter."""
         return max(level for level, tier in enumerate(self.tiers) if points >= tier.enter)
 
+    def kept_level(self, points: int) -> int:
+        """The index of the highest tier that so many points keep."""
+        return max(level for level, tier in enumerate(self.tiers) if points >= tier.keep)
+
     def level_of(self, name: str) -> int | None:
         """The index of the tier of that name; None if the programme has none such."""
         return next((level for level, tier in enumerate(self.tiers) if tier.name == name), None)

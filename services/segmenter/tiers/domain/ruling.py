@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Final
 
 from services.segmenter.facts.domain.records import (
@@ -158,6 +158,10 @@ def _order_facts(name: str, record: OrderRecord, programme: Programme) -> Iterab
             yield Refund(f"{len(name)}:{name}{refund_id}", name, refund.at, amount)
 
 
-def in_minor(value: Decimal, programme: Programme) -> int:
-    """Minor units of the programme's currency, half of one rounded up."""
-    return int((value * programme.minor_per_point).quantize(Decimal(1), ROUND_HALF_UP))
+def in_minor(value: Decimal, programme: Programme) -> Decimal:
+    """Minor units of the programme's currency, not rounded.
+
+    Rounded up, an order of 499.9999 would reach 500 points; so would the rest of one of 500.004 after a
+    refund of 0.005 that is rounded down.
+    """
+    return value * programme.minor_per_point

@@ -76,7 +76,7 @@ _SENTENCES: Final = {
     Reason.GRACE: "{points} points do not keep {to}: {missing} more are needed before {until}.",
     Reason.HOLD: "{to} is held until {until} at the latest: a case is open or was just closed.",
     Reason.SOFT_LANDING: "{points} points did not keep {left}: one tier down, to {to}.",
-    Reason.REFUND: "The order that gave {left} was refunded: {points} points give {to}.",
+    Reason.REFUND: "A refund on the order that gave {left} leaves {points} points: {to}.",
     Reason.OVERRIDE: "{to} was set by hand, until {until}.",
     Reason.OVERRIDE_END: "What was set by hand has ended: {to} is what was earned.",
 }

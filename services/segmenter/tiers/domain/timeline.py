@@ -1,6 +1,7 @@
 """What counts for the tier and tags of one customer, and its order in time.
 
-All times are aware; money is in minor units of the currency.
+All times are aware; money is in minor units of the currency, with their fractions: a price may have more
+decimals than its currency has coins, and only the sum of all is cut down to points.
 """
 
 from __future__ import annotations
@@ -8,17 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Self
+from decimal import Decimal
+from typing import Self, TypeAlias
 
 from services.segmenter.tiers.domain.programme import EngagementKind
 from shared.feedback import Group, Metric
+
+Minor: TypeAlias = int | Decimal
+"""An amount in minor units."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
     id: str
     at: datetime
-    value_minor: int
+    value_minor: Minor
     currency: str
 
 
@@ -29,7 +34,7 @@ class Refund:
     id: str
     order_id: str
     at: datetime
-    amount_minor: int
+    amount_minor: Minor
 
 
 @dataclass(frozen=True, slots=True)

@@ -109,9 +109,11 @@ class TestOrderRecord:
         again = replace(self.PLACED, ce_id="2", value=Decimal("10"))
         assert OrderRecord(placed=self.PLACED).place(again)[1] is Outcome.DUPLICATE
 
-    @pytest.mark.parametrize(("value", "minor"), [("0.005", 1), ("0.004", 0), ("19.99", 1999)])
-    def test_fractions_of_a_cent_are_rounded(self, value: str, minor: int) -> None:
-        assert in_minor(Decimal(value), EUR) == minor
+    @pytest.mark.parametrize(
+        ("value", "minor"), [("0.005", "0.5"), ("499.9999", "49999.99"), ("19.99", "1999")]
+    )
+    def test_fractions_of_a_cent_are_not_rounded(self, value: str, minor: str) -> None:
+        assert in_minor(Decimal(value), EUR) == Decimal(minor)
 
 
 class TestEngagementRecord:

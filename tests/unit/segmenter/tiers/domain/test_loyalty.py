@@ -1,13 +1,15 @@
 """Points and tiers as a fold of facts."""
 
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
 from services.segmenter.tiers.domain.loyalty import fold
 from services.segmenter.tiers.domain.programme import EngagementKind, NpsEffect, Programme
 from services.segmenter.tiers.domain.standing import Reason
-from services.segmenter.tiers.domain.timeline import Answer, Case, Engagement, Fact, Order
+from services.segmenter.tiers.domain.timeline import Answer, Case, Engagement, Fact, Order, Refund
 from shared.feedback import Metric, group_of
 from tests.unit.segmenter.tiers.domain.loyalty_facts import (
     PROGRAMME,
@@ -148,8 +150,56 @@ class TestPoints:
         facts: list[Fact] = [spend("2026-01-01", 100, name="o-1"), spend("2026-01-02", 70)]
         assert standing([*facts, refund("2026-01-03", "o-1", 500)], "2026-01-04").points == 70
 
+    def test_are_never_rounded_up_over_a_threshold(self) -> None:
+        almost = Order("o-1", at("2026-11-28"), Decimal("49999.99"), "EUR")
+        assert standing([almost], "2026-11-29").points == 499
+        assert standing([almost], "2026-11-29").tier == "Bronze"
+
+    def test_of_fractions_are_those_of_their_exact_sum(self) -> None:
+        thirds: list[Fact] = [
+            Order(f"o-{n}", at(f"2026-11-2{n}"), Decimal("16666.67"), "EUR") for n in range(3)
+        ]
+        assert standing(thirds, "2026-11-29").points == 500
+        order = Order("o-9", at("2026-11-28"), Decimal("50000.4"), "EUR")
+        back = Refund("r-1", "o-9", at("2026-11-29"), Decimal("0.5"))
+        assert standing([order, back], "2026-11-30").points == 499
+
 
 class TestRefund:
+    """Before the first renewal of the tier that the order gave: the whole of it, or a part."""
+
+    ORDER = spend("2026-11-28", 500, name="o-1")
+
+    def test_of_forty_cents_does_not_cost_the_tier(self) -> None:
+        facts: list[Fact] = [self.ORDER, Refund("r-1", "o-1", at("2026-11-29"), 40)]
+        found = standing(facts, "2026-11-30")
+        assert (found.tier, found.points) == ("Silver", 499)
+        assert [step.reason for step in found.history] == [Reason.UPGRADE]
+
+    def test_of_a_part_keeps_the_tier_down_to_keep(self) -> None:
+        assert standing([self.ORDER, refund("2026-11-29", "o-1", 100)], "2026-11-30").tier == "Silver"
+        below: list[Fact] = [self.ORDER, Refund("r-1", "o-1", at("2026-11-29"), 10_001)]
+        found = standing(below, "2026-11-30")
+        assert (found.tier, found.points) == ("Bronze", 399)
+        assert found.sentence == "A refund on the order that gave Silver leaves 399 points: Bronze."
+
+    def test_of_a_part_goes_down_to_what_the_rest_keeps(self) -> None:
+        facts: list[Fact] = [spend("2026-01-01", 4200, name="o-1"), refund("2026-01-02", "o-1", 2900)]
+        assert story(facts, "2026-01-04")[-1][1:3] == (1300, "Platinum -> Gold")
+
+    def test_of_the_whole_asks_for_what_it_takes_to_enter(self) -> None:
+        facts: list[Fact] = [spend("2026-01-01", 450), spend("2026-01-02", 100, name="o-2")]
+        part: list[Fact] = [*facts, refund("2026-01-03", "o-2", 60, "r-1")]
+        assert standing(part, "2026-01-05").tier == "Silver"
+        whole: list[Fact] = [*part, refund("2026-01-04", "o-2", 40, "r-2")]
+        assert story(whole, "2026-01-05")[-1] == ("2026-01-04", 450, "Silver -> Bronze", "refund")
+
+    def test_of_a_part_takes_no_grace_away(self) -> None:
+        brief = replace(PROGRAMME, valid_days=30)
+        facts: list[Fact] = [spend("2025-02-01", 300), spend("2026-01-20", 200, name="o-2")]
+        facts += [refund("2026-02-25", "o-2", 1)]  # in grace since the first order left
+        assert standing(facts, "2026-02-26", brief).tier == "Silver"
+
     def test_of_another_order_does_not_cost_the_tier(self) -> None:
         facts: list[Fact] = [spend("2026-01-01", 300, name="o-1"), spend("2026-01-02", 250, name="o-2")]
         assert standing([*facts, refund("2026-01-03", "o-1", 300)], "2026-01-04").tier == "Silver"

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from zoneinfo import ZoneInfo
 
@@ -50,22 +51,22 @@ class Plodder:
         self.shown_by: Override | None = None
         self.lines: list[Line] = []
 
-    def points(self, now: datetime) -> int:
+    def points(self, now: datetime, *, without: Fact | None = None) -> int:
         today = local_day(now, self.zone)
         oldest = today - timedelta(days=self.programme.window_days)
 
         def counts(at: datetime) -> bool:
             return at <= now and oldest < local_day(at, self.zone) <= today
 
-        spent = 0
+        spent = Decimal(0)
         for order in self.facts:
             if isinstance(order, Order) and order.currency == "EUR" and counts(order.at):
                 back = sum(
                     r.amount_minor
                     for r in self.facts
-                    if isinstance(r, Refund) and r.order_id == order.id and r.at <= now
+                    if isinstance(r, Refund) and r.order_id == order.id and r.at <= now and r != without
                 )
-                spent += max(0, order.value_minor - back)
+                spent += max(Decimal(0), order.value_minor - back)
         done = [f for f in self.facts if isinstance(f, Engagement)]
         installs = sorted((f.at, f.id) for f in done if f.kind is EngagementKind.APP_INSTALL)
         engaged = sum(
@@ -73,7 +74,7 @@ class Plodder:
             for f in done
             if counts(f.at) and (f.kind is EngagementKind.ANSWER or (f.at, f.id) == installs[0])
         )
-        return spent // 100 + min(engaged, self.programme.engagement_cap)
+        return int(spent // 100) + min(engaged, self.programme.engagement_cap)
 
     def holds(self, now: datetime, today: date) -> bool:
         return (
@@ -137,14 +138,23 @@ class Plodder:
                 self.begin(now, reached, "upgrade")
             elif self.grace and self.points(now) >= self.programme.tiers[self.tier].keep:
                 self.begin(now, self.tier, "renewal_in_grace")
-        elif (
-            isinstance(fact, Refund) and self.given_by.get(self.tier) == fact.order_id and reached < self.tier
-        ):
-            self.begin(now, reached, "refund")
+        elif isinstance(fact, Refund) and self.given_by.get(self.tier) == fact.order_id:
+            if not self.all_is_back(fact.order_id, now):
+                points, keeps = self.points(now), [tier.keep for tier in self.programme.tiers]
+                if self.points(now, without=fact) < keeps[self.tier] or points >= keeps[self.tier]:
+                    return
+                reached = max(level for level, keep in enumerate(keeps) if points >= keep)
+            if reached < self.tier:
+                self.begin(now, reached, "refund")
         elif isinstance(fact, Override):
             before, self.shown_by = self.visible(), None
             self.lines.append((now, before, fact.tier, self.points(now), "override"))
             self.shown_by = fact
+
+    def all_is_back(self, order_id: str, now: datetime) -> bool:
+        refunds = [f for f in self.facts if isinstance(f, Refund) and f.order_id == order_id and f.at <= now]
+        orders = [f for f in self.facts if isinstance(f, Order) and f.id == order_id]
+        return sum(refund.amount_minor for refund in refunds) >= orders[0].value_minor
 
     def end_override(self, now: datetime) -> None:
         if self.shown_by and now >= self.shown_by.until:
