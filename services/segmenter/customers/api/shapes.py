@@ -1,6 +1,6 @@
 """The bodies of the API, as OpenAPI shows them, and how stored customers become such bodies."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
@@ -11,6 +11,7 @@ from services.segmenter.facts.domain.records import AnswerRecord, OrderRecord
 from services.segmenter.tiers.domain.ruling import LoyaltyRules, Records, counts, group_of_answer, judge
 from services.segmenter.tiers.domain.standing import Standing, Transition, sentence
 from services.segmenter.tiers.store import Customer
+from shared.feedback import start_of_day
 from shared.http import Text
 
 
@@ -33,7 +34,10 @@ class Step(BaseModel):
     points: int
     rule: str
     text: str
-    until: date | None = Field(description="The store's day at whose start this ends; null: it lasts")
+    until: datetime | None = Field(
+        description="When this ends, if nothing comes between: an override at its own time, all else at the "
+        "start of a day of the store; null: it lasts"
+    )
     rule_version: str
 
 
@@ -219,9 +223,15 @@ def _step(step: Transition, rules: LoyaltyRules) -> Step:
         points=step.points,
         rule=step.reason.value,
         text=sentence(step, rules.programme),
-        until=step.until,
+        until=_end(step, rules),
         rule_version=step.rule_version,
     )
+
+
+def _end(step: Transition, rules: LoyaltyRules) -> datetime | None:
+    if step.ends_at is not None:
+        return step.ends_at.astimezone(UTC)
+    return start_of_day(step.until, rules.zone) if step.until else None
 
 
 def _last_answers(records: Records) -> list[AnswerOut]:

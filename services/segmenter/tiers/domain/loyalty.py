@@ -98,8 +98,9 @@ class _Member:
                 self.window.engage(change, day)
                 self._rise(at, day, by=None)
             case Refund():
+                before = self.window.points
                 self.window.refund(change)
-                self._requalify(at, day, change.order_id)
+                self._requalify(at, day, change.order_id, before)
             case CaseOpened(case):
                 if case.detractor:
                     self.cases[case.id] = None
@@ -191,7 +192,14 @@ class _Member:
             self._record(at, before, Reason.OVERRIDE_END, self._due_day())
 
     def _record(
-        self, at: datetime, before: int, reason: Reason, until: date | None, *, to: int | None = None
+        self,
+        at: datetime,
+        before: int,
+        reason: Reason,
+        until: date | None,
+        *,
+        to: int | None = None,
+        ends_at: datetime | None = None,
     ) -> None:
         if self.override:
             return
@@ -206,6 +214,7 @@ class _Member:
                 reason,
                 self.programme.version,
                 until,
+                ends_at and _on_the_wall(ends_at, self.zone),
             )
         )
 
@@ -248,3 +257,10 @@ class _Member:
             next_check=min((wait for wait in waits if wait is not None), default=None),
             rule_version=programme.version,
         )
+
+
+def _on_the_wall(moment: datetime, zone: tzinfo) -> datetime:
+    """The moment with the offset that its zone has then: without the zone itself, so that it equals the one
+    that is read back from its text."""
+    local = moment.astimezone(zone)
+    return local.replace(tzinfo=timezone(local.utcoffset() or timedelta()))

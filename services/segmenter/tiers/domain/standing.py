@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, time
 from enum import StrEnum
 from typing import Final
 
@@ -38,6 +38,8 @@ class Transition:
     rule_version: str
     until: date | None
     """The local day at whose start this ends, if nothing comes between; None: it lasts."""
+    ends_at: datetime | None = None
+    """The moment itself, with the store's offset, of an end that is at no midnight: an override's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,5 +94,12 @@ def sentence(step: Transition, programme: Programme) -> str:
         enter=tier.enter,
         keep=tier.keep,
         missing=tier.keep - step.points,
-        until=step.until,
+        until=_end(step),
     )
+
+
+def _end(step: Transition) -> str:
+    """The end of a step as people write it: the day, and the time if it is not its start."""
+    if step.ends_at is None or step.ends_at.time() == time():
+        return str(step.until)
+    return step.ends_at.replace(tzinfo=None).isoformat(" ", "seconds")

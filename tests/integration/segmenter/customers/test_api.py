@@ -2,10 +2,11 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -246,6 +247,15 @@ class TestOverride:
         )
         assert fact["body"]["reason"] == "A long friendship"
         assert fact["body"]["by"]
+
+    async def test_stands_in_the_history_with_its_true_end(self, desk: Desk, asha: str) -> None:
+        body = {"tier": "Gold", "until": "2098-12-31T23:14:59Z", "reason": "For a while"}
+        assert (await desk.post("/v1/customers/c/1/override", body)).status_code == 200
+        *_, upgrade, override = (await desk.get("/v1/customers/c/1")).json()["history"]
+        assert override["until"] == "2098-12-31T23:14:59Z"
+        assert override["text"] == "Gold was set by hand, until 2099-01-01 00:14:59."
+        local = datetime.fromisoformat(upgrade["until"]).astimezone(ZoneInfo("Europe/Amsterdam"))
+        assert (upgrade["rule"], local.time()) == ("upgrade", time())
 
     async def test_with_a_time_that_has_passed_takes_it_back(self, desk: Desk, asha: str) -> None:
         for until in ("2099-01-01T00:00:00Z", "2020-01-01T00:00:00Z"):

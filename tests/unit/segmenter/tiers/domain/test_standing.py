@@ -1,13 +1,14 @@
 """What a customer's standing says, what an override does to it, and what a programme may be."""
 
 import random
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from services.segmenter.tiers.domain.loyalty import fold
 from services.segmenter.tiers.domain.programme import EngagementKind, Programme, Tier
-from services.segmenter.tiers.domain.standing import Reason
+from services.segmenter.tiers.domain.standing import Reason, sentence
 from services.segmenter.tiers.domain.timeline import Case, Fact, Order, Override
 from tests.unit.segmenter.tiers.domain.loyalty_facts import (
     PROGRAMME,
@@ -53,6 +54,14 @@ class TestOverride:
             "override_end",
             "grace",
         ]
+
+    def test_says_when_it_ends_to_the_second(self) -> None:
+        end = at("2026-03-01", 0) + timedelta(minutes=14, seconds=59)
+        step = standing([replace(self.GOLD, until=end)], "2026-02-01").history[0]
+        assert (step.ends_at, step.until) == (end, end.date())
+        assert sentence(step, PROGRAMME) == "Gold was set by hand, until 2026-03-01 00:14:59."
+        at_midnight = standing([replace(self.GOLD, until=at("2026-03-01", 0))], "2026-02-01").history[0]
+        assert sentence(at_midnight, PROGRAMME) == "Gold was set by hand, until 2026-03-01."
 
     def test_is_taken_back_by_one_that_ends_at_once(self) -> None:
         back = Override("Gold", at("2026-01-20"), "mistake", at("2026-01-20"), "agent-1")
