@@ -86,7 +86,7 @@ class CaseOut(BaseModel):
     wants_contact: bool = Field(description="The customer asked to be called")
     opened_at: datetime
     closed_at: datetime | None
-    changed_at: datetime | None
+    changed_at: datetime | None = Field(description="Of the last change, the opening at first")
     clock: ClockKind = Field(description="elapsed: around the clock; business: the store's hours")
     first_contact: ClockOut
     resolve: ClockOut
@@ -277,7 +277,8 @@ def case_out(
         wants_contact=case.wants_contact,
         opened_at=case.opened_at,
         closed_at=case.closed_at,
-        changed_at=case.changed_at,
+        # The two are told by two clocks, and cases of older releases have the start of their transaction.
+        changed_at=max(case.changed_at, case.opened_at) if case.changed_at else None,
         clock=case.clock,
         first_contact=ClockOut(
             due_at=case.first_contact_due_at,

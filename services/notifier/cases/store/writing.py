@@ -107,8 +107,8 @@ async def add(session: Session, added: Added) -> None:
 
 _ADD = text(f"""
     WITH opened AS (
-        INSERT INTO notifier.cases ({", ".join(STORED)}, words)
-        SELECT {", ".join(f"n.{name}" for name in STORED)}, to_tsvector('simple', f.words)
+        INSERT INTO notifier.cases ({", ".join(STORED)}, words, changed_at)
+        SELECT {", ".join(f"n.{name}" for name in STORED)}, to_tsvector('simple', f.words), clock_timestamp()
         FROM json_populate_recordset(CAST(NULL AS notifier.cases), CAST(:cases AS json)) n
         JOIN unnest(CAST(:case_ids AS text[]), CAST(:words AS text[])) AS f(case_id, words)
              ON f.case_id = n.case_id

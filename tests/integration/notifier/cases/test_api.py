@@ -8,6 +8,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
+from services.notifier.cases.handlers import CaseHandlers
 from services.notifier.cases.jobs import Clock
 from shared.access import Scope
 from shared.db import Database
@@ -43,6 +44,27 @@ async def make_late(desk: Desk, case_id: str) -> None:
             ),
             {"id": case_id},
         )
+
+
+class TestTimes:
+    async def test_of_an_opening_is_not_the_start_of_its_transaction(self, desk: Desk) -> None:
+        handlers = CaseHandlers(desk.policies, "v1")  # by the clock of the machine
+        async with desk.database.transaction() as session:
+            await session.execute(text("SELECT 1"))
+            await handlers.apply(session, [desk.submitted(2)])
+        case = await desk.case()
+        assert case["changed_at"] >= case["opened_at"]
+
+    async def test_of_a_change_is_never_before_the_opening(
+        self, agent: Agent, desk: Desk, case_id: str
+    ) -> None:
+        async with desk.database.transaction() as session:
+            await session.execute(
+                text("UPDATE notifier.cases SET changed_at = opened_at - interval '1 s' WHERE case_id = :id"),
+                {"id": case_id},
+            )
+        shown = (await agent.get(f"/v1/cases/{case_id}")).json()
+        assert shown["changed_at"] == shown["opened_at"]
 
 
 class TestWorkingACase:
