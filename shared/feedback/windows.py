@@ -116,6 +116,21 @@ def start_of_day(day: date, zone: tzinfo) -> datetime:
     return start
 
 
+def clocks_change(before: datetime, after: datetime, zone: tzinfo) -> datetime:
+    """The first instant, in UTC, at which the zone's offset is not that of `before`.
+
+    Both are UTC, `after` has another offset, and the clocks change once between the two.
+    """
+    offset = before.astimezone(zone).utcoffset()
+    while after - before > _TICK:
+        middle = before + (after - before) // 2
+        if middle.astimezone(zone).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after
+
+
 def _utc(instant: datetime) -> datetime:
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone")

@@ -8,6 +8,8 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from shared.feedback.windows import clocks_change
+
 # Standard Webhooks: at once, then this many seconds after each failure; about three days in all.
 _SCHEDULE: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 
@@ -104,17 +106,18 @@ class QuietHours:
         """When the quiet that `now` lies in is over, in UTC; None outside of it.
 
         Wall clocks decide: in the night in which the clock is put back the quiet is an hour longer, in the
-        other one an hour shorter. Of an end that comes twice the second counts; one that the clock skips
-        is as many minutes after the skip.
+        other one an hour shorter. Of an end that comes twice the second counts; an end that the clock skips
+        is the moment of the skip.
         """
         local = now.astimezone(zone)
         if not self._holds(local.time()):
             return None
         day = local.date() if local.time() < self.end else local.date() + timedelta(days=1)
         end = datetime.combine(day, self.end, zone).replace(fold=1)
-        if end.astimezone(UTC).astimezone(zone).time() != self.end:  # the clock skips it
-            end = end.replace(fold=0)
-        return end.astimezone(UTC)
+        if end.astimezone(UTC).astimezone(zone).time() == self.end:
+            return end.astimezone(UTC)
+        # The clock skips it: fold 1 counts back from after the skip, fold 0 on from before it.
+        return clocks_change(end.astimezone(UTC), end.replace(fold=0).astimezone(UTC), zone)
 
     def _holds(self, at: time) -> bool:
         if self.start < self.end:

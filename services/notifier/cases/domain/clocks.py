@@ -9,8 +9,13 @@ from enum import StrEnum
 from typing import Final, Protocol
 from zoneinfo import ZoneInfo
 
+from shared.feedback.windows import clocks_change
+
 Minutes = tuple[int, int]
 """A span of a day: from and to, in minutes of the clock on the wall; 1440 is the end of the day."""
+
+_DAY: Final = timedelta(days=1)
+_TICK: Final = timedelta(microseconds=1)
 
 FURTHEST: Final = timedelta(days=3660)
 """No clock runs out later than this after it started, however little a store is open."""
@@ -50,8 +55,9 @@ ELAPSED: Final = Elapsed()
 class BusinessHours:
     """`week`: the spans of each day, Monday first, in the store's zone. On a holiday nobody works.
 
-    Time is counted in real seconds: a night shift over the change to summer time is an hour shorter. A
-    wall time that the change leaves out counts as the moment after it; one that it repeats, as its first.
+    A moment is within the hours when the clock on the wall says so. Time is counted in real seconds: a night
+    shift over the change to summer time is an hour shorter. A store that opens at 02:15 opens at 03:00 in the
+    night that leaves that hour out; in the night that repeats it, both quarters before 02:15 are closed.
     """
 
     zone: ZoneInfo
@@ -75,18 +81,25 @@ class BusinessHours:
 
     def _open(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime]]:
         """When the store is open between the two, in order and without overlap."""
-        day = start.astimezone(self.zone).date()
-        last = end.astimezone(self.zone).date()
-        counted_to = start
-        while day <= last and counted_to < end:
-            for begin, finish in self.week[day.weekday()] if day not in self.holidays else ():
-                opens, closes = max(self._moment(day, begin), counted_to), min(self._moment(day, finish), end)
+        for begins, ends, offset in self._stretches(start, end):
+            day = (begins + offset).date()
+            midnight = datetime.combine(day, time(), UTC) - offset
+            for first, last in self.week[day.weekday()] if day not in self.holidays else ():
+                opens = max(midnight + timedelta(minutes=first), begins)
+                closes = min(midnight + timedelta(minutes=last), ends)
                 if opens < closes:
                     yield opens, closes
-                    counted_to = closes
-            day += timedelta(days=1)
 
-    def _moment(self, day: date, minutes: int) -> datetime:
-        """A wall time as a moment; with fold 0, Python counts a time that is left out from before the gap."""
-        wall = datetime.combine(day, time()) + timedelta(minutes=minutes)
-        return wall.replace(tzinfo=self.zone).astimezone(UTC)
+    def _stretches(self, start: datetime, end: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:
+        """The time between the two with its offset, cut at each midnight and at each change of the clocks."""
+        while start < end:
+            offset = self._offset(start)
+            midnight = datetime.combine((start + offset).date() + _DAY, time(), UTC) - offset
+            upto = min(midnight, end)
+            if self._offset(upto - _TICK) != offset:
+                upto = clocks_change(start, upto - _TICK, self.zone)
+            yield start, upto, offset
+            start = upto
+
+    def _offset(self, moment: datetime) -> timedelta:
+        return moment.astimezone(self.zone).utcoffset() or timedelta()

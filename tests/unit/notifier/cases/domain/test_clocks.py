@@ -101,6 +101,73 @@ def calendars(draw: st.DrawFn) -> BusinessHours:
     return BusinessHours(zone, tuple(days), draw(st.frozensets(st.dates(), max_size=3)))
 
 
+def open_minutes(hours: BusinessHours, start: datetime, end: datetime) -> int:
+    """By looking at the clock on the wall at every minute."""
+    minutes = 0
+    while start < end:
+        wall = start.astimezone(hours.zone)
+        if wall.date() not in hours.holidays:
+            minute = wall.hour * 60 + wall.minute
+            minutes += any(first <= minute < last for first, last in hours.week[wall.weekday()])
+        start += timedelta(minutes=1)
+    return minutes
+
+
+CHANGES = (
+    ("Europe/Amsterdam", "2026-03-29T01:00"),
+    ("Europe/Amsterdam", "2026-10-25T01:00"),
+    ("America/New_York", "2026-11-01T06:00"),
+    ("Atlantic/Azores", "2026-10-25T01:00"),
+    ("Australia/Lord_Howe", "2026-10-03T15:30"),
+    ("Australia/Lord_Howe", "2026-04-04T15:00"),
+    ("Africa/Cairo", "2026-04-23T22:00"),
+    ("Africa/Cairo", "2026-10-29T21:00"),
+    ("America/St_Johns", "2010-11-07T02:31"),
+    ("America/Sao_Paulo", "2018-02-18T02:00"),
+    ("Asia/Kathmandu", "2026-06-01T00:00"),
+)
+"""Zones, and a moment (UTC) at which the clocks change there; in Kathmandu they do not."""
+
+
+@st.composite
+def hours_around_a_change(draw: st.DrawFn) -> tuple[BusinessHours, datetime, datetime]:
+    """Quarters as edges, most of them in the small hours, and a time around the change, in minutes."""
+    zone, change = draw(st.sampled_from(CHANGES))
+    days = []
+    for _ in range(7):
+        edges = st.integers(0, 16).map(lambda n: n * 15) | st.integers(0, 96).map(lambda n: n * 15)
+        cuts = sorted(draw(st.lists(edges, max_size=4, unique=True)))
+        days.append(tuple(zip(cuts[::2], cuts[1::2], strict=False)))
+    at = datetime.fromisoformat(change).replace(tzinfo=UTC)
+    before, after = (timedelta(minutes=draw(st.integers(0, 900))) for _ in range(2))
+    return BusinessHours(ZoneInfo(zone), tuple(days)), at - before, at + after
+
+
+class TestAgainstTheClockOnTheWall:
+    @pytest.mark.parametrize(
+        ("opens", "closes", "start", "end", "minutes"),
+        [
+            (135, 360, "2026-03-29T00:00", "2026-03-29T12:00", 180),  # from 02:15, which is left out
+            (0, 135, "2026-03-29T00:00", "2026-03-29T12:00", 120),
+            (135, 360, "2026-10-25T00:00", "2026-10-25T12:00", 270),  # 02:00 to 02:15 is twice before it
+            (0, 135, "2026-10-25T00:00", "2026-10-25T12:00", 150),
+        ],
+    )
+    def test_edges_in_the_hour_of_a_change_are_exact(
+        self, opens: int, closes: int, start: str, end: str, minutes: int
+    ) -> None:
+        hours = BusinessHours(AMSTERDAM, (((opens, closes),),) * 7)
+        assert hours.worked(local(start), local(end)) == timedelta(minutes=minutes)
+
+    @settings(deadline=None)
+    @given(hours_around_a_change())
+    def test_every_minute_counts_where_the_wall_says_so(
+        self, drawn: tuple[BusinessHours, datetime, datetime]
+    ) -> None:
+        hours, start, end = drawn
+        assert hours.worked(start, end) == timedelta(minutes=open_minutes(hours, start, end))
+
+
 class TestWhatAlwaysHolds:
     @settings(deadline=None)  # a machine under load takes longer than any deadline
     @given(calendars(), moments, lengths)
