@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from services.segmenter.customers.store import Listed
 from services.segmenter.facts.domain.records import AnswerRecord, OrderRecord
@@ -12,7 +12,7 @@ from services.segmenter.tiers.domain.ruling import LoyaltyRules, Records, counts
 from services.segmenter.tiers.domain.standing import Standing, Transition, sentence
 from services.segmenter.tiers.store import Customer
 from shared.feedback import start_of_day
-from shared.http import Text
+from shared.http import Moment, Text
 
 
 class NextTier(BaseModel):
@@ -169,7 +169,7 @@ class OverrideIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tier: Text
-    until: AwareDatetime
+    until: Moment
     reason: Annotated[Text, Field(min_length=1, max_length=500)]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Final
 
 from services.segmenter.tiers.domain.programme import Programme
-from services.segmenter.tiers.domain.timeline import Answer, Engagement, Fact, Order, Refund, changes
+from services.segmenter.tiers.domain.timeline import Answer, Engagement, Fact, Minor, Order, Refund, changes
 from shared.feedback import Group, Metric, local_day, start_of_day
 
 INACTIVE_DAYS: Final = 90
@@ -87,7 +87,7 @@ def tags(
 
 def _purchase_days(steps: Iterable[Order | Refund], programme: Programme, zone: tzinfo) -> list[date]:
     """The local days, in order, of the purchases in the store's currency of which something is left."""
-    left: Counter[str] = Counter()
+    left: defaultdict[str, Minor] = defaultdict(int)
     days: dict[str, date] = {}
     for step in steps:
         match step:
