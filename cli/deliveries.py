@@ -10,6 +10,7 @@ from rich.table import Table
 from cli import CommandError, product
 from cli.printing import print_table
 from services.notifier import operations as notifier
+from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment
 
 app = typer.Typer(
     help="Hold all alerts back, as the notifier does by itself after a restore, and let them go.",
@@ -57,23 +58,24 @@ def release(
     as_json: bool = _json,
 ) -> None:
     """Send again. After a restore give the moment of the crash: what was sent before would come twice."""
-    called_off, left = product.run(_release(_moment(sent_before)))
+    called_off, left = product.run(_release(moment_of_crash(sent_before)))
     if as_json:
         typer.echo(json.dumps({"called_off": called_off, "waiting": left}))
     else:
         typer.echo(f"Released: {called_off} called off, {left} are sent now or when they are due.")
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of_crash(text: str) -> datetime | None:
+    """The moment that an operator wrote, in RFC 3339; None for no text. Raises CommandError."""
     if not text:
         return None
     remedy = "Write it with its offset, such as 2026-11-22T03:00:00Z."
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        moment = parse_moment(text)
+    except MissingOffset:
+        raise CommandError(f"{text!r} does not say in which time zone", remedy=remedy) from None
+    except InvalidMoment:
         raise CommandError(f"{text!r} is no moment", remedy=remedy) from None
-    if moment.tzinfo is None:
-        raise CommandError(f"{text!r} does not say in which time zone", remedy=remedy)
     if moment > datetime.now(UTC):
         raise CommandError(f"{text} is still to come", remedy="Give the moment of the crash.")
     return moment

@@ -13,6 +13,7 @@ from cli import CommandError, product
 from cli.printing import print_table
 from shared.access import Scope, keys
 from shared.access.keys import StoredKey
+from shared.feedback.moments import InvalidMoment, parse_moment
 
 app = typer.Typer(help="The keys with which programs use the API.", no_args_is_help=True)
 
@@ -95,8 +96,8 @@ def expiry(text: str, now: datetime) -> datetime | None:
     if match := _DAYS.fullmatch(text):
         return now + timedelta(days=int(match[1]))
     try:
-        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
-    except ValueError:
+        day = parse_moment(f"{text}T00:00:00Z")
+    except InvalidMoment:
         raise CommandError(
             f"--expires {text!r} is no date", remedy="Write a date (2027-01-31) or a number of days (90d)."
         ) from None

@@ -40,4 +40,4 @@ Money = Annotated[
     ),
 ]
 Currency = Annotated[str, StringConstraints(pattern="^[A-Z]{3}$")]
-Time = Annotated[str, StringConstraints(max_length=40), Field(json_schema_extra={"format": "date-time"})]
+Time = Annotated[str, StringConstraints(max_length=64), Field(json_schema_extra={"format": "date-time"})]

@@ -6,6 +6,7 @@ from typing import Any
 
 from shared.feedback.identity import customer_ref, customer_refs, normal_id
 from shared.feedback.metrics import SCALES, Scale, UnknownScale, scale_for
+from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
@@ -82,12 +83,11 @@ def event_time(sent: str, now: datetime, pointer: str) -> datetime:
     clients may be a little ahead, and the caller then takes `now` for it.
     """
     try:
-        local = datetime.fromisoformat(sent)
-        moment = local.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise InvalidInput(pointer, "is not a time such as 2026-11-22T10:00:00+01:00") from None
-    if local.tzinfo is None:
-        raise InvalidInput(pointer, "needs a zone: end it with Z or an offset such as +01:00")
+        moment = parse_moment(sent).astimezone(UTC)
+    except MissingOffset:
+        raise InvalidInput(pointer, "needs a zone: end it with Z or an offset such as +01:00") from None
+    except InvalidMoment:
+        raise InvalidInput(pointer, "is not a time such as 2026-11-22T10:00:00+01:00 (RFC 3339)") from None
     if moment < EARLIEST:
         raise InvalidInput(pointer, "is before the year 2000")
     if moment > now + CLOCK_TOLERANCE:

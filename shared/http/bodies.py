@@ -1,11 +1,13 @@
 """Read and check a JSON body. What was sent is never repeated in an error."""
 
 from collections.abc import Awaitable, Callable, Container
+from datetime import datetime
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Request
-from pydantic import AfterValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, PlainValidator, TypeAdapter, ValidationError, WithJsonSchema
 
+from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment
 from shared.http.problems import Problem, invalid
 
 T = TypeVar("T")
@@ -19,6 +21,23 @@ def _no_nul(text: str) -> str:
 
 Text = Annotated[str, AfterValidator(_no_nul)]
 """Text that PostgreSQL can store: without U+0000."""
+
+
+def _moment(sent: object) -> datetime:
+    if not isinstance(sent, str):
+        raise ValueError("must be text such as 2026-11-22T10:00:00+01:00 (RFC 3339)")  # noqa: TRY004 - a 422
+    try:
+        return parse_moment(sent)
+    except MissingOffset:
+        raise ValueError("needs a zone: end it with Z or an offset such as +01:00") from None
+    except InvalidMoment:
+        raise ValueError("is not a time such as 2026-11-22T10:00:00+01:00 (RFC 3339)") from None
+
+
+Moment = Annotated[
+    datetime, PlainValidator(_moment), WithJsonSchema({"type": "string", "format": "date-time"})
+]
+"""A time of RFC 3339 with its offset, in a body."""
 
 
 def check_json_type(content_type: str) -> None:

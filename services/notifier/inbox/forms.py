@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,7 +25,11 @@ from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.domain.rules import AssignMode
 from services.notifier.cases.wording import CONTACT_LABELS, OUTCOME_LABELS, MemberNames
 from shared.access import Person
+from shared.feedback.moments import parse_moment
 from shared.pages.forms import Form
+
+_WALL_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,3})?)?")
+"""A local date and time as HTML defines it."""
 
 LONGEST_NOTE = 4000
 LONGEST_WORD = 128
@@ -143,7 +148,10 @@ READERS: Mapping[str, Reader] = {
 
 
 def moment_of(form: Form, name: str, zone: ZoneInfo) -> datetime:
-    """A wall time of the store, as `datetime-local` sends it. Notes an error for what is none."""
+    """A wall time of the store, as `datetime-local` sends it, or a time of RFC 3339.
+
+    Notes an error for what is neither.
+    """
     text = form.text(name, longest=40, needed="Choose until when.")
     moment = _moment(text)
     if moment is None:
@@ -155,7 +163,7 @@ def moment_of(form: Form, name: str, zone: ZoneInfo) -> datetime:
 def _moment(text: str) -> datetime | None:
     """None too for a year that no time zone can be applied to."""
     try:
-        moment = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text) if _WALL_TIME.fullmatch(text) else parse_moment(text)
     except ValueError:
         return None
     return moment if 1970 < moment.year < 9000 else None

@@ -17,6 +17,7 @@ from services.notifier.inbox.clocks import list_clock
 from services.notifier.inbox.list_view import owner_of, status_of
 from services.notifier.inbox.site import AtStore, InboxSite
 from services.notifier.inbox.store import Changed, changed_since, database_clock
+from shared.feedback.moments import InvalidMoment, parse_moment_of_query
 from shared.http import Problem
 from shared.ops.logs import log
 
@@ -157,10 +158,10 @@ async def _missed(request: Request, live: Live, store: str) -> list[Changed | No
     """The changes since the page was made or its stream broke off; [None] when they are too many."""
     text = request.headers.get("last-event-id") or request.query_params.get("since", "")
     try:
-        since = datetime.fromisoformat(text)
-    except ValueError:
+        since = parse_moment_of_query(text)
+    except InvalidMoment:
         return []
-    if since.tzinfo is None or _age(since) > _OLDEST:
+    if _age(since) > _OLDEST:
         return [None]
     changes: list[Changed | None] = list(await live.changed(store, since - timedelta(seconds=2)))
     return changes if len(changes) < _MOST else [None]

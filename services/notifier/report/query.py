@@ -10,6 +10,7 @@ from services.notifier.cases.domain.case import Priority
 from services.notifier.report.domain import InvalidPeriod, Period, given_period, named_period
 from services.notifier.report.store import Scope
 from shared.config.stores import Store
+from shared.feedback.moments import InvalidMoment, parse_moment_of_query
 
 PATH: Final = "/inbox/report"
 """The address of the report page."""
@@ -60,12 +61,11 @@ def parse_period(
 
 
 def _moment(field: str, text: str) -> datetime:
-    # A plus that was not encoded reaches us as a space.
     try:
-        moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
+        moment = parse_moment_of_query(text)
+    except InvalidMoment:
         moment = None
-    if moment is None or moment.tzinfo is None or not 2000 <= moment.year <= 2200:
+    if moment is None or not 2000 <= moment.year <= 2200:
         raise InvalidQuery(field, "RFC 3339 with an offset, as 2026-10-01T00:00:00+02:00.")
     return moment
 

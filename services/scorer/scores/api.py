@@ -15,7 +15,8 @@ from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
 from shared.access import Key, Scope
 from shared.db import Database, asyncpg_connection
-from shared.feedback.metrics import Metric, UnknownScale, scale_for
+from shared.feedback.metrics import SCALES, Metric, UnknownScale, scale_for
+from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment_of_query
 from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window, split
 from shared.http import Problem, Text, require
 
@@ -269,10 +270,10 @@ def _series(rules: StoreRules, store: str, query: ScoreQuery) -> Series:
     try:
         scale = scale_for(query.metric, query.scale)
     except UnknownScale:
-        raise _wrong(
-            "scale" if query.metric in tuple(Metric) else "metric",
-            f"must be one of {', '.join(Metric)}, with a scale of that metric",
-        ) from None
+        scales = [scale.id for scale in SCALES if scale.metric == query.metric]
+        if not scales:
+            raise _wrong("metric", f"must be one of {', '.join(Metric)}") from None
+        raise _wrong("scale", f"must be a scale of {query.metric}: {', '.join(scales)}") from None
     cut = rules.cuts.declared(query.segment, query.touchpoint)
     if cut is None:
         raise Problem(
@@ -296,13 +297,11 @@ def _moment(as_of: str | None, now: datetime) -> datetime:
     if as_of is None:
         return now
     try:
-        # A plus sign that was not escaped arrives as a space.
-        moment = datetime.fromisoformat(as_of.replace(" ", "+"))
-        if moment.tzinfo is None:
-            raise _wrong("as_of", "needs an offset, as +01:00 or Z")
-        moment = moment.astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise _wrong("as_of", "must be a time as 2026-11-22T10:00:00+01:00") from None
+        moment = parse_moment_of_query(as_of).astimezone(UTC)
+    except MissingOffset:
+        raise _wrong("as_of", "needs an offset, as +01:00 or Z") from None
+    except InvalidMoment:
+        raise _wrong("as_of", "must be a time as 2026-11-22T10:00:00+01:00 (RFC 3339)") from None
     if moment < _FIRST:
         raise _wrong("as_of", "must not lie before the year 2000")
     if moment > now + _SKEW:

@@ -223,6 +223,8 @@ class TestProblems:
             ({"policy": "newest"}, "/query/policy"),
             ({"segmnt": "country:NL"}, "/query/segmnt"),
             ({"as_of": "yesterday"}, "/query/as_of"),
+            ({"as_of": "2026-W48-1T10:00:00Z"}, "/query/as_of"),
+            ({"as_of": "20261130T100000Z"}, "/query/as_of"),
             ({"as_of": "2026-01-01T00:00:00"}, "/query/as_of"),
             ({"as_of": "0001-01-01T00:00:00+14:00"}, "/query/as_of"),
             ({"as_of": "9999-12-31T23:59:59-14:00"}, "/query/as_of"),
@@ -239,6 +241,20 @@ class TestProblems:
         assert (response.status_code, response.headers["content-type"]) == (422, "application/problem+json")
         assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
         assert len(response.content) < 4096
+
+    @pytest.mark.parametrize(
+        ("asked", "detail"),
+        [
+            ({"metric": "nps", "scale": "1-7"}, "must be a scale of nps: 0-10"),
+            ({"metric": "csat", "scale": "0-10"}, "must be a scale of csat: 1-5, 1-7"),
+            ({"metric": "mps", "scale": "1-7"}, "must be one of nps, csat, ces, enps"),
+        ],
+    )
+    async def test_of_a_scale_name_those_of_the_metric(
+        self, scorer: Scorer, asked: dict[str, str], detail: str
+    ) -> None:
+        (error,) = (await scorer.get("/v1/scores", **asked)).json()["errors"]
+        assert error["detail"] == detail
 
     @pytest.mark.parametrize(
         "asked",

@@ -25,7 +25,7 @@ class TestExpiry:
     def test_of_days_counts_from_now(self) -> None:
         assert expiry("90d", NOW) == NOW + timedelta(days=90)
 
-    @pytest.mark.parametrize("text", ["2026-11-21", "tomorrow", "90", "2026-13-01", "0x1d"])
+    @pytest.mark.parametrize("text", ["2026-11-21", "tomorrow", "90", "2026-13-01", "2027-1-3", "0x1d"])
     def test_refuses_the_past_and_what_is_no_date(self, text: str) -> None:
         with pytest.raises(CommandError, match="--expires"):
             expiry(text, NOW)

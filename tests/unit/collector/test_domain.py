@@ -24,6 +24,7 @@ class TestEventTime:
     def test_is_in_utc(self) -> None:
         assert at("2026-11-22T10:00:00+01:00") == datetime(2026, 11, 22, 9, tzinfo=UTC)
         assert at("2026-11-22T10:00:00.5Z").tzinfo is UTC
+        assert at("2026-11-22t09:00:00z") == datetime(2026, 11, 22, 9, tzinfo=UTC)
 
     @pytest.mark.parametrize(("minutes", "good"), [(0, True), (5, True), (5.01, False)])
     def test_may_be_5_minutes_ahead(self, minutes: float, good: bool) -> None:
@@ -38,7 +39,9 @@ class TestEventTime:
         ("sent", "why"),
         [
             ("2026-11-22T10:00:00", "zone"),
-            ("2026-11-22", "zone"),
+            ("2026-11-20", "not a time"),
+            ("2026-W47-1T10:00:00Z", "not a time"),
+            ("20261120T100000Z", "not a time"),
             ("1999-12-31T23:59:59Z", "2000"),
             ("0001-01-01T00:00:00+14:00", "not a time"),
             ("9999-12-31T23:59:59-14:00", "not a time"),

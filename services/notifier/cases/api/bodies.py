@@ -4,13 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Annotated, Literal, TypeVar
 
 from fastapi import Request
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from services.notifier.cases.domain import actions
 from services.notifier.cases.domain.actions import Command
 from services.notifier.cases.domain.case import Outcome
 from services.notifier.cases.domain.rules import AssignMode
-from shared.http import Text, read_json
+from shared.http import Moment, Text, read_json
 from shared.http.bodies import parse_json
 
 B = TypeVar("B", bound=BaseModel)
@@ -61,7 +61,7 @@ class NoteIn(ActIn):
 
 
 class SnoozeIn(ActIn):
-    until: AwareDatetime
+    until: Moment
 
     def command(self) -> Command:
         return actions.Snooze(self.until)

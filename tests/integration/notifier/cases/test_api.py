@@ -194,6 +194,8 @@ class TestWorkingACase:
             ("assign", {"owner": "a\0b"}, "/owner"),
             ("snooze", {"until": "2020-01-01T00:00:00Z"}, "/until"),
             ("snooze", {"until": "2030-01-01T00:00:00"}, "/until"),
+            ("snooze", {"until": "20300101T000000Z"}, "/until"),
+            ("snooze", {"until": 1893456000}, "/until"),
             ("close", {"root_cause": "x", "outcome": "great"}, "/outcome"),
             ("dismiss", {}, "/reason"),
             ("note", {"note": "n" * 4001}, "/note"),

@@ -134,7 +134,7 @@ class TestWorkingACase:
         assert (case["root_cause"], case["outcome"]) == ("Rain", "churned")
 
     @pytest.mark.parametrize(
-        "until", ["", "soon", "2020-01-01T00:00", "9999-12-31T23:59", "0001-01-01T00:00"]
+        "until", ["", "soon", "2099-W48-1T10:00", "2020-01-01T00:00", "9999-12-31T23:59", "0001-01-01T00:00"]
     )
     async def test_a_snooze_that_cannot_be(
         self, branch: Branch, noor: Agent, case_id: str, until: str

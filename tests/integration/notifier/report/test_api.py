@@ -88,6 +88,7 @@ class TestTheReport:
             ({"period": "month:2026-13"}, "/query/period"),
             ({"from": "2026-10-01"}, "/query/from"),
             ({"from": "yesterday"}, "/query/from"),
+            ({"from": "2026-W40-1T10:00:00Z"}, "/query/from"),
             ({"to": "2026-10-01T00:00:00Z"}, "/query/from"),
             ({"from": "2026-10-02T00:00:00Z", "to": "2026-10-01T00:00:00Z"}, "/query/to"),
             ({"from": "0001-01-01T00:00:00+14:00", "to": "2026-10-01T00:00:00Z"}, "/query/from"),

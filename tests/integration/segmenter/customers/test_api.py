@@ -249,7 +249,7 @@ class TestOverride:
         assert fact["body"]["by"]
 
     async def test_stands_in_the_history_with_its_true_end(self, desk: Desk, asha: str) -> None:
-        body = {"tier": "Gold", "until": "2098-12-31T23:14:59Z", "reason": "For a while"}
+        body = {"tier": "Gold", "until": "2098-12-31t23:14:59z", "reason": "For a while"}
         assert (await desk.post("/v1/customers/c/1/override", body)).status_code == 200
         *_, upgrade, override = (await desk.get("/v1/customers/c/1")).json()["history"]
         assert override["until"] == "2098-12-31T23:14:59Z"
@@ -268,6 +268,8 @@ class TestOverride:
         [
             ({"tier": "Golden"}, "/tier"),
             ({"until": "2099-01-01T00:00:00"}, "/until"),
+            ({"until": "2099-W01-1T00:00:00Z"}, "/until"),
+            ({"until": "4070908800"}, "/until"),
             ({"reason": ""}, "/reason"),
             ({"because": "x"}, "/because"),
             ({"tier": "a\0"}, "/tier"),
