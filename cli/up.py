@@ -114,7 +114,7 @@ Send five answers, each of another customer (the 2 is low: its customer becomes 
 -d '{{"metric": "nps", "customer": {{"id": "visitor-'$i'"}}, "segments": {{"country": "NL"}}, \
 "score": '"$s"'}}'; echo; done
 
-Read the score they make (of fewer than five answers it is hidden), and the case:
+Read the score, which the first answer makes already (with a wide interval), and the case:
 
   curl -s '{home.url("scorer")}/v1/scores?metric=nps&window=30d' {key}
 

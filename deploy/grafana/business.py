@@ -17,7 +17,7 @@ def business() -> Dashboard:
             signed(
                 lines(
                     "NPS with its margin, 30 days",
-                    "The score lies between the outer lines (95%). One of too few answers is hidden.",
+                    "The score lies between the outer lines (95%). One that tells who answered is hidden.",
                     "short",
                     Query(f"closeloop_score{{{_MONTH}}}", "{{store}}"),
                     Query(

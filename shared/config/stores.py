@@ -16,6 +16,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.config.hours import BusinessHours
+from shared.feedback.metrics import Metric
 from shared.feedback.windows import parse_window
 
 NAME_PATTERN = r"^[a-z0-9_][a-z0-9_-]{0,63}$"
@@ -49,6 +50,23 @@ class Segment(Strict):
     values: tuple[str, ...] | None = Field(None, description="The values that have a score of their own")
 
 
+class HideBelow(Strict):
+    """From how many answers on the scores of each metric are shown; 1: always.
+
+    A score that counts a confidential answer is hidden below 5 all the same.
+    """
+
+    nps: int = Field(1, ge=1)
+    csat: int = Field(1, ge=1)
+    ces: int = Field(1, ge=1)
+    enps: int = Field(5, ge=1, description="Colleagues are few, and know one another")
+
+    def of(self, metric: Metric) -> int:
+        """The least number of answers of a score of this metric that is shown."""
+        number: int = getattr(self, metric.value)
+        return number
+
+
 class Store(Strict):
     """One shop: everything in the product belongs to exactly one."""
 
@@ -70,7 +88,10 @@ class Store(Strict):
     policy: Literal["all", "latest"] = Field(
         "latest", description="Every answer, or each respondent's last one; published and the API's default"
     )
-    min_n: int = Field(5, ge=1, description="Scores of fewer answers are hidden")
+    hide_below: HideBelow = Field(
+        HideBelow(),
+        description="By metric: scores of fewer answers are hidden, so that nobody's answer is told",
+    )
     normal_n: int = Field(30, ge=2, description="Scores of fewer answers have low confidence")
     metric_segments: tuple[Name, ...] = Field(
         (),
@@ -81,6 +102,14 @@ class Store(Strict):
     )
     loyalty: dict[str, Any] = Field({}, description="Tiers and rules; the segmenter's")
     alerts: dict[str, Any] = Field({}, description="Rules and channels; the notifier's")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _says_what_is_no_more(cls, written: Any) -> Any:
+        if isinstance(written, dict) and "min_n" in written:
+            text = "is no more: hide_below hides scores by metric, {enps: 5} if you say nothing"
+            raise ValidationError.from_exception_data("Store", [_fault(text, "min_n")])
+        return written
 
     @model_validator(mode="after")
     def _names_fit(self) -> "Store":

@@ -8,7 +8,7 @@ from shared.events.model import Event, Part
 
 
 class Figure(Part):
-    """Counts and what follows from them; hidden counts (n under the minimum) are None."""
+    """Counts and what follows from them. `hidden`: why they are not said; they are None then."""
 
     n: int | None = None
     promoters: int | None = None
@@ -20,6 +20,7 @@ class Figure(Part):
     confidence: str = "suppressed"
     band: str | None = None
     mean: float | None = None
+    hidden: str | None = None
 
 
 class ScoreChanged(Event):

@@ -1,8 +1,10 @@
-"""A score as it may be shown: its value, its interval and its confidence; nothing where n is too small."""
+"""A score as it may be shown: its value, its interval and its confidence; nothing where it would say who
+answered what."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from shared.feedback.metrics import Metric
 from shared.feedback.nps import (
@@ -18,6 +20,9 @@ from shared.feedback.nps import (
     wilson,
 )
 
+CONFIDENTIAL_BELOW: Final = 5
+"""A score with a confidential answer is hidden while it has fewer answers than this."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -25,7 +30,8 @@ class Figure:
 
     nps, enps: score -100..100, ci95 adjusted Wald, with a band. csat, ces: score is the percentage of
     favourable answers 0..100, ci95 Wilson, band None. `margin` is the half-width in points. `mean` is in the
-    units of the scale. Suppressed: everything but `confidence` is None, save that an empty set has n = 0.
+    units of the scale. Hidden: everything but `confidence` (suppressed) and `hidden`, the reason, is None. An
+    empty set is not hidden: n = 0.
     """
 
     metric: Metric
@@ -37,24 +43,33 @@ class Figure:
     ci95: Interval | None = None
     band: Band | None = None
     mean: float | None = None
+    hidden: str | None = None
 
 
 def summary(
-    metric: Metric, counts: Counts, sum_score: int | None = None, *, min_n: int = 5, normal_n: int = 30
+    metric: Metric,
+    counts: Counts,
+    sum_score: int | None = None,
+    *,
+    hide_below: int = 1,
+    confidential: int = 0,
+    normal_n: int = 30,
 ) -> Figure:
     """The figure to show for these counts.
 
     `sum_score` is the sum of the raw scores of the same answers, all on one scale (None: no mean).
+    `confidential`: how many of the answers are; with any, the figure is hidden below `CONFIDENTIAL_BELOW`.
     Raises ValueError for a count below zero: some contribution was subtracted twice.
     """
     if min(counts.promoters, counts.passives, counts.detractors) < 0:
         raise ValueError(f"{counts} has a count below zero")
     n = counts.n
-    sure = confidence(n, min_n, normal_n)
+    shown_from = max(hide_below, CONFIDENTIAL_BELOW) if confidential else hide_below
+    sure = confidence(n, shown_from, normal_n)
     if not n:
         return Figure(metric, sure, n=0, counts=counts)
     if sure is Confidence.SUPPRESSED:
-        return Figure(metric, sure)
+        return Figure(metric, sure, hidden=f"fewer than {shown_from} answers")
     mean = None if sum_score is None else sum_score / n
     if metric in (Metric.CSAT, Metric.CES):
         interval = wilson(counts.promoters, n)

@@ -147,9 +147,12 @@ def wilson(successes: int, n: int, z: float = Z95) -> Interval | None:
     return Interval(max(0.0, 100 * (centre - half)), min(100.0, 100 * (centre + half)))
 
 
-def confidence(n: int, min_n: int = 5, normal_n: int = 30) -> Confidence:
-    """How far a figure of n answers may be shown: not at all, without rank or colour, or fully."""
-    if n < min_n:
+def confidence(n: int, hide_below: int = 1, normal_n: int = 30) -> Confidence:
+    """How far a figure of n answers may be shown: not at all, without rank or colour, or fully.
+
+    No answers hide nobody.
+    """
+    if 0 < n < hide_below:
         return Confidence.SUPPRESSED
     return Confidence.LOW if n < normal_n else Confidence.NORMAL
 

@@ -77,8 +77,8 @@ class TestTheProduct:
 
     async def test_refuses_a_configuration_with_a_mistake_and_says_its_line(self, tmp_path: Path) -> None:
         config = tmp_path / "closeloop.yaml"
-        config.write_text(CONFIG.read_text().replace("min_n: 1", "min_n: none"))
-        line = next(n for n, text in enumerate(config.read_text().splitlines(), 1) if "min_n" in text)
+        config.write_text(CONFIG.read_text().replace("policy: latest", "policy: newest"))
+        line = next(n for n, text in enumerate(config.read_text().splitlines(), 1) if "newest" in text)
         nowhere = "http://127.0.0.1:9/"
         refused = Product(
             tmp_path / "home", config=config, CLOSELOOP_ALERTS_URL=nowhere, CLOSELOOP_SLACK_URL=nowhere

@@ -24,8 +24,8 @@ _QUARTERS_TO_2012 = 15340 * 96
 _group_of = cache(group_of)  # of few values; what is not one of a scale raises, and is not kept
 
 Profile: TypeAlias = tuple[str, ...]
-"""Store, metric, scale, and the values of touchpoint, tier and segments. Answers of one profile count in the
-same series."""
+"""Store, metric, scale, "confidential" or "", and the values of touchpoint, tier and segments. Answers of one
+profile count in the same series."""
 
 
 class StoreRules:
@@ -175,6 +175,7 @@ class AnswerCounter:
             answer.store,
             body.metric,
             body.scale,
+            "confidential" if body.confidential else "",
             *rules.cuts.profile(body.segments, body.touchpoint, tier),
         )
 
@@ -197,9 +198,10 @@ class AnswerCounter:
 
     def _series(self, profile: Profile) -> list[Series]:
         """The series that an answer of this profile counts in."""
-        store, metric, scale, *values = profile
+        store, metric, scale, confidential, *values = profile
         cuts = self.stores[store].cuts.of(tuple(values))
-        return [Series(store, metric, scale, cut.segment, cut.touchpoint) for cut in cuts]
+        series = [Series(store, metric, scale, cut.segment, cut.touchpoint) for cut in cuts]
+        return series + [one.confidential() for one in series] if confidential else series
 
     def _contribution(self, answer: Answer, series: tuple[int, ...]) -> Contribution:
         body, score = answer.body, answer.score

@@ -17,7 +17,7 @@ from shared.access import Key, Scope
 from shared.db import Database, asyncpg_connection
 from shared.feedback.metrics import SCALES, Metric, UnknownScale, scale_for
 from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment_of_query
-from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window, split
+from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window
 from shared.http import Problem, Text, require
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -60,7 +60,12 @@ class ScoreQuery(BaseModel):
 
 
 class ScoreOut(BaseModel):
-    """A rolling score. Fewer answers than the store's minimum: `n` and everything of it is null."""
+    """A rolling score, from its first answer on.
+
+    It is hidden only where so few answers would tell who gave them: below `hide_below` of the metric in
+    closeloop.yaml (eNPS 5, others 1), and below 5 as soon as one of its answers is confidential. Then
+    `hidden` says why, and `n` and everything that follows from it is null.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -84,6 +89,7 @@ class ScoreOut(BaseModel):
                     "confidence": "low",
                     "band": "good",
                     "mean": 7.85,
+                    "hidden": None,
                 }
             ]
         }
@@ -106,9 +112,15 @@ class ScoreOut(BaseModel):
     )
     margin: float | None = Field(description="Half-width of the 95% interval in points")
     ci95: tuple[float, float] | None = Field(description="Adjusted Wald for nps and enps, Wilson else")
-    confidence: Literal["suppressed", "low", "normal"]
+    confidence: Literal["suppressed", "low", "normal"] = Field(
+        description="suppressed: hidden; low: fewer answers than the store's normal_n (30)"
+    )
     band: str | None
     mean: float | None = Field(description="Mean of the raw scores, on the scale")
+    hidden: str | None = Field(
+        description="Why the score is hidden; null when it is not, as when there are no answers",
+        examples=["fewer than 5 answers"],
+    )
 
 
 class AnswerOut(BaseModel):
@@ -163,20 +175,15 @@ def routes(database: Database, counter: AnswerCounter, latest_scan_limit: int) -
 
     async def tally(rules: StoreRules, series: Series, policy: str, window: Window, *, past: bool) -> Tally:
         async with database.snapshot() as session:
-            db = await asyncpg_connection(session)
-            series_id = await counter.series_ids.find(db, series)
-            if series_id is None:
-                return tallies.NOTHING
-            if not (past and policy == "latest"):
-                part = split(window.upto, window.upto - window.after, rules.zone)
-                return await tallies.tally(db, series.store, series_id, part, latest=policy == "latest")
-            return await tallies.tally_latest_in_the_past(
-                db,
-                series.store,
-                series_id,
+            return await tallies.read(
+                await asyncpg_connection(session),
+                counter.series_ids,
+                series,
                 window,
-                metric=(series.metric, series.scale),
-                limit=latest_scan_limit,
+                rules.zone,
+                latest=policy == "latest",
+                past=past,
+                latest_limit=latest_scan_limit,
             )
 
     @router.get("/scores", summary="One rolling score", tags=["scores"])

@@ -3,17 +3,29 @@
 from services.scorer.scores.store.tallies import Tally
 from shared.config import Store
 from shared.events.scores import Figure
-from shared.feedback.figures import summary
+from shared.feedback.figures import CONFIDENTIAL_BELOW, summary
 from shared.feedback.metrics import Metric
 from shared.feedback.nps import round1
+
+
+def rules_of(metric: Metric, store: Store) -> str:
+    """What of the configuration decides how a tally of this metric is shown, in a word to compare."""
+    return f"1 {store.hide_below.of(metric)} {CONFIDENTIAL_BELOW} {store.normal_n}"
 
 
 def figure_of(metric: Metric, tally: Tally, store: Store) -> Figure:
     """Counts, score, margin and interval, rounded once to one decimal.
 
-    With fewer answers than the store's `min_n` everything is hidden but that it is (`confidence`).
+    Where so few answers would tell who gave them, everything is hidden but that it is, and why.
     """
-    figure = summary(metric, tally.counts, tally.points, min_n=store.min_n, normal_n=store.normal_n)
+    figure = summary(
+        metric,
+        tally.counts,
+        tally.points,
+        hide_below=store.hide_below.of(metric),
+        confidential=tally.confidential,
+        normal_n=store.normal_n,
+    )
     counts = figure.counts
     return Figure(
         n=figure.n,
@@ -26,4 +38,5 @@ def figure_of(metric: Metric, tally: Tally, store: Store) -> Figure:
         confidence=figure.confidence.value,
         band=figure.band.value if figure.band else None,
         mean=None if figure.mean is None else round(figure.mean, 3),
+        hidden=figure.hidden,
     )

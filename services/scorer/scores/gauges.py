@@ -50,6 +50,7 @@ class ScoreGauges:
     ) -> None:
         self._database = database
         self._stores = counter.stores
+        self._series_ids = counter.series_ids
         self._clock = clock
         self._folded: set[tuple[str, str, str]] = set()
 
@@ -79,7 +80,16 @@ class ScoreGauges:
             if not (series.segment or series.touchpoint)
         }
         parts = self._parts(store, rules, known)
-        reader = tallies.ScoreReader(db, store, [*whole, *parts], latest=rules.config.policy == "latest")
+        shown = whole | parts
+        reader = tallies.ScoreReader(
+            db,
+            store,
+            list(shown),
+            latest=rules.config.policy == "latest",
+            confidential=await self._series_ids.confidential(
+                db, {id_: series for id_, series in known if id_ in shown}
+            ),
+        )
         windows = tuple(dict.fromkeys(rules.config.windows))
         of_segments = _SEGMENTS_WINDOW if _SEGMENTS_WINDOW in windows else windows[0]
         now = self._clock()
@@ -87,8 +97,8 @@ class ScoreGauges:
         for window in windows:
             counted = await reader.tallies(split(now, parse_window(window), rules.zone))
             sums: defaultdict[tuple[str, str, str], Tally] = defaultdict(lambda: NOTHING)
-            for id_, cut in (whole | parts if window == of_segments else whole).items():
-                sums[cut] = _added(sums[cut], counted[id_].tally)
+            for id_, cut in (shown if window == of_segments else whole).items():
+                sums[cut] += counted[id_].tally
             for (metric, dimension, segment), tally in sums.items():
                 labels = Labels(store, metric, dimension, segment, window)
                 figures[labels] = figure_of(Metric(metric), tally, rules.config)
@@ -124,7 +134,3 @@ class ScoreGauges:
             self._folded.add((store, name, value))
             metrics.LABEL_OVERFLOW.labels("closeloop_score", "segment").inc()
         return OTHER
-
-
-def _added(first: Tally, second: Tally) -> Tally:
-    return Tally(first.counts + second.counts, first.points + second.points)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
 from services.scorer.counting.counter import AnswerCounter, StoreRules
-from services.scorer.scores.figure import figure_of
+from services.scorer.scores.figure import figure_of, rules_of
 from services.scorer.scores.store import hours, published, tallies
 from services.scorer.scores.store.published import ChangedSeries, Id, Publication, Score
 from services.scorer.scores.store.tallies import Connection, Counted
@@ -52,6 +52,7 @@ class ScoreSource:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._stores = counter.stores
+        self._series_ids = counter.series_ids
         self._interval = interval_seconds
         self._busy_share = busy_share
         self._clock = clock
@@ -59,8 +60,15 @@ class ScoreSource:
         self._tried: dict[Id, datetime] = {}
         """Since when each score waits that was sent and not acknowledged yet."""
         self._publications = [
-            Publication(name, rules.config.policy, tuple(dict.fromkeys(rules.config.windows)))
+            Publication(
+                name,
+                rules.config.policy,
+                tuple(dict.fromkeys(rules.config.windows)),
+                metric,
+                rules_of(metric, rules.config),
+            )
             for name, rules in counter.stores.items()
+            for metric in Metric
         ]
 
     async def prepare(self, session: Session) -> None:
@@ -89,7 +97,15 @@ class ScoreSource:
         store = changed[0].series.store
         policy = rules.config.policy
         computed = []
-        reader = tallies.ScoreReader(db, store, [change.id for change in changed], latest=policy == "latest")
+        reader = tallies.ScoreReader(
+            db,
+            store,
+            [change.id for change in changed],
+            latest=policy == "latest",
+            confidential=await self._series_ids.confidential(
+                db, {change.id: change.series for change in changed}
+            ),
+        )
         coming = await reader.coming(now)
         for window in dict.fromkeys(rules.config.windows):
             length = parse_window(window)
@@ -100,6 +116,7 @@ class ScoreSource:
                     marks=change.marks,
                     expires_at=_expiry(counted[change.id], coming.get(change.id), length, rules),
                     as_of=now,
+                    rules=rules_of(Metric(change.series.metric), rules.config),
                     figure=figure_of(
                         Metric(change.series.metric), counted[change.id].tally, rules.config
                     ).body(),

@@ -24,7 +24,7 @@ from shared.events import Envelope, Event, Received
 from shared.events.customers import CustomerChanged, TierSpell
 from shared.events.responses import Customer, Identity, ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.feedback.metrics import scale_for
-from shared.feedback.windows import Window, parse_window, split
+from shared.feedback.windows import Window, parse_window
 
 NOON = datetime(2025, 3, 1, 12, tzinfo=UTC)
 US = timedelta(microseconds=1)
@@ -111,7 +111,7 @@ class Shop:
 
     def configure(self, **rules: Any) -> "Shop":
         """Start the scorer anew with these rules."""
-        self.rules = {"name": "A shop", "policy": "all", "min_n": 1} | rules
+        self.rules = {"name": "A shop", "policy": "all"} | rules
         self.config = configured(self.folder, **{self.name: self.rules})
         self.counter = AnswerCounter(self.config, SeriesIds())
         self.handlers = handlers(self.counter)
@@ -175,18 +175,16 @@ class Shop:
         known, length = scale_for(metric, scale), parse_window(window)
         series = Series(self.name, metric, known.id, segment, touchpoint)
         async with self.database.snapshot() as session:
-            db = await asyncpg_connection(session)
-            found = await self.counter.series_ids.find(db, series)
-            if found is None:
-                return tallies.NOTHING
-            if policy == "latest" and not present:
-                past = Window.ending(moment, length)
-                return await tallies.tally_latest_in_the_past(
-                    db, self.name, found, past, metric=(metric, known.id), limit=10_000
-                )
-            zone = self.config.stores[self.name].zone
-            part = split(moment, length, zone)
-            return await tallies.tally(db, self.name, found, part, latest=policy == "latest")
+            return await tallies.read(
+                await asyncpg_connection(session),
+                self.counter.series_ids,
+                series,
+                Window.ending(moment, length),
+                self.config.stores[self.name].zone,
+                latest=policy == "latest",
+                past=not present,
+                latest_limit=10_000,
+            )
 
     async def counts(self, as_of: datetime | str, window: str = "30d", **more: Any) -> tuple[int, int, int]:
         """(promoters, passives, detractors)"""

@@ -11,6 +11,7 @@ from services.scorer.counting.store.series import Series
 from services.scorer.scores.store.hours import pieces
 from services.scorer.scores.store.tallies import tally
 from shared.db import Database, asyncpg_connection
+from shared.events.responses import Identity
 from shared.feedback.windows import WINDOWS, split
 from tests.integration.scorer.builders import US, Sent, Shop, amend, answer, at, batches, retract, tiers
 from tests.integration.scorer.truth import Truth
@@ -40,11 +41,13 @@ def life(dice: random.Random, responses: int) -> list[Sent]:
 
     def body(number: int, envelope: str) -> Sent:
         metric, scale, best = dice.choice(QUESTIONS)
+        who = dice.choice(PEOPLE)
+        known = {"identity": Identity.CONFIDENTIAL} if who and dice.random() < 0.3 else {}
         return answer(
             f"r{number}",
             dice.randint(1, best),
             moment(),
-            who=dice.choice(PEOPLE),
+            who=who,
             ce_id=envelope,
             metric=metric,
             scale=scale,
@@ -56,6 +59,7 @@ def life(dice: random.Random, responses: int) -> list[Sent]:
                 for name, value in (("country", dice.choice(["NL", "DE", "XX"])), ("plan", dice.choice("ab")))
                 if dice.random() < 0.8
             },
+            **known,
         )
 
     events: list[Sent] = []
@@ -98,11 +102,17 @@ async def check(shop: Shop, truth: Truth, dice: random.Random) -> None:
                 asked |= {"metric": metric, "scale": scale}
                 told = dice.choice(truth.answers)
                 as_of = dice.choice([told.at, told.at + length, told.at + length - US, end])
-                for policy in ("all", "latest"):
-                    expected = truth.counts(as_of, length.days, policy=policy, **truly)
-                    assert await shop.counts(as_of, window, policy=policy, **asked) == expected
-                expected = truth.counts(end, length.days, policy="latest", **truly)
-                assert await shop.counts(end, window, policy="latest", present=True, **asked) == expected
+                for policy, moment, present in (
+                    ("all", as_of, False),
+                    ("latest", as_of, False),
+                    ("latest", end, True),
+                ):
+                    found = await shop.tally(moment, window, policy=policy, present=present, **asked)
+                    counts = (found.counts.promoters, found.counts.passives, found.counts.detractors)
+                    assert counts == truth.counts(moment, length.days, policy=policy, **truly)
+                    assert found.confidential == truth.confidential(
+                        moment, length.days, policy=policy, **truly
+                    )
 
 
 @pytest.mark.parametrize("seed", range(16))

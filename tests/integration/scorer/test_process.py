@@ -25,7 +25,7 @@ RULES: dict[str, Any] = {
     "combinations": [["country", "touchpoint"]],
     "windows": ["7d", "30d"],
     "policy": "latest",
-    "min_n": 3,
+    "hide_below": {"nps": 3, "csat": 3},
     "normal_n": 6,
 }
 
@@ -35,7 +35,12 @@ async def scorer(
     bootstrap: str, database_url: str, database: Database, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Scorer]:
     folder = tmp_path_factory.mktemp("scorer")
-    stores = {STORE: RULES, **{f"{STORE}-{name}": RULES for name in ("published", "quiet")}}
+    by_default = {name: rule for name, rule in RULES.items() if name != "hide_below"}
+    stores = {
+        STORE: RULES,
+        f"{STORE}-first": by_default,
+        **{f"{STORE}-{name}": RULES for name in ("published", "quiet")},
+    }
     config = configured(folder, **stores)
     pepper = Secrets(SECRET).pepper
     async with database.transaction() as session:
@@ -45,6 +50,7 @@ async def scorer(
                 ("reader", STORE, [Scope.SCORES_READ]),
                 ("writer", STORE, [Scope.RESPONSES_WRITE]),
                 ("quiet", f"{STORE}-quiet", [Scope.SCORES_READ]),
+                ("first", f"{STORE}-first", [Scope.SCORES_READ]),
                 ("gone", "a-store-that-left", [Scope.SCORES_READ]),
                 ("published", f"{STORE}-published", [Scope.SCORES_READ]),
             ]
@@ -130,6 +136,7 @@ class TestScores:
             "confidence": "normal",
             "band": "good",
             "mean": 7.429,
+            "hidden": None,
         }
 
     async def test_every_answer_instead_of_each_persons_last(self, scorer: Scorer) -> None:
@@ -153,7 +160,25 @@ class TestScores:
         found = await scorer.score(segment="tier:Gold")
         hidden = {"n", "promoters", "passives", "detractors", "score", "margin", "ci95", "band", "mean"}
         assert {name for name, value in found.items() if value is None} == hidden
-        assert found["confidence"] == "suppressed"
+        assert (found["confidence"], found["hidden"]) == ("suppressed", "fewer than 3 answers")
+
+    async def test_a_first_answer_is_seen(self, scorer: Scorer) -> None:
+        store, why = f"{STORE}-first", "fewer than 5 answers"
+        staff = [answer(f"w{n}", 9, NOW - HOUR, who=f"w{n}", metric="enps") for n in range(2)]
+        secret = answer("x1", 9, NOW - HOUR, who="x", identity="confidential")
+        await scorer.produce(store, [answer("v1", 9, NOW - HOUR, who="v"), secret, *staff])
+        await until(lambda: self.says(scorer, {"metric": "enps"}, None, None, why), "eNPS is shown")
+        await until(lambda: self.says(scorer, {}, None, None, why), "a confidential answer is shown")
+        await scorer.produce(store, [retract("x1")])
+        await until(lambda: self.says(scorer, {}, 1, 100.0, None), "the first answer is not shown")
+        await scorer.produce(store, [retract("v1")])
+        await until(lambda: self.says(scorer, {}, 0, None, None), "nothing is hidden")
+
+    async def says(
+        self, scorer: Scorer, asked: dict[str, str], n: int | None, score: float | None, why: str | None
+    ) -> bool:
+        found = (await scorer.get("/v1/scores", token="first", **asked)).json()
+        return (found["n"], found["score"], found["hidden"]) == (n, score, why)
 
     async def test_few_answers_are_of_low_confidence(self, scorer: Scorer) -> None:
         assert (await scorer.score(segment="country:NL"))["confidence"] == "low"
@@ -167,6 +192,7 @@ class TestScores:
             found = (await scorer.get("/v1/scores", token=token, **asked)).json()
             assert (found["n"], *groups(found)) == (0, 0, 0, 0)
             assert (found["score"], found["mean"], found["ci95"]) == (None, None, None)
+            assert (found["confidence"], found["hidden"]) == ("low", None)
 
     async def test_another_metric_and_scale(self, scorer: Scorer) -> None:
         found = await scorer.score(metric="csat")
@@ -346,7 +372,8 @@ class TestDocumentation:
         document = (await scorer.http.get("/openapi/scorer.json")).json()
         for name in ("ScoreOut", "AnswerOut"):
             shape = document["components"]["schemas"][name]
-            assert set(shape["examples"][0]) == set(shape["properties"])
+            # FastAPI leaves out what is null: the example is of a score that is shown.
+            assert set(shape["examples"][0]) | {"hidden"} == set(shape["properties"]) | {"hidden"}
         operation = document["paths"]["/v1/scores"]["get"]
         assert {"401", "403", "404", "422"} <= set(operation["responses"])
         assert {p["name"] for p in operation["parameters"]} >= {
@@ -417,7 +444,7 @@ class TestPublished:
                     assert after["previous"] == before["figure"]
                 for _, body in events:
                     if body["figure"]["confidence"] == "suppressed":
-                        assert set(body["figure"]) == {"confidence"}
+                        assert set(body["figure"]) == {"confidence", "hidden"}
                     else:
                         assert body["figure"]["n"] >= 3
             confidence = Counter(body["figure"]["confidence"] for body in self.mine(bodies))

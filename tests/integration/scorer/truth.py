@@ -36,6 +36,7 @@ class Told:
     at: datetime
     who: str
     cuts: frozenset[tuple[str, str]]
+    confidential: bool
 
     @property
     def group(self) -> int:
@@ -81,7 +82,13 @@ class Truth:
         if known and not body.verified:
             who = f"somebody who says to be {who}"
         return Told(
-            name, (body.metric, body.scale), score, body.answered_at, who, frozenset(self._cuts(body, who))
+            name,
+            (body.metric, body.scale),
+            score,
+            body.answered_at,
+            who,
+            frozenset(self._cuts(body, who)),
+            body.identity == "confidential",
         )
 
     def _cuts(self, body: ResponseSubmitted, who: str) -> list[tuple[str, str]]:
@@ -113,15 +120,32 @@ class Truth:
         metric: tuple[str, str] = ("nps", "0-10"),
     ) -> tuple[int, int, int]:
         """(promoters, passives, detractors)"""
-        after = as_of - timedelta(days=days)
-        inside = [a for a in self.answers if after < a.at <= as_of and a.metric == metric]
-        if policy == "latest":
-            inside = _last(inside)
+        inside = self._inside(as_of, days, policy, metric)
         groups = Counter(a.group for a in inside if (segment, touchpoint) in a.cuts)
         return groups[1], groups[0], groups[-1]
 
+    def confidential(
+        self,
+        as_of: datetime,
+        days: int,
+        *,
+        policy: str = "all",
+        segment: str = "",
+        touchpoint: str = "",
+        metric: tuple[str, str] = ("nps", "0-10"),
+    ) -> int:
+        """How many of those are confidential, where so few answers are hidden for it; else 0."""
+        inside = self._inside(as_of, days, policy, metric)
+        counted = [a for a in inside if (segment, touchpoint) in a.cuts]
+        return sum(a.confidential for a in counted) if len(counted) < 5 else 0
+
+    def _inside(self, as_of: datetime, days: int, policy: str, metric: tuple[str, str]) -> list[Told]:
+        after = as_of - timedelta(days=days)
+        inside = [a for a in self.answers if after < a.at <= as_of and a.metric == metric]
+        return _last(inside) if policy == "latest" else inside
+
     def buckets(self) -> dict[tuple[Any, ...], tuple[int, ...]]:
-        """As `Shop.buckets`."""
+        """As `Shop.buckets`. A confidential answer is counted a second time, beside all of its scale."""
         found: dict[tuple[Any, ...], list[int]] = {}
         last = {
             a.name
@@ -129,12 +153,15 @@ class Truth:
             for a in _last([b for b in self.answers if b.metric == metric])
         }
         for a in self.answers:
+            metric, scale = a.metric
+            scales = (scale, f"{scale} confidential") if a.confidential else (scale,)
             for segment, touchpoint in a.cuts:
                 day = a.at.astimezone(self.zone).date()
-                sums = found.setdefault((*a.metric, segment, touchpoint, day), [0] * 8)
-                for offset in (0, 4) if a.name in last else (0,):
-                    sums[offset + a.group + 1] += 1
-                    sums[offset + 3] += a.score
+                for counted_on in scales:
+                    sums = found.setdefault((metric, counted_on, segment, touchpoint, day), [0] * 8)
+                    for offset in (0, 4) if a.name in last else (0,):
+                        sums[offset + a.group + 1] += 1
+                        sums[offset + 3] += a.score
         return {key: tuple(sums) for key, sums in found.items()}
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from services.notifier.settings import Alerts
 from shared.config import Config, ConfigError, load
+from shared.feedback.metrics import Metric
 
 GOOD = """\
 stores:
@@ -27,6 +28,25 @@ def mistakes(tmp_path: Path, text: str, **environment: str) -> list[tuple[int, s
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, text, **environment)
     return [(found.line, found.where, found.what) for found in caught.value.mistakes]
+
+
+class TestHiding:
+    def test_is_by_metric_and_what_is_not_said_stays(self, tmp_path: Path) -> None:
+        by_default = read(tmp_path, GOOD).stores["demo"].hide_below
+        assert [by_default.of(metric) for metric in Metric] == [1, 1, 1, 5]
+        written = read(tmp_path, GOOD + "    hide_below: {csat: 10}\n").stores["demo"].hide_below
+        assert [written.of(metric) for metric in Metric] == [1, 10, 1, 5]
+
+    @pytest.mark.parametrize("line", ["hide_below: {nps: 0}", "hide_below: {mps: 3}", "hide_below: 5"])
+    def test_of_nonsense_is_refused(self, tmp_path: Path, line: str) -> None:
+        ((number, where, _),) = mistakes(tmp_path, f"{GOOD}    {line}\n")
+        assert number == 7
+        assert where.startswith("stores.demo.hide_below")
+
+    def test_says_what_took_the_place_of_the_one_number(self, tmp_path: Path) -> None:
+        ((number, where, what),) = mistakes(tmp_path, GOOD + "    min_n: 1\n")
+        assert (number, where) == (7, "stores.demo.min_n")
+        assert "hide_below" in what
 
 
 class TestAGoodFile:

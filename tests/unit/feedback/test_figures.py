@@ -28,15 +28,40 @@ class TestSummary:
         assert (figure.score, figure.mean) == (78.0, 5.4)
         assert summary(Metric.CES, Counts(10, 5, 5)).score == 50.0
 
-    def test_of_few_answers_tells_nothing_not_even_how_many(self) -> None:
-        figure = summary(Metric.NPS, Counts(1, 2, 1), 30)
+    def test_of_the_first_answer_is_shown_with_its_interval(self) -> None:
+        figure = summary(Metric.NPS, Counts(1, 0, 0), 9)
+        assert (figure.n, figure.score, figure.mean, figure.hidden) == (1, 100.0, 9.0, None)
+        assert figure.ci95 is not None
+        assert figure.confidence is Confidence.LOW
+
+    @pytest.mark.parametrize(
+        ("hide_below", "confidential", "counts", "hidden"),
+        [
+            (1, 0, Counts(1, 2, 1), None),
+            (1, 1, Counts(1, 2, 1), "fewer than 5 answers"),
+            (1, 5, Counts(2, 2, 1), None),
+            (5, 0, Counts(1, 2, 1), "fewer than 5 answers"),
+            (8, 1, Counts(2, 2, 1), "fewer than 8 answers"),
+            (5, 0, Counts(), None),
+        ],
+    )
+    def test_is_hidden_where_it_would_tell_who_answered(
+        self, hide_below: int, confidential: int, counts: Counts, hidden: str | None
+    ) -> None:
+        figure = summary(Metric.ENPS, counts, hide_below=hide_below, confidential=confidential)
+        assert figure.hidden == hidden
+        assert (figure.confidence is Confidence.SUPPRESSED) is (hidden is not None)
+
+    def test_that_is_hidden_tells_nothing_not_even_how_many(self) -> None:
+        figure = summary(Metric.NPS, Counts(1, 2, 1), 30, hide_below=5)
         assert figure.confidence is Confidence.SUPPRESSED
+        assert figure.band is None
         assert {figure.n, figure.counts, figure.score, figure.margin, figure.ci95, figure.mean} == {None}
 
     def test_of_nothing_is_null_with_n_nought(self) -> None:
         figure = summary(Metric.NPS, Counts(), 0)
         assert (figure.n, figure.score, figure.mean) == (0, None, None)
-        assert figure.confidence is Confidence.SUPPRESSED
+        assert (figure.confidence, figure.hidden) == (Confidence.LOW, None)
 
     def test_below_thirty_is_shown_with_little_confidence(self) -> None:
         figure = summary(Metric.NPS, Counts(8, 0, 2))

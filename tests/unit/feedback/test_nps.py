@@ -108,13 +108,14 @@ class TestBand:
 class TestConfidence:
     @pytest.mark.parametrize(
         ("n", "expected"),
-        [(0, "suppressed"), (4, "suppressed"), (5, "low"), (29, "low"), (30, "normal"), (1000, "normal")],
+        [(0, "low"), (1, "low"), (29, "low"), (30, "normal"), (1000, "normal")],
     )
     def test_grows_with_the_answers(self, n: int, expected: str) -> None:
         assert confidence(n) is Confidence(expected)
 
     def test_floors_are_the_stores_to_set(self) -> None:
-        assert confidence(1, min_n=1) is Confidence.LOW
+        assert confidence(4, hide_below=5) is Confidence.SUPPRESSED
+        assert confidence(0, hide_below=5) is Confidence.LOW
         assert confidence(30, normal_n=100) is Confidence.LOW
 
 

@@ -62,6 +62,7 @@ class Body(NamedTuple):
     channel: str
     received_at: datetime
     raw: bytes
+    confidential: bool = False
 
 
 def anonymous(answer: Mapping[str, Any], respondent: str, dimensions: Container[str]) -> dict[str, Any]:

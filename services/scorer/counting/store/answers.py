@@ -25,6 +25,8 @@ Spells = list[tuple[datetime, str]]
 """The tiers of one respondent: (since, tier), oldest first."""
 
 _PIECE = 500
+_OPEN = frozenset({Identity.IDENTIFIED, Identity.ANONYMOUS})
+"""Any other answer is treated as confidential, also one whose identity this release does not know."""
 _GROUPS = {group.value: group for group in Group}
 ANSWER_COLUMNS = """a.store, a.response_id, a.respondent, a.metric, a.scale, a.answered_at, a.received_at,
     a.ce_id, a.fingerprint, a.amended, a.retracted, a.latest, a.day, a.grp, a.score, a.series, a.body"""
@@ -51,6 +53,7 @@ def body_of(event: ResponseSubmitted, ce_id: str, raw: bytes) -> Body:
         known["channel"],
         known["received_at"],
         raw,
+        known["identity"] not in _OPEN,
     )
 
 

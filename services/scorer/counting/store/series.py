@@ -1,6 +1,6 @@
 """The series and their ids. A series is made once and never deleted, so its id can be kept in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
@@ -16,6 +16,14 @@ class Series(NamedTuple):
     scale: str
     segment: str
     touchpoint: str
+
+    def confidential(self) -> "Series":
+        """The series in which the confidential answers of this one are counted a second time.
+
+        So every way to count a series, over any window and by any policy, tells how many of its answers are
+        confidential. Its scale is none that can be asked for, so that it is shown and published nowhere.
+        """
+        return self._replace(scale=f"{self.scale} confidential")
 
 
 class SeriesIds:
@@ -68,6 +76,11 @@ class SeriesIds:
             if not row["mine"]:
                 self._ids[series] = row["id"]
         return ids
+
+    async def confidential(self, db: Connection, several: Mapping[int, Series]) -> dict[int, int]:
+        """By the id of each of these series, that of the one of its confidential answers, if there is one."""
+        ids = await self.find_all(db, [series.confidential() for series in several.values()])
+        return {id_: ids[part] for id_, series in several.items() if (part := series.confidential()) in ids}
 
     async def find(self, db: Connection, series: Series) -> int | None:
         """The id of this series, or None while it does not exist."""

@@ -17,16 +17,17 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 Id = tuple[int, str, str]
 """Series, policy, window."""
 
-_DEFAULT_SCALES = [(metric.value, scale_for(metric).id) for metric in Metric]
-
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """What is published of a store: every series of a default scale, by one policy, over these windows."""
+    """What is published of a metric of a store: every series of the default scale, by one policy, over these
+    windows. `rules`: what decides how a score is shown; one that was computed by others is outdated."""
 
     store: str
     policy: str
     windows: Sequence[str]
+    metric: Metric
+    rules: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Score:
     marks: int
     expires_at: datetime | None
     as_of: datetime
+    rules: str
     figure: bytes
 
 
@@ -64,7 +66,8 @@ class Unpublished:
 async def changed_series(
     db: Connection, publications: Sequence[Publication], now: datetime, interval_seconds: float, limit: int
 ) -> list[ChangedSeries]:
-    """Series whose scores are to be computed: an answer or time changed them, or a window has no score yet.
+    """Series whose scores are to be computed: an answer, time or the rules changed them, or a window has no
+    score yet.
 
     One that was computed less than `interval_seconds` ago waits.
     """
@@ -72,24 +75,27 @@ async def changed_series(
         """SELECT s.id, s.store, s.metric, s.scale, s.segment, s.touchpoint, m.changes
            FROM (SELECT series, sum(changes)::bigint AS changes FROM scorer.marks GROUP BY series) m
            JOIN scorer.series s ON s.id = m.series
-           JOIN unnest($1::text[], $2::text[], $3::text[]) AS p(store, policy, windows) USING (store)
-           JOIN unnest($4::text[], $5::text[]) AS d(metric, scale) USING (metric, scale)
+           JOIN unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $9::text[])
+                AS p(store, policy, windows, metric, scale, rules) USING (store, metric, scale)
            CROSS JOIN LATERAL (
                SELECT min(c.marks) AS marks, min(c.expires_at) AS expires_at,
-                      max(c.computed_at) AS computed_at, count(*) AS windows
+                      max(c.computed_at) AS computed_at, count(*) AS windows,
+                      bool_or(c.rules <> p.rules) AS outdated
                FROM scorer.scores c WHERE c.series = s.id AND c.policy = p.policy
                 AND c."window" = ANY(string_to_array(p.windows, ' '))) c
            WHERE c.windows < cardinality(string_to_array(p.windows, ' '))
-              OR (c.marks < m.changes OR c.expires_at <= $6)
+              OR (c.marks < m.changes OR c.expires_at <= $6 OR c.outdated)
                  AND c.computed_at <= clock_timestamp() - make_interval(secs => $7)
            ORDER BY c.computed_at NULLS FIRST LIMIT $8""",
         [publication.store for publication in publications],
         [publication.policy for publication in publications],
         [" ".join(publication.windows) for publication in publications],
-        *[list(column) for column in zip(*_DEFAULT_SCALES, strict=True)],
+        [publication.metric.value for publication in publications],
+        [scale_for(publication.metric).id for publication in publications],
         now,
         interval_seconds,
         limit,
+        [publication.rules for publication in publications],
     )
     return [ChangedSeries(row[0], Series(*row[1:6]), row[6]) for row in rows]
 
@@ -102,20 +108,22 @@ async def save_scores(db: Connection, scores: Iterable[Score]) -> None:
     any that was sent before.
     """
     rows = [
-        (*score.id, score.marks, score.expires_at, score.as_of, score.figure.decode())
+        (*score.id, score.marks, score.expires_at, score.as_of, score.figure.decode(), score.rules)
         for score in sorted(scores, key=lambda score: score.id)
     ]
     if not rows:
         return
     await db.execute(
         """INSERT INTO scorer.scores AS c
-               (series, policy, "window", marks, expires_at, computed_at, as_of, figure, seq)
+               (series, policy, "window", marks, expires_at, computed_at, as_of, figure, rules, seq)
            SELECT n.series, n.policy, n.win, n.marks, n.expires_at, clock_timestamp(), n.as_of, n.figure,
-                  floor(extract(epoch FROM n.as_of) * 1000)::bigint
+                  n.rules, floor(extract(epoch FROM n.as_of) * 1000)::bigint
            FROM unnest($1::int[], $2::text[], $3::text[], $4::bigint[], $5::timestamptz[], $6::timestamptz[],
-                       $7::jsonb[]) AS n(series, policy, win, marks, expires_at, as_of, figure)
+                       $7::jsonb[], $8::text[])
+                AS n(series, policy, win, marks, expires_at, as_of, figure, rules)
            ON CONFLICT (series, policy, "window") DO UPDATE SET
                marks = excluded.marks, expires_at = excluded.expires_at, computed_at = excluded.computed_at,
+               rules = excluded.rules,
                as_of = CASE WHEN c.figure = excluded.figure THEN c.as_of ELSE excluded.as_of END,
                previous = CASE WHEN c.figure = excluded.figure OR c.seq > c.published_seq THEN c.previous
                                ELSE c.figure END,

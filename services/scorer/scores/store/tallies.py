@@ -1,23 +1,31 @@
 """Reads rolling counts: whole days from the buckets, the ragged ends from counted hours and the answers."""
 
-from collections.abc import Iterable, Sequence
-from datetime import date, datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime, timedelta, tzinfo
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
 
+from services.scorer.counting.store.series import Series, SeriesIds
 from services.scorer.scores.store.hours import pieces
+from shared.feedback.figures import CONFIDENTIAL_BELOW
 from shared.feedback.nps import Counts
-from shared.feedback.windows import Days, Split, Window
+from shared.feedback.windows import Days, Split, Window, split
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
 
 class Tally(NamedTuple):
-    """Counts of one series over a window, and the sum of the scores counted."""
+    """Counts of one series over a window, the sum of the scores counted, and how many are confidential."""
 
     counts: Counts
     points: int
+    confidential: int = 0
+
+    def __add__(self, other: "Tally") -> "Tally":  # type: ignore[override]
+        return Tally(
+            self.counts + other.counts, self.points + other.points, self.confidential + other.confidential
+        )
 
 
 class Counted(NamedTuple):
@@ -35,6 +43,46 @@ class TooManyAnswers(Exception):
 
 NOTHING = Tally(Counts(), 0)
 _AHEAD = timedelta(days=1)
+
+
+async def read(
+    db: Connection,
+    series_ids: SeriesIds,
+    series: Series,
+    window: Window,
+    zone: tzinfo,
+    *,
+    latest: bool,
+    past: bool,
+    latest_limit: int,
+) -> Tally:
+    """One series over one window, by `latest` or all answers; `past`: the window ended before now.
+
+    How many of the answers are confidential is read only where it decides whether they are shown. Raises
+    TooManyAnswers when `latest` in the past would read more than `latest_limit`.
+    """
+
+    async def counted_in(series_id: int) -> Tally:
+        if not (latest and past):
+            part = split(window.upto, window.upto - window.after, zone)
+            return await tally(db, series.store, series_id, part, latest=latest)
+        return await tally_latest_in_the_past(
+            db,
+            series.store,
+            series_id,
+            window,
+            metric=(series.metric, series.scale),
+            limit=latest_limit,
+        )
+
+    ids = await series_ids.find_all(db, (series, series.confidential()))
+    if series not in ids:
+        return NOTHING
+    every = await counted_in(ids[series])
+    part_of = ids.get(series.confidential())
+    if part_of is None or every.counts.n >= CONFIDENTIAL_BELOW:
+        return every
+    return every._replace(confidential=(await counted_in(part_of)).counts.n)
 
 
 async def tally(db: Connection, store: str, series: int, part: Split, *, latest: bool) -> Tally:
@@ -67,13 +115,24 @@ async def tally(db: Connection, store: str, series: int, part: Split, *, latest:
 class ScoreReader:
     """Reads many series of one store over several windows that end at one moment.
 
-    What two windows share, as the end of today, is read once.
+    What two windows share, as the end of today, is read once. `confidential`: by series, the one that counts
+    its confidential answers, where there is one.
     """
 
-    def __init__(self, db: Connection, store: str, series: Sequence[int], *, latest: bool) -> None:
+    def __init__(
+        self,
+        db: Connection,
+        store: str,
+        series: Sequence[int],
+        *,
+        latest: bool,
+        confidential: Mapping[int, int],
+    ) -> None:
         self._db = db
         self._store = store
-        self._series = series
+        self._shown = series
+        self._confidential = confidential
+        self._series = [*series, *confidential.values()]
         self._flag = "AND latest" if latest else ""
         self._prefix = "latest_" if latest else ""
         self._ends: dict[Window, dict[int, tuple[Tally, datetime | None]]] = {}
@@ -83,14 +142,17 @@ class ScoreReader:
         days = await self._days(part.days) if part.days else {}
         head = await self._end(part.head) if part.head else {}
         tail = await self._end(part.tail) if part.tail else {}
-        result = {}
+        counted = {}
         for series in self._series:
             whole, first_day = days.get(series, (NOTHING, None))
             old, in_head = head.get(series, (NOTHING, None))
             new, in_tail = tail.get(series, (NOTHING, None))
-            total = Tally(whole.counts + old.counts + new.counts, whole.points + old.points + new.points)
-            result[series] = Counted(total, in_head, first_day, in_tail)
-        return result
+            counted[series] = Counted(whole + old + new, in_head, first_day, in_tail)
+        for series, part_of in self._confidential.items():
+            confidential = counted[part_of].tally.counts.n
+            tally = counted[series].tally._replace(confidential=confidential)
+            counted[series] = counted[series]._replace(tally=tally)
+        return {series: counted[series] for series in self._shown}
 
     async def coming(self, now: datetime) -> dict[int, datetime]:
         """The time of the next answer of each series that lies after `now`: its sender's clock runs before
@@ -140,8 +202,7 @@ class ScoreReader:
         for row in rows:
             old, first = ends.get(row[4], (NOTHING, None))
             more = _sum([row])
-            total = Tally(old.counts + more.counts, old.points + more.points)
-            ends[row[4]] = total, min(filter(None, (first, row[5])), default=None)
+            ends[row[4]] = old + more, min(filter(None, (first, row[5])), default=None)
         self._ends[end] = ends
         return ends
 

@@ -65,7 +65,11 @@ async def test_the_store_has_every_window_and_an_exported_dimension_one(shop: Sh
 
 async def test_a_hidden_score_has_no_value(shop: Shop) -> None:
     shop.configure(
-        min_n=3, windows=["30d"], segments={"country": {}}, metric_segments=["country"], policy="latest"
+        hide_below={"nps": 3},
+        windows=["30d"],
+        segments={"country": {}},
+        metric_segments=["country"],
+        policy="latest",
     )
     await shop.send(
         *[answer(f"a{i}", 10, who=f"c{i}", segments={"country": "NL"}) for i in range(3)],

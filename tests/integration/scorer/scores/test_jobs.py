@@ -130,21 +130,23 @@ class TestAnswers:
         assert await desk.round(seconds=30) == {}
 
     async def test_only_what_is_shown_counts_as_a_change(self, shop: Shop) -> None:
-        shop.configure(min_n=3)
+        shop.configure(hide_below={"nps": 3})
         desk = Desk(shop)
         await shop.send(answer("a"))
         hidden = (await desk.round())[WHOLE]
-        assert hidden.figure == Figure(confidence="suppressed")
+        assert hidden.figure == Figure(confidence="suppressed", hidden="fewer than 3 answers")
         await shop.send(answer("b"))
         assert await desk.round(seconds=1) == {}
         await shop.send(answer("c"))
         shown = (await desk.round(seconds=1))[WHOLE]
         assert (shown.figure.n, shown.previous) == (3, hidden.figure)
         await shop.send(retract("c"))
-        assert (await desk.round(seconds=1))[WHOLE].figure == Figure(confidence="suppressed")
+        assert (await desk.round(seconds=1))[WHOLE].figure == Figure(
+            confidence="suppressed", hidden="fewer than 3 answers"
+        )
 
     async def test_a_retraction_leaves_an_empty_score(self, shop: Shop) -> None:
-        shop.configure(min_n=3)
+        shop.configure(hide_below={"nps": 3})
         desk = Desk(shop)
         await shop.send(answer("a"))
         await desk.round()
