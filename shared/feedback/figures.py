@@ -12,11 +12,10 @@ from shared.feedback.nps import (
     Confidence,
     Counts,
     Interval,
-    adjusted_wald,
     band,
     confidence,
-    margin,
     score,
+    score_interval,
     wilson,
 )
 
@@ -28,7 +27,7 @@ CONFIDENTIAL_BELOW: Final = 5
 class Figure:
     """One metric over one set of answers, unrounded (`round1` is for the edge that shows it).
 
-    nps, enps: score -100..100, ci95 adjusted Wald, with a band. csat, ces: score is the percentage of
+    nps, enps: score -100..100, ci95 the score interval, with a band. csat, ces: score is the percentage of
     favourable answers 0..100, ci95 Wilson, band None. `margin` is the half-width in points. `mean` is in the
     units of the scale. Hidden: everything but `confidence` (suppressed) and `hidden`, the reason, is None. An
     empty set is not hidden: n = 0.
@@ -83,15 +82,15 @@ def summary(
             ci95=interval,
             mean=mean,
         )
-    points = score(counts)
+    points, interval = score(counts), score_interval(counts)
     return Figure(
         metric,
         sure,
         n=n,
         counts=counts,
         score=points,
-        margin=margin(counts),
-        ci95=adjusted_wald(counts),
+        margin=None if interval is None else (interval.hi - interval.lo) / 2,
+        ci95=interval,
         band=None if points is None else band(points),
         mean=mean,
     )

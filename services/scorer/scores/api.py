@@ -84,8 +84,8 @@ class ScoreOut(BaseModel):
                     "passives": 5,
                     "detractors": 5,
                     "score": 25.0,
-                    "margin": 33.5,
-                    "ci95": [-11.7, 55.2],
+                    "margin": 34.5,
+                    "ci95": [-12.9, 56.0],
                     "confidence": "low",
                     "band": "good",
                     "mean": 7.85,
@@ -111,7 +111,9 @@ class ScoreOut(BaseModel):
         description="−100 to 100 for nps and enps; percent favourable for csat and ces"
     )
     margin: float | None = Field(description="Half-width of the 95% interval in points")
-    ci95: tuple[float, float] | None = Field(description="Adjusted Wald for nps and enps, Wilson else")
+    ci95: tuple[float, float] | None = Field(
+        description="The score interval (Tango) for nps and enps, Wilson's else"
+    )
     confidence: Literal["suppressed", "low", "normal"] = Field(
         description="suppressed: hidden; low: fewer answers than the store's normal_n (30)"
     )

@@ -10,7 +10,7 @@ from shared.feedback.nps import round1
 
 def rules_of(metric: Metric, store: Store) -> str:
     """What of the configuration decides how a tally of this metric is shown, in a word to compare."""
-    return f"1 {store.hide_below.of(metric)} {CONFIDENTIAL_BELOW} {store.normal_n}"
+    return f"2 {store.hide_below.of(metric)} {CONFIDENTIAL_BELOW} {store.normal_n}"
 
 
 def figure_of(metric: Metric, tally: Tally, store: Store) -> Figure:

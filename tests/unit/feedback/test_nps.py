@@ -19,6 +19,7 @@ from shared.feedback import (
     margin,
     round1,
     score,
+    score_interval,
     variance,
     wald,
     wilson,
@@ -37,6 +38,8 @@ class TestGoldenScores:
         assert variance(counts) == pytest.approx(case["variance"], abs=within)
         assert margin(counts) == pytest.approx(case["margin"], abs=within)
         assert adjusted_wald(counts) == pytest.approx(case["adjusted"], abs=within)
+        if "score_interval" in case:
+            assert score_interval(counts) == pytest.approx(case["score_interval"], abs=1e-5)
         assert wald(counts) == pytest.approx(case["wald"], abs=within)
 
 
@@ -45,7 +48,9 @@ class TestScore:
         assert score(Counts(3, 2, 1)) == pytest.approx(33.333333)
 
     def test_of_nothing_is_nothing(self) -> None:
-        assert [f(EMPTY) for f in (score, variance, margin, wald, adjusted_wald)] == [None] * 5
+        assert [f(EMPTY) for f in (score, variance, margin, wald, adjusted_wald, score_interval)] == [
+            None
+        ] * 6
 
     def test_is_the_metric_of_all_answers_and_not_the_mean_of_daily_scores(self) -> None:
         days = [Counts(9, 0, 1), Counts(0, 1, 1), Counts(1, 0, 3)]
@@ -72,6 +77,8 @@ class TestScore:
         lo, hi = adjusted_wald(counts) or (0.0, 0.0)
         assert -100 <= value <= 100
         assert -100 <= lo <= hi <= 100
+        lo, hi = score_interval(counts) or (0.0, 0.0)
+        assert -100 <= lo <= value <= hi <= 100
         assert 0 <= (variance(counts) or 0) <= 1
 
 
