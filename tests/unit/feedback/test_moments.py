@@ -1,12 +1,14 @@
 """Times of RFC 3339, and what is none."""
 
 import contextlib
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.local.home import PROJECT
 from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment, parse_moment_of_query
 
 
@@ -93,3 +95,29 @@ class TestMoment:
     def test_of_any_text_is_read_or_refused(self, text: str) -> None:
         with contextlib.suppress(InvalidMoment):
             assert parse_moment(text).tzinfo is not None
+
+
+OWN_WRITING = {
+    "shared/feedback/moments.py": "the parser",
+    "services/notifier/inbox/forms.py": "a wall time, as HTML defines it",
+    "services/notifier/inbox/history.py": "a stored entry",
+    "services/notifier/cases/store/search.py": "a cursor, as PostgreSQL writes it",
+    "services/scorer/counting/store/respondents.py": "stored tiers",
+    "cli/demo/world.py": "a file of its own",
+    "cli/demo/shop.py": "a time of its own",
+}
+"""What reads other times, and which."""
+
+
+class TestOneParser:
+    """Nothing else reads the times that clients, people and operators write."""
+
+    def test_reads_every_time_from_outside(self) -> None:
+        others = re.compile(r"fromisoformat|strptime|AwareDatetime")
+        found = {
+            file.relative_to(PROJECT).as_posix()
+            for folder in ("services", "shared", "cli")
+            for file in (PROJECT / folder).rglob("*.py")
+            if others.search(file.read_text())
+        }
+        assert found == OWN_WRITING.keys()

@@ -14,6 +14,7 @@ from services.scorer.counting.store import respondents, verification
 from services.scorer.scores.figure import figure_of
 from services.scorer.scores.gauges import ScoreGauges
 from shared.db import asyncpg_connection
+from shared.events.erasures import CustomerErased
 from shared.events.responses import Identity
 from shared.events.scores import Figure
 from shared.feedback.metrics import Metric
@@ -116,6 +117,14 @@ class TestAConfidentialAnswer:
         assert (await figure(shop, segment="tier:Gold")).hidden == WHY
         await operations.rebuild(shop.database, shop.config, store_name=shop.name)
         assert (await figure(shop, segment="tier:Gold")).hidden == WHY
+        assert await faults(shop) == []
+
+    async def test_goes_on_hiding_when_its_customer_is_erased(self, shop: Shop) -> None:
+        await shop.send(confidential("a", who="asha"), answer("b"))
+        erasure = CustomerErased(store="shop", customer_ref="asha", erased_at=NOON + DAY)
+        await shop.send_twice(Sent(erasure, "erasure"))
+        await shop.send_twice(confidential("late", who="asha"))
+        assert (await figure(shop)).hidden == WHY
         assert await faults(shop) == []
 
     async def test_is_any_whose_identity_this_release_does_not_know(self, shop: Shop) -> None:
