@@ -13,7 +13,7 @@ import asyncpg
 
 from services.scorer.counting.domain.answer import Answer, Body, Contribution
 from services.scorer.counting.store.packing import packed
-from shared.events.responses import ResponseSubmitted
+from shared.events.responses import Identity, ResponseSubmitted
 from shared.feedback import revisions
 from shared.feedback.metrics import Group
 from shared.feedback.revisions import Revision
