@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import Header, Query, Request, Response
+from fastapi import Header, Request, Response
 from fastapi.security import HTTPBearer
 from pydantic import TypeAdapter
 
@@ -14,7 +14,6 @@ from shared.http.bodies import T, check_json_type
 KEY = HTTPBearer(auto_error=False, description="A key, or an amend token where one will do")
 """How a caller shows who it is, for the documentation."""
 
-StoreName = Annotated[str | None, Query(description="The key's own store; another one is 404")]
 IdempotencyKey = Annotated[str | None, Header(description="The id, when the body has none")]
 
 _MEANINGS = {

@@ -4,13 +4,14 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse, Response
 from fastapi.telemetry import TelemetryConfig
 
 from shared.http import whole_reply
 from shared.http.gatekeeper import Gatekeeper
 from shared.http.limits import Limits
+from shared.http.parameters import check_parameters
 from shared.http.problems import HANDLERS
 from shared.http.traced import TracedRequests
 from shared.ops import metrics, tracing
@@ -43,6 +44,7 @@ def standard_app(
         version=VERSION,
         lifespan=lifespan,
         exception_handlers=HANDLERS,
+        dependencies=[Depends(check_parameters)],
         docs_url="/docs" if title == "collector" else f"/docs/{title}",
         openapi_url="/openapi.json" if title == "collector" else f"/openapi/{title}.json",
         redoc_url=None,

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import Request
 
 from shared.access import AccessUnavailable, Key, Keyring, Scope
+from shared.http.parameters import StoreName
 from shared.http.problems import Problem
 
 
@@ -41,11 +42,11 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
     Raises Problem as `authenticate` and `check_store` do, and 403 for another key.
     """
 
-    async def checked(request: Request) -> Key:
+    async def checked(request: Request, store: StoreName = None) -> Key:
         key = await authenticate(request.app.state.keyring, request.headers.get("authorization", ""))
         if not key.may(scope):
             raise forbidden(scope)
-        check_store(key, request.query_params.get("store"))
+        check_store(key, store)
         return key
 
     checked.scope = scope  # type: ignore[attr-defined]

@@ -8,8 +8,9 @@ from pydantic import BaseModel, Field
 
 from services.collector.erasures import bodies
 from services.collector.erasures.handlers import ErasureHandlers
-from services.collector.routes import KEY, PROBLEMS, StoreName, admin_of, body_of, traceparent_of
+from services.collector.routes import KEY, PROBLEMS, admin_of, body_of, traceparent_of
 from shared.http import request_body
+from shared.http.parameters import StoreName
 
 router = APIRouter(dependencies=[Security(KEY)], responses=PROBLEMS, tags=["erasures"])
 

@@ -17,12 +17,12 @@ from services.collector.routes import (
     KEY,
     PROBLEMS,
     IdempotencyKey,
-    StoreName,
     body_of,
     server_of,
     traceparent_of,
 )
 from shared.http import Problem, request_body
+from shared.http.parameters import StoreName
 
 router = APIRouter(dependencies=[Security(KEY)], responses=PROBLEMS, tags=["responses"])
 

@@ -24,12 +24,15 @@ from shared.http import Problem
 from shared.http.auth import check_store
 from shared.http.bodies import check_json_type
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
+from shared.http.parameters import check_query
 from shared.http.problems import crashed, send_problem, unavailable
 from shared.http.whole_reply import WHOLE_REPLY
 from shared.kafka import NotAcknowledged
 from shared.ops import metrics
 
 ROUTE = "/v1/responses"
+PARAMETERS = {"store": False}
+"""The parameters of the address, as `api.submit` declares them for the documentation."""
 UNKNOWN = "unknown"
 """The channel of an answer that could not be read, in metrics."""
 
@@ -122,7 +125,9 @@ class Intake:
         else:
             check_may_write(caller)
         if request.query:
-            check_store(caller.key, QueryParams(request.query).get("store"))
+            query = QueryParams(request.query)
+            check_query(query, PARAMETERS)
+            check_store(caller.key, query.get("store"))
         if (content_type := request.headers.get(b"content-type", b"")) != b"application/json":
             check_json_type(content_type.decode("latin-1"))
         answer = parse_body(ANSWER, body)

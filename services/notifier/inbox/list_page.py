@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qsl
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from services.notifier.cases import casework
 from services.notifier.cases.domain.case import Priority
@@ -17,12 +17,22 @@ from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import holds
 from services.notifier.inbox import store
 from services.notifier.inbox.list_view import Row
-from services.notifier.inbox.search import EVERY, NOBODY, PAGE, VIEWS, ListQuery, place_text, query_of_address
+from services.notifier.inbox.search import (
+    EVERY,
+    FIELDS,
+    NOBODY,
+    PAGE,
+    VIEWS,
+    ListQuery,
+    place_text,
+    query_of_address,
+)
 from services.notifier.inbox.site import COUNTED, AtStore, FormOf, InboxSite, shown_count
 from services.notifier.inbox.store import SavedView
 from shared.db import Session
 from shared.events import new_id
 from shared.http import Problem
+from shared.http.parameters import page_parameters
 from shared.pages.notices import FlashMessage, UndoButton
 from shared.pages.people import PersonAtStore
 
@@ -60,7 +70,7 @@ def routes(site: InboxSite) -> APIRouter:
     router = APIRouter(include_in_schema=False)
     page = _ListPage(site)
 
-    @router.get("/inbox")
+    @router.get("/inbox", dependencies=[Depends(page_parameters(*FIELDS))])
     async def show(request: Request, at: AtStore) -> Response:
         return await page.show(request, at)
 

@@ -27,6 +27,9 @@ VIEWS = {
 EVERY = "all"
 """The view of all cases, closed ones too: offered when a search of another view finds nothing."""
 
+FIELDS = ("store", "view", "q", "priority", "owner", "team", "after", "first")
+"""The parameters of the address of a list."""
+
 NOBODY = "none"
 PAGE = 50
 LONGEST_SEARCH = 100

@@ -90,8 +90,7 @@ class InboxSite:
 
     def tiers(self, store: str) -> list[str]:
         """The names of the store's tiers, the lowest first."""
-        declared = self._stores[store].loyalty.get("tiers") or ()
-        return [str(tier.get("name")) for tier in declared if isinstance(tier, dict)]
+        return list(self._stores[store].tiers)
 
     def names(self, store: str) -> MemberNames:
         return MemberNames(self.pages.visitors.roster.members(store))

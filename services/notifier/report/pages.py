@@ -35,6 +35,7 @@ from shared.config.stores import Store
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 from shared.http import Problem
+from shared.http.parameters import page_parameters
 from shared.pages.forms import Form, form_of
 from shared.pages.notices import FlashMessage
 from shared.pages.pages import Pages
@@ -43,6 +44,10 @@ from shared.pages.wording import full_date, full_moment
 
 FOLDER: Final = Path(__file__).parent
 """The folder of templates and static files, for `Pages`."""
+
+_FIELDS = ("store", "period", "from", "to", "team", "priority")
+_OF_REPORTS: Any = Depends(page_parameters(*_FIELDS))
+_OF_CAUSES: Any = Depends(page_parameters("cause", *_FIELDS))
 
 _MOST_REPLAYED = 1000
 _MOST_SHOWN = 200
@@ -90,7 +95,7 @@ def report_routes(
     router = APIRouter(include_in_schema=False)
     reader = _ReportReader(database, pages)
 
-    @router.get(PATH)
+    @router.get(PATH, dependencies=[_OF_REPORTS])
     async def show(request: Request, at: Member) -> Response:
         query, invalid = reader.query(request, at)
         report = await reader.report(query, at)
@@ -120,7 +125,7 @@ def report_routes(
             manager=reaches(at.role, "manager"),
         )
 
-    @router.get(f"{PATH}.csv")
+    @router.get(f"{PATH}.csv", dependencies=[_OF_REPORTS])
     async def export(request: Request, at: Member) -> Response:
         query, invalid = reader.query(request, at)
         if invalid:
@@ -170,7 +175,7 @@ def customers_to_inform_routes(database: Database, pages: Pages) -> APIRouter:
     """`/inbox/report/tell`: the customers of a root cause to inform, their CSV, and marking them informed."""
     router = APIRouter(include_in_schema=False)
 
-    @router.get(f"{PATH}/tell")
+    @router.get(f"{PATH}/tell", dependencies=[_OF_CAUSES])
     async def show(request: Request, at: Member) -> Response:
         zone = pages.stores[at.store].zone
         cause, query = _cause_and_query(request.query_params, at, pages.stores[at.store])
@@ -190,7 +195,7 @@ def customers_to_inform_routes(database: Database, pages: Pages) -> APIRouter:
             between=f"{full_date(start, zone)} and {full_moment(end, zone)}",
         )
 
-    @router.get(f"{PATH}/tell.csv")
+    @router.get(f"{PATH}/tell.csv", dependencies=[_OF_CAUSES])
     async def export(request: Request, at: Member) -> Response:
         zone = pages.stores[at.store].zone
         cause, query = _cause_and_query(request.query_params, at, pages.stores[at.store])

@@ -153,6 +153,16 @@ ON_OTHER_ROUTES: dict[str, tuple[str, str, bytes, int, str | None]] = {
         "/revision",
     ),
     "amendment that is not JSON": ("PATCH", "/v1/responses/r-1", b"\xff", 400, None),
+    "parameter of the hot route": ("POST", "/v1/responses?stroe=x", b'{"score": 9}', 422, "/query/stroe"),
+    "parameter sent twice": ("POST", "/v1/responses?store=a&store=b", b'{"score": 9}', 422, "/query/store"),
+    "parameter of an order": ("POST", "/v1/orders?stroe=x", b"{}", 422, "/query/stroe"),
+    "amendment of a revision beyond the column": (
+        "PATCH",
+        "/v1/responses/r-1",
+        b'{"score": 1, "revision": 2147483648}',
+        422,
+        "/revision",
+    ),
     "token for nobody": ("POST", "/v1/customer-tokens", b"{}", 422, ""),
 }
 

@@ -100,19 +100,19 @@ class Reception:
 def _toy_routes(app: FastAPI, pages: Pages) -> None:
     comment = "<b>Two weeks</b> late"
 
-    @app.get("/inbox")
+    @app.get("/inbox", include_in_schema=False)
     async def inbox(request: Request, at: Annotated[PersonAtStore, Depends(member())]) -> Response:
         return pages.html(request, "toy.html", comment=comment, errors={})
 
-    @app.get("/inbox/secret")
+    @app.get("/inbox/secret", include_in_schema=False)
     async def secret(request: Request, at: Annotated[PersonAtStore, Depends(member("manager"))]) -> Response:
         return pages.html(request, "toy.html", comment=comment, errors={})
 
-    @app.get("/inbox/broken")
+    @app.get("/inbox/broken", include_in_schema=False)
     async def broken(at: Annotated[PersonAtStore, Depends(member())]) -> Response:
         raise RuntimeError("a bug")
 
-    @app.post("/inbox/save")
+    @app.post("/inbox/save", include_in_schema=False)
     async def save(
         request: Request,
         at: Annotated[PersonAtStore, Depends(member())],
