@@ -154,6 +154,16 @@ async def by_id(session: Session, user_id: int) -> Account | None:
     return next(iter(await _accounts(session, user_id=user_id)), None)
 
 
+async def member_email(session: Session, store: str, address: str) -> str | None:
+    """The e-mail address, as it is stored, of the person with this address who works for the store."""
+    email = await session.execute(
+        text("""SELECT u.email FROM access.users u JOIN access.members m USING (user_id)
+                WHERE u.email = :email AND u.active AND m.store = :store"""),
+        {"email": address.strip().casefold(), "store": store},
+    )
+    return email.scalar_one_or_none()
+
+
 async def all_accounts(session: Session, store: str | None = None) -> list[Account]:
     """All accounts, or those of one store, in the order of their e-mail addresses."""
     return await _accounts(session, store=store)
@@ -204,6 +214,7 @@ __all__ = [
     "deactivate",
     "ensure",
     "leave",
+    "member_email",
     "normal_email",
     "renew_hash",
     "role_of",

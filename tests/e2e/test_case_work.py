@@ -20,9 +20,9 @@ async def case(shop: Shop) -> dict[str, Any]:
 
 
 class TestACaseIsWorked:
-    async def test_from_open_to_closed(self, shop: Shop, case: dict[str, Any]) -> None:
+    async def test_from_open_to_closed(self, product: Product, shop: Shop, case: dict[str, Any]) -> None:
         steps = (
-            ("assign", {"owner": "kim"}, "assigned"),
+            ("assign", {"owner": product.demo["user"]}, "assigned"),
             ("contact", {"note": "Called back."}, "contacted"),
             ("resolve", {"root_cause": "phone queue", "outcome": "recovered"}, "resolved"),
             ("close", {}, "closed"),
@@ -31,7 +31,7 @@ class TestACaseIsWorked:
             done = await shop.work(case["id"], action, **body)
             assert (done.status_code, done.json()["status"]) == (200, status), done.text
         worked = (await shop.case(case["id"])).json()
-        assert (worked["owner"], worked["outcome"]) == ("kim", "recovered")
+        assert (worked["owner"], worked["outcome"]) == (product.demo["user"], "recovered")
         assert not worked["first_contact"]["missed"]
         assert [line["what"] for line in worked["history"]] == [
             "opened",

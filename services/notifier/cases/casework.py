@@ -20,6 +20,7 @@ from services.notifier.cases.store.customers import Customer
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
 from services.notifier.deliveries.store import Delivery
+from shared.access import users
 from shared.db import Database, Session
 from shared.events.envelope import new_traceparent
 
@@ -230,10 +231,13 @@ class Casework:
             since = await writing.history(session, case.case_id, after_version=request.version)
             raise ChangedMeanwhile(case, since)
         now = self._now()
-        if isinstance(request.command, AssignInTeam):
-            change = await self._assigned_in_team(session, case, request.command.mode, now)
-        else:
-            change = request.command.apply(case, now, self._recorder.clock_of(case))
+        match request.command:
+            case AssignInTeam(mode=mode):
+                change = await self._assigned_in_team(session, case, mode, now)
+            case Assign(owner=owner):
+                change = (await _to_member(session, case.store, owner)).apply(case, now)
+            case command:
+                change = command.apply(case, now, self._recorder.clock_of(case))
         await self._refuse_second(session, case, change.case)
         record = ChangeRecord(change, case.response_id, request.traceparent or new_traceparent(), request.who)
         return (await self._recorder.write(session, [record], now=now))[case.case_id]
@@ -277,3 +281,11 @@ class Casework:
 
     async def _details(self, session: Session, case: Case) -> CaseDetails:
         return await case_details(session, case, self.policy(case.store))
+
+
+async def _to_member(session: Session, store: str, owner: str) -> Assign:
+    """The assignment to somebody who works for the store. Raises Unfit for anybody else."""
+    email = await users.member_email(session, store, owner)
+    if email is None:
+        raise Unfit("owner", "Nobody who works for this store has this e-mail address.")
+    return Assign(email)

@@ -11,7 +11,7 @@ from services.notifier.cases import api as cases_api
 from services.notifier.cases.casework import Casework
 from services.notifier.channels import api as channels_api
 from services.notifier.settings import Alerts
-from shared.access import Scope, keys
+from shared.access import Scope, keys, users
 from shared.db import Database
 from tests.integration.notifier.application import bare_application
 
@@ -46,6 +46,13 @@ async def served(
     app.include_router(channels_api.routes(database, lambda: None, channels))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         yield client
+
+
+async def employ(database: Database, store: str, *emails: str) -> None:
+    """Let these people work for the store."""
+    async with database.transaction() as session:
+        for email in emails:
+            await users.set_role(session, await users.add(session, email=email), store, "agent")
 
 
 async def key(database: Database, store: str, *scopes: Scope) -> str:

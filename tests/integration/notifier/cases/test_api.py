@@ -13,7 +13,7 @@ from services.notifier.cases.jobs import Clock
 from shared.access import Scope
 from shared.db import Database
 from shared.http.paging import cursor_of
-from tests.integration.notifier.agent import Agent, key, served
+from tests.integration.notifier.agent import Agent, employ, key, served
 from tests.integration.notifier.desk import Desk
 
 
@@ -25,6 +25,7 @@ async def client(database: Database) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def agent(client: httpx.AsyncClient, desk: Desk) -> Agent:
+    await employ(desk.database, desk.store, "kim@shop.example", "lee@shop.example")
     return Agent(client, await key(desk.database, desk.store, Scope.CASES_READ, Scope.CASES_WRITE))
 
 
@@ -77,7 +78,7 @@ class TestWorkingACase:
         assert opened["customer"]["email"] == "c-1@example.com"
         assert opened["deliveries"][0]["state"] == "pending"
 
-        assert (await agent.post(f"{at}/assign", owner="kim")).json()["status"] == "assigned"
+        assert (await agent.post(f"{at}/assign", owner="kim@shop.example")).json()["status"] == "assigned"
         contacted = (await agent.post(f"{at}/contact", note="Called")).json()
         assert contacted["status"] == "contacted"
         assert contacted["first_contact"]["missed"] is False
@@ -174,17 +175,17 @@ class TestWorkingACase:
         at = f"/v1/cases/{case_id}"
         seen = (await agent.get(at)).headers["etag"]
         assert seen == '"1"'
-        await agent.post(f"{at}/assign", owner="kim")
+        await agent.post(f"{at}/assign", owner="kim@shop.example")
         late = (
-            await agent.post(f"{at}/assign", {"If-Match": seen}, owner="lee")
+            await agent.post(f"{at}/assign", {"If-Match": seen}, owner="lee@shop.example")
             if how == "header"
-            else await agent.post(f"{at}/assign", owner="lee", version=1)
+            else await agent.post(f"{at}/assign", owner="lee@shop.example", version=1)
         )
 
         assert late.status_code == 409
-        assert (late.json()["version"], late.json()["owner"]) == (2, "kim")
-        now = await agent.post(f"{at}/assign", {"If-Match": '"2"'}, owner="lee")
-        assert now.json()["owner"] == "lee"
+        assert (late.json()["version"], late.json()["owner"]) == (2, "kim@shop.example")
+        now = await agent.post(f"{at}/assign", {"If-Match": '"2"'}, owner="lee@shop.example")
+        assert now.json()["owner"] == "lee@shop.example"
 
     @pytest.mark.parametrize(
         ("action", "body", "pointer"),
@@ -192,7 +193,10 @@ class TestWorkingACase:
             ("assign", {"owner": ""}, "/owner"),
             ("assign", {"owner": "k", "colour": "red"}, "/colour"),
             ("assign", {"owner": "a\0b"}, "/owner"),
+            ("assign", {"owner": "kim@shop.example", "version": 2**31}, "/version"),
+            ("note", {"note": "n", "version": 10**30}, "/version"),
             ("snooze", {"until": "2020-01-01T00:00:00Z"}, "/until"),
+            ("snooze", {"until": "9999-12-31T23:59:59-14:00"}, "/until"),
             ("snooze", {"until": "2030-01-01T00:00:00"}, "/until"),
             ("snooze", {"until": "20300101T000000Z"}, "/until"),
             ("snooze", {"until": 1893456000}, "/until"),
@@ -231,7 +235,7 @@ class TestTheList:
         for n in range(3):
             await desk.apply(desk.submitted(2, response_id=f"r-{n}", customer=f"c-{n}"))
         ids = {case["customer_ref"]: case["case_id"] for case in await desk.cases()}
-        await agent.post(f"/v1/cases/{ids['c-1']}/assign", owner="kim")
+        await agent.post(f"/v1/cases/{ids['c-1']}/assign", owner="kim@shop.example")
         await agent.post(f"/v1/cases/{ids['c-2']}/close", root_cause="x", outcome="churned")
         await make_late(desk, ids["c-0"])
 
@@ -243,7 +247,7 @@ class TestTheList:
         assert await found() == ["c-0", "c-1", "c-2"]
         assert await found(status="open,assigned") == ["c-0", "c-1"]
         assert await found(status="closed") == ["c-2"]
-        assert await found(owner="kim") == ["c-1"]
+        assert await found(owner="kim@shop.example") == ["c-1"]
         assert await found(owner="none", status="live") == ["c-0"]
         assert await found(overdue="true") == ["c-0"]
         assert await found(overdue="false", status="live") == ["c-1"]
@@ -273,6 +277,8 @@ class TestTheList:
             {"cursor": "WyJpbmZpbml0eSIsICJcdTAwMDAiXQ"},
             {"owner": "a\0"},
             {"tier": "\0"},
+            {"tier": "bronze"},
+            {"team": "cares"},
             {"watcher": "\0"},
             {"q": "\0"},
         ],

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from services.notifier.settings import Alerts
 from shared.access import Scope
 from shared.config.stores import Store
-from tests.integration.notifier.agent import Agent, key, served
+from tests.integration.notifier.agent import Agent, employ, key, served
 from tests.integration.notifier.desk import AboutOrder, Desk, webhook
 
 TEAMS = {"care": {"members": ["ann@x", "bob@x"], "lead": "lea@x"}, "empty": {}}
@@ -46,6 +46,7 @@ async def client(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def agent(client: httpx.AsyncClient, desk: Desk) -> Agent:
+    await employ(desk.database, desk.store, "kim@shop.example", "lee@shop.example")
     return Agent(client, await key(desk.database, desk.store, Scope.CASES_READ, Scope.CASES_WRITE))
 
 
@@ -121,21 +122,40 @@ class TestAssigning:
         assert error["pointer"] == "/owner"
         assert why in error["detail"]
 
+    @pytest.mark.parametrize("owner", ["nobody@shop.example", "neighbour@other.example", "kim"])
+    async def test_to_somebody_who_does_not_work_for_the_store_is_refused(
+        self, agent: Agent, desk: Desk, owner: str
+    ) -> None:
+        await employ(desk.database, f"{desk.store}-next", "neighbour@other.example")
+        [case_id] = await opened(desk, "c-1")
+        refused = await agent.post(f"/v1/cases/{case_id}/assign", owner=owner)
+        assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/owner")
+        many = await agent.post("/v1/cases:bulk", action="assign", owner=owner, cases=[{"id": case_id}])
+        assert many.json()["results"][0]["problem"]["status"] == 422
+        assert (await desk.case())["owner"] is None
+
+    async def test_keeps_the_address_as_the_account_has_it(self, agent: Agent, desk: Desk) -> None:
+        [case_id] = await opened(desk, "c-1")
+        done = await agent.post(f"/v1/cases/{case_id}/assign", owner=" Kim@Shop.example")
+        assert done.json()["owner"] == "kim@shop.example"
+
 
 class TestTwoAgents:
     async def test_the_later_one_is_told_what_changed(self, agent: Agent, desk: Desk) -> None:
         [case_id] = await opened(desk, "c-1")
         at = f"/v1/cases/{case_id}"
-        await agent.post(f"{at}/assign", owner="kim")
+        await agent.post(f"{at}/assign", owner="kim@shop.example")
         await agent.post(f"{at}/note", note="Called twice")
-        late = await agent.post(f"{at}/assign", {"If-Match": '"1"'}, owner="lee")
+        late = await agent.post(f"{at}/assign", {"If-Match": '"1"'}, owner="lee@shop.example")
 
         assert late.status_code == 409
         assert [(c["what"], c["version"]) for c in late.json()["changes"]] == [("assigned", 2), ("noted", 3)]
-        assert late.json()["changes"][0]["detail"] == {"owner": "kim"}
-        only = await agent.post(f"{at}/assign", owner="lee", version=2)
+        assert late.json()["changes"][0]["detail"] == {"owner": "kim@shop.example"}
+        only = await agent.post(f"{at}/assign", owner="lee@shop.example", version=2)
         assert [c["what"] for c in only.json()["changes"]] == ["noted"]
-        assert (await agent.post(f"{at}/assign", {"If-Match": '"x"'}, owner="lee")).status_code == 409
+        assert (
+            await agent.post(f"{at}/assign", {"If-Match": '"x"'}, owner="lee@shop.example")
+        ).status_code == 409
 
 
 class TestManyAtOnce:
@@ -144,7 +164,7 @@ class TestManyAtOnce:
         await agent.post(f"/v1/cases/{ids[1]}/note", note="n")
         await agent.post(f"/v1/cases/{ids[2]}/close", root_cause="x", outcome="churned")
         wanted = [{"id": ids[0]}, {"id": ids[1], "version": 1}, {"id": ids[2]}, {"id": "0000"}]
-        done = await agent.post("/v1/cases:bulk", action="assign", owner="kim", cases=wanted)
+        done = await agent.post("/v1/cases:bulk", action="assign", owner="kim@shop.example", cases=wanted)
 
         assert done.status_code == 200, done.text
         results = done.json()["results"]
@@ -156,7 +176,7 @@ class TestManyAtOnce:
             "not-found",
         ]
         assert (results[0]["state"], results[0]["version"]) == ("assigned", 2)
-        assert {case["owner"] for case in await desk.cases()} == {"kim", None}
+        assert {case["owner"] for case in await desk.cases()} == {"kim@shop.example", None}
 
     @pytest.mark.parametrize(
         ("body", "pointer"),
@@ -166,6 +186,7 @@ class TestManyAtOnce:
             ({"action": "note", "note": "n", "cases": []}, "cases"),
             ({"action": "note", "note": "n", "cases": [{"id": "0"}] * 201}, "cases"),
             ({"action": "note", "note": "n", "cases": [{"id": "../x"}]}, "cases"),
+            ({"action": "note", "note": "n", "cases": [{"id": "0", "version": 2**31}]}, "version"),
             ({"action": "note", "note": "n", "colour": 1, "cases": [{"id": "0"}]}, "colour"),
         ],
     )
