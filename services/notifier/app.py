@@ -136,7 +136,7 @@ def build(
         health=runtime.health,
     )
     if only != "consumer":
-        app.include_router(report_api.routes(runtime.database, config.stores))
+        app.include_router(report_api.routes(runtime.database, config.stores, policies))
         app.include_router(cases_api.routes(runtime.database, Casework(runtime.database, policies, ring)))
         app.include_router(channels_api.routes(runtime.database, ring, channels))
         visitors = Visitors(runtime.database, runtime.roster(), runtime.secrets)

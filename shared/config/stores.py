@@ -29,6 +29,10 @@ UNKNOWN = "unknown"
 OTHER = "other"
 
 
+DEFAULT_TIERS = ("Bronze", "Silver", "Gold", "Platinum")
+"""The names of the tiers of a store that declares none, the lowest first."""
+
+
 def _zone(name: str) -> str:
     if name not in available_timezones():
         raise ValueError("is not a time zone of the IANA database, as Europe/Amsterdam is")
@@ -143,6 +147,14 @@ class Store(Strict):
     @property
     def zone(self) -> ZoneInfo:
         return ZoneInfo(self.timezone)
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """The names of the tiers, the lowest first, as `loyalty` declares them; the segmenter checks it."""
+        declared = self.loyalty.get("tiers")
+        if not isinstance(declared, list):
+            return DEFAULT_TIERS
+        return tuple(str(tier["name"]) for tier in declared if isinstance(tier, dict) and "name" in tier)
 
 
 def _fault(text: str, *place: str | int) -> InitErrorDetails:

@@ -118,6 +118,12 @@ def invalid(faults: Iterable[Any]) -> Problem:
     return Problem(422, "invalid", "The request does not fit: see errors.", errors=errors)
 
 
+def not_one_of(names: Iterable[str], kind: str, pointer: str) -> Problem:
+    """422 for a name that is none of these, which it lists. `kind`: what they name, such as "tier"."""
+    errors = [{"pointer": pointer, "detail": f"is one of {', '.join(names)}"}]
+    return Problem(422, "invalid", f"There is no such {kind}.", errors=errors)
+
+
 def _detail(fault: Any) -> str:
     text = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "union_tag_invalid":  # the only message of pydantic that quotes what was sent

@@ -219,6 +219,7 @@ class CaseSettings(Strict):
             store_name=store.name if store else "",
             root_causes=self.root_causes,
             replies=tuple(reply.for_domain() for reply in self.replies),
+            tiers=store.tiers if store else (),
         )
 
     def case_faults(self, channels: Sequence[str]) -> Iterator[Fault]:

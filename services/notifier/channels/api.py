@@ -19,6 +19,7 @@ from shared.db import Database
 from shared.events.envelope import new_traceparent
 from shared.http import Problem, json_body, request_body
 from shared.http.paging import LARGEST_PAGE, PAGE, cursor_of, link_next, place_of
+from shared.http.problems import not_one_of
 
 REPLAYED_AT_ONCE = 1000
 
@@ -40,12 +41,12 @@ class ReplayedOut(BaseModel):
 def routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     """`/v1/deliveries` and `/v1/channels`. `ring` wakes whoever sends what was committed."""
     router = APIRouter(prefix="/v1")
-    router.include_router(_delivery_routes(database, ring))
+    router.include_router(_delivery_routes(database, ring, channels))
     router.include_router(_channel_routes(database, ring, channels))
     return router
 
 
-def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
+def _delivery_routes(database: Database, ring: Callable[[], None], channels: StoreChannels) -> APIRouter:
     router = APIRouter(tags=["deliveries"])
 
     @router.get("/deliveries", summary="Alerts and how they went, the newest first")
@@ -90,6 +91,8 @@ def _delivery_routes(database: Database, ring: Callable[[], None]) -> APIRouter:
         openapi_extra=request_body(Replay, {"channel": "slack", "state": "dead"}),
     )
     async def replay_all(key: Worker, body: Annotated[Replay, Depends(json_body(Replay))]) -> ReplayedOut:
+        if body.channel is not None and body.channel not in (names := channels.get(key.store, {})):
+            raise not_one_of(names, "channel", "/channel")
         async with database.transaction() as session:
             dead = await store.replay_dead(session, key.store, body.channel, most=REPLAYED_AT_ONCE)
             await record_replays(session, dead, f"key:{key.key_id}", at=datetime.now(UTC))

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.notifier.cases.api.access import Reader, Worker
 from services.notifier.cases.domain.case import Outcome, Priority
+from services.notifier.cases.domain.policy import NO_POLICY, Policy
 from services.notifier.cases.store import answers
 from services.notifier.report import store
 from services.notifier.report.csv import download
@@ -23,6 +24,7 @@ from shared.feedback.comparison import Verdict
 from shared.feedback.nps import round1
 from shared.http import Problem, Text
 from shared.http.paging import cursor_of, link_next, place_of
+from shared.http.problems import not_one_of
 
 
 class ReportParameters(BaseModel):
@@ -196,8 +198,9 @@ RootCause = Annotated[Text, Path(min_length=1, max_length=128, examples=["Carrie
 class _QueryReader:
     """Turns the parameters of a request into a query, by the calendar of the key's store."""
 
-    def __init__(self, stores: Mapping[str, Store]) -> None:
+    def __init__(self, stores: Mapping[str, Store], policies: Mapping[str, Policy]) -> None:
         self._stores = stores
+        self._policies = policies
 
     def store_config(self, key: Key) -> Store:
         """Raises Problem 404 when the configuration no longer has the store."""
@@ -206,7 +209,7 @@ class _QueryReader:
         return self._stores[key.store]
 
     def query(self, key: Key, parameters: ReportParameters) -> ReportQuery:
-        """Raises Problem 422 for a period that is none."""
+        """Raises Problem 422 for a period that is none, and for a team that the store does not have."""
         now = datetime.now(UTC)
         try:
             period = parse_period(
@@ -215,13 +218,16 @@ class _QueryReader:
         except InvalidQuery as invalid:
             error = {"pointer": f"/query/{invalid.field}", "detail": str(invalid)}
             raise Problem(422, "invalid", "The request does not fit: see errors.", errors=[error]) from None
+        teams = (*self._policies.get(key.store, NO_POLICY).teams, store.NO_TEAM)
+        if parameters.team is not None and parameters.team not in teams:
+            raise not_one_of(teams, "team", "/query/team")
         return ReportQuery(key.store, period, now, parameters.team, parameters.priority)
 
 
-def routes(database: Database, stores: Mapping[str, Store]) -> APIRouter:
+def routes(database: Database, stores: Mapping[str, Store], policies: Mapping[str, Policy]) -> APIRouter:
     """Included before the routes of single cases: `report` is no case's id."""
     router = APIRouter(prefix="/v1/cases", tags=["report"])
-    reader = _QueryReader(stores)
+    reader = _QueryReader(stores, policies)
 
     async def read(key: Key, parameters: ReportParameters) -> Report:
         query = reader.query(key, parameters)

@@ -42,6 +42,7 @@ class StoreRules:
             },
             frozenset(config.touchpoints),
             config.combinations,
+            tiers=frozenset(config.tiers),
         )
 
     def day_of(self, moment: datetime, quarter: int) -> date:

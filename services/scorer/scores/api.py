@@ -285,11 +285,12 @@ def _series(rules: StoreRules, store: str, query: ScoreQuery) -> Series:
         raise _wrong("scale", f"must be a scale of {query.metric}: {', '.join(scales)}") from None
     cut = rules.cuts.declared(query.segment, query.touchpoint)
     if cut is None:
+        wrong = "touchpoint" if query.touchpoint and rules.cuts.declared(query.segment, "") else "segment"
         raise Problem(
             422,
             "not-declared",
             "This combination has no score. Declare it in closeloop.yaml, then run closeloop rebuild.",
-            errors=[{"pointer": "/query/segment", "detail": "is not declared"}],
+            errors=[{"pointer": f"/query/{wrong}", "detail": "is not declared"}],
             declared=rules.cuts.listing(),
         )
     return Series(store, scale.metric.value, scale.id, cut.segment, cut.touchpoint)

@@ -258,6 +258,7 @@ class TestProblems:
             ({"segment": "plan:a\0b"}, "/query/segment"),
             ({"touchpoint": "\0"}, "/query/touchpoint"),
             ({"segment": "x" * 401}, "/query/segment"),
+            ({"segmnt": "tier:Gold"}, "/query/segmnt"),
         ],
     )
     async def test_what_does_not_fit_is_pointed_at(
@@ -287,6 +288,8 @@ class TestProblems:
         [
             {"segment": "country:XX"},
             {"segment": "colour:red"},
+            {"segment": "tier:gold"},
+            {"segment": "tier:Tin"},
             {"segment": "country:NL,plan:pro"},
             {"touchpoint": "checkout"},
             {"segment": "tier:Gold", "touchpoint": "support"},
@@ -299,7 +302,7 @@ class TestProblems:
         assert response.status_code == 422
         assert response.json()["declared"] == [
             "touchpoint:delivery|support",
-            "tier:…",
+            "tier:Bronze|Gold|Platinum|Silver",
             "country:DE|NL",
             "plan:…",
             "country:DE|NL + touchpoint:delivery|support",

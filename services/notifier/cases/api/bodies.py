@@ -19,6 +19,8 @@ MOST_AT_ONCE = 200
 
 Word = Annotated[Text, Field(min_length=1, max_length=128)]
 Note = Annotated[Text, Field(min_length=1, max_length=4000)]
+Version = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
+"""Of a case: an integer of PostgreSQL."""
 CaseRef = Annotated[Text, Field(max_length=64, pattern="^[0-9a-f-]+$")]
 
 
@@ -29,7 +31,7 @@ class _Body(BaseModel):
 class ActIn(_Body):
     """`version`: what the sender saw; 409 when the case changed since. The header If-Match says the same."""
 
-    version: Annotated[int, Field(strict=True, ge=1)] | None = None
+    version: Version | None = None
 
     def command(self) -> Command:
         raise NotImplementedError
@@ -109,7 +111,7 @@ class ToldIn(_Body):
 
 class Chosen(_Body):
     id: CaseRef
-    version: Annotated[int, Field(strict=True, ge=1)] | None = None
+    version: Version | None = None
 
 
 class _Bulk(_Body):

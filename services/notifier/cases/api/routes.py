@@ -1,6 +1,6 @@
 """The routes under `/v1/cases`: read cases, change one, and change many at once."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import Annotated, Any, Literal, cast
@@ -31,6 +31,7 @@ from shared.access import Key
 from shared.db import Database
 from shared.http import Problem, json_body, request_body
 from shared.http.paging import LARGEST_PAGE, PAGE, bad_cursor, cursor_of, link_next, place_of
+from shared.http.problems import not_one_of
 
 MOST_CHANGES = 20
 """Changes that a client is told of, when the case changed since it was read."""
@@ -77,15 +78,16 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
         cursor: Annotated[str | None, Query(max_length=400)] = None,
     ) -> CasesOut:
+        policy = casework.policy(key.store)
         case_filter = CaseFilter(
             statuses=_statuses(status),
             owner=_or_nobody("owner", owner),
             priority=priority,
             overdue=overdue,
-            team=_or_nobody("team", team),
-            tier=_storable("tier", tier or "") or None,
+            team=_or_nobody("team", _declared("team", team, (*policy.teams, NOBODY))),
+            tier=_declared("tier", tier, policy.tiers),
             q=_storable("q", q.strip()) if q and q.strip() else None,
-            due_before=_midnight(casework.policy(key.store).zone) if due else None,
+            due_before=_midnight(policy.zone) if due else None,
             wants_contact=wants_contact,
             watcher=_storable("watcher", watcher or "") or None,
         )
@@ -112,6 +114,13 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
 def _or_nobody(parameter: str, name: str | None) -> str | None:
     """`none` stands for nobody's."""
     return "" if name == NOBODY else _storable(parameter, name or "") or None
+
+
+def _declared(parameter: str, name: str | None, names: Collection[str]) -> str | None:
+    """The name, if the store's configuration has it. Raises Problem 422 with what it has."""
+    if name and name not in names:
+        raise not_one_of(names, parameter, f"/query/{parameter}")
+    return name or None
 
 
 def _storable(name: str, text: str) -> str:

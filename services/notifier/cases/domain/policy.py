@@ -137,6 +137,8 @@ class Policy:
     root_causes: tuple[str, ...] = ()
     """Offered when a case is resolved."""
     replies: tuple[Reply, ...] = ()
+    tiers: tuple[str, ...] = ()
+    """Of its customers, the lowest first."""
 
     def clock(self, kind: ClockKind) -> Clock:
         return self.hours if kind is ClockKind.BUSINESS and self.hours else ELAPSED

@@ -27,7 +27,7 @@ class Cuts:
 
     `dimensions`: name -> the values with a score of their own, or None for any value. Every dimension, the
     touchpoint and the tier are cut alone; `combinations` are cut together. A missing value is `unknown`, an
-    undeclared one `other`.
+    undeclared one `other`. `tiers`: those that may be asked for, or None for any.
     """
 
     def __init__(
@@ -35,8 +35,11 @@ class Cuts:
         dimensions: Mapping[str, frozenset[str] | None],
         touchpoints: frozenset[str],
         combinations: Sequence[tuple[str, ...]] = (),
+        *,
+        tiers: frozenset[str] | None = None,
     ) -> None:
         self._dimensions = dict(dimensions)
+        self._tiers = tiers
         self._touchpoints = touchpoints
         dimension_sets = [(TOUCHPOINT,), (TIER,), *[(name,) for name in self._dimensions], *combinations]
         unique: dict[frozenset[str], tuple[str, ...]] = {}
@@ -92,14 +95,20 @@ class Cuts:
         return lines
 
     def _has(self, name: str, value: str) -> bool:
+        allowed = self._allowed(name)
         if name == TIER:
-            return bool(value)
-        allowed = self._touchpoints if name == TOUCHPOINT else self._dimensions.get(name)
+            return value == UNKNOWN or (bool(value) if allowed is None else value in allowed)
         return allowed is None or value in allowed or value in (UNKNOWN, OTHER)
 
     def _values(self, name: str) -> str:
-        allowed = self._touchpoints if name == TOUCHPOINT else self._dimensions.get(name)
+        allowed = self._allowed(name)
         return "|".join(sorted(allowed)) if allowed else "…"
+
+    def _allowed(self, name: str) -> frozenset[str] | None:
+        """The values of a dimension that may be asked for; None for any."""
+        if name == TIER:
+            return self._tiers
+        return self._touchpoints if name == TOUCHPOINT else self._dimensions.get(name)
 
     def _touchpoint(self, touchpoint: str | None) -> str:
         if touchpoint is None:

@@ -24,6 +24,7 @@ from services.segmenter.facts.erasing import LEDGER
 from services.segmenter.facts.store import CustomerKey
 from services.segmenter.tiers import store as tier_store
 from services.segmenter.tiers.domain.ruling import LoyaltyRules, RulesByStore
+from services.segmenter.tiers.domain.tags import TAG_RULES
 from services.segmenter.tiers.folding import override
 from shared.access import Key, Scope
 from shared.db import Database
@@ -31,6 +32,7 @@ from shared.events import new_id
 from shared.feedback.identity import customer_ref, normal_email, normal_id
 from shared.http import Problem, Text, json_body, request_body, require
 from shared.http.paging import link_next
+from shared.http.problems import not_one_of
 from shared.ops.logs import log
 
 _log = log("segmenter")
@@ -38,6 +40,7 @@ _log = log("segmenter")
 Reader = Annotated[Key, Depends(require(Scope.CUSTOMERS_READ))]
 Admin = Annotated[Key, Depends(require(Scope.ADMIN))]
 
+TAGS = tuple(rule.name for rule in TAG_RULES)
 _REF = re.compile(r"[0-9a-f]{32}")
 
 _OVERRIDE_EXAMPLE = {
@@ -96,7 +99,9 @@ def routes(
     ) -> CustomerList:
         rules = _rules(rules_by_store, key.store)
         if tier is not None:
-            _check_tier(tier, rules, "/tier")
+            _check_tier(tier, rules, "/query/tier")
+        if tag is not None and tag not in TAGS:
+            raise not_one_of(TAGS, "tag", "/query/tag")
         after = _after(cursor)
         async with database.snapshot() as session:
             rows = await listed(
@@ -138,7 +143,7 @@ def routes(
         record = OverrideRecord(
             ref=customer.ref,
             tier=body.tier,
-            until=body.until.astimezone(UTC),
+            until=body.until,
             reason=body.reason,
             at=datetime.now(UTC),
             by=key.key_id,
@@ -177,10 +182,7 @@ def _rules(rules_by_store: RulesByStore, store: str) -> LoyaltyRules:
 def _check_tier(tier: str, rules: LoyaltyRules, pointer: str) -> None:
     names = [tier.name for tier in rules.programme.tiers]
     if tier not in names:
-        detail = f"is one of {', '.join(names)}"
-        raise Problem(
-            422, "invalid", "There is no such tier.", errors=[{"pointer": pointer, "detail": detail}]
-        )
+        raise not_one_of(names, "tier", pointer)
 
 
 def _cursor(ref: str) -> str:
@@ -196,6 +198,6 @@ def _after(cursor: str | None) -> str:
     except ValueError:
         ref = ""
     if not _REF.fullmatch(ref):
-        errors = [{"pointer": "/cursor", "detail": "is not a cursor of this list"}]
+        errors = [{"pointer": "/query/cursor", "detail": "is not a cursor of this list"}]
         raise Problem(422, "invalid", "Take the cursor from the header Link.", errors=errors)
     return ref

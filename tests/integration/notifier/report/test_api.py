@@ -45,7 +45,7 @@ class Reader:
 @pytest.fixture
 async def reader(desk: Desk) -> AsyncIterator[Reader]:
     app = bare_application(desk.database, PEPPER)
-    app.include_router(api.routes(desk.database, {desk.store: AMSTERDAM}))
+    app.include_router(api.routes(desk.database, {desk.store: AMSTERDAM}, desk.policies))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://notifier") as client:
         reader = Reader(client, desk)
         await reader.key(Scope.CASES_READ, Scope.CASES_WRITE)
@@ -96,6 +96,9 @@ class TestTheReport:
             ({"priority": "odd"}, "/query/priority"),
             ({"perod": "7d"}, "/query/perod"),
             ({"team": "a\0"}, "/query/team"),
+            ({"team": "cares"}, "/query/team"),
+            ({"period": "month:9999-12"}, "/query/period"),
+            ({"period": "month:0000-01"}, "/query/period"),
         ],
     )
     async def test_of_nonsense_is_422_with_its_place(

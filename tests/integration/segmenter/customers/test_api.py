@@ -201,9 +201,11 @@ class TestList:
     @pytest.mark.parametrize(
         ("params", "pointer"),
         [
-            ({"tier": "Golden"}, "/tier"),
-            ({"cursor": "nonsense"}, "/cursor"),
-            ({"cursor": "€"}, "/cursor"),
+            ({"tier": "Golden"}, "/query/tier"),
+            ({"tag": "detracter"}, "/query/tag"),
+            ({"tagg": "detractor"}, "/query/tagg"),
+            ({"cursor": "nonsense"}, "/query/cursor"),
+            ({"cursor": "€"}, "/query/cursor"),
             ({"limit": 0}, "/query/limit"),
             ({"email": "a\0b"}, "/query/email"),
             ({"tag": "a\0b"}, "/query/tag"),
@@ -270,6 +272,7 @@ class TestOverride:
             ({"until": "2099-01-01T00:00:00"}, "/until"),
             ({"until": "2099-W01-1T00:00:00Z"}, "/until"),
             ({"until": "4070908800"}, "/until"),
+            ({"until": "9999-12-31T23:59:59-14:00"}, "/until"),
             ({"reason": ""}, "/reason"),
             ({"because": "x"}, "/because"),
             ({"tier": "a\0"}, "/tier"),

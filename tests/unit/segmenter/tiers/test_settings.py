@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from services.segmenter.tiers.domain.programme import DEFAULT_TIERS, Programme
-from services.segmenter.tiers.settings import loyalty_rules
-from shared.config import ConfigError, load
+from services.segmenter.tiers.settings import Loyalty, loyalty_rules
+from shared.config import ConfigError, Store, load
 
 
 def config(tmp_path: Path, loyalty: str, *, store: str = "currency: EUR") -> Path:
@@ -43,6 +43,14 @@ class TestRulebook:
     def test_a_point_is_one_unit_of_any_currency(self, tmp_path: Path, currency: str, minor: int) -> None:
         rules_by_store = loyalty_rules(load(config(tmp_path, "", store=f"currency: {currency}")))
         assert rules_by_store["shop"].programme.minor_per_point == minor
+
+
+class TestTierNames:
+    def test_are_those_that_every_service_reads_from_the_store(self) -> None:
+        default = Store(name="Shop")
+        assert default.tiers == tuple(tier.name for tier in Loyalty().tiers)
+        declared = Store(name="Shop", loyalty={"tiers": [{"name": "Tin", "enter": 0, "keep": 0}]})
+        assert declared.tiers == ("Tin",)
 
 
 class TestMistakes:

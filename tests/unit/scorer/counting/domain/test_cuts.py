@@ -135,6 +135,21 @@ class TestDeclared:
         ]
 
 
+class TestDeclaredTiers:
+    CUTS = Cuts({}, frozenset(), tiers=frozenset({"Bronze", "Gold"}))
+
+    @pytest.mark.parametrize("value", ["Gold", "unknown"])
+    def test_are_found(self, value: str) -> None:
+        assert self.CUTS.declared(f"tier:{value}", "") == Cut(f"tier:{value}", "")
+
+    @pytest.mark.parametrize("value", ["gold", "Tin", "other", ""])
+    def test_others_are_not(self, value: str) -> None:
+        assert self.CUTS.declared(f"tier:{value}", "") is None
+
+    def test_are_listed(self) -> None:
+        assert "tier:Bronze|Gold" in self.CUTS.listing()
+
+
 class TestTierBefore:
     NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
     SPELLS = ((NOON - timedelta(days=9), "Bronze"), (NOON, "Silver"), (NOON + timedelta(days=9), "Gold"))
