@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.access.roles import Role
 
@@ -11,6 +12,7 @@ class Person:
     """Somebody who is signed in. `stores` are those that they work for, with their role in each.
 
     `session_id` is the hash of the session's secret: it names the session, and nobody can sign in with it.
+    `session_ends`: when they have to sign in again whatever happens.
     """
 
     user_id: int
@@ -19,6 +21,7 @@ class Person:
     initials: str
     stores: Mapping[str, Role]
     session_id: str
+    session_ends: datetime
     shortcuts: bool = True
 
     @property

@@ -32,7 +32,9 @@ class Roster(Cache[bytes]):
         digest = sessions.digest(secret)
         now = datetime.now(UTC)
         stored = self._sessions.get(digest)
-        person = self._people.get(stored.user_id) if stored and stored.expires_at > now else None
+        if stored is None or stored.expires_at <= now:
+            return None
+        person = self._people.get(stored.user_id)
         if person is None:
             return None
         self._used[digest] = now
@@ -44,6 +46,7 @@ class Roster(Cache[bytes]):
             initials(name),
             person.stores,
             digest.hex(),
+            stored.ends_at,
             person.shortcuts,
         )
 

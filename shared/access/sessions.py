@@ -14,14 +14,21 @@ from shared.db import Session
 DAYS = 14
 """How long a session lasts after it was last used."""
 
+MOST_DAYS = 30
+"""How long it lasts after it began, however often it is used."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredSession:
-    """A session that is not over, and the person to whom it belongs."""
+    """A session that is not over, and the person to whom it belongs.
+
+    `expires_at`: when it ends if it is used no more; `ends_at`: when it ends whatever happens.
+    """
 
     digest: bytes
     user_id: int
     expires_at: datetime
+    ends_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +50,11 @@ def digest(secret: str) -> bytes:
 async def begin(session: Session, user_id: int) -> str:
     """Begin a session and return its secret, for the cookie. Sessions that are over are deleted."""
     secret = secrets.token_urlsafe(32)
-    await session.execute(text("DELETE FROM access.sessions WHERE expires_at <= now()"))
+    await session.execute(
+        text("""DELETE FROM access.sessions
+                WHERE expires_at <= now() OR created_at <= now() - make_interval(days => :most)"""),
+        {"most": MOST_DAYS},
+    )
     await session.execute(
         text("""INSERT INTO access.sessions (digest, user_id, expires_at)
                 VALUES (:digest, :user, now() + make_interval(days => :days))"""),
@@ -92,6 +103,9 @@ async def everybody(session: Session) -> list[StoredPerson]:
 async def all_living(session: Session) -> list[StoredSession]:
     """Every session that is not over."""
     rows = await session.execute(
-        text("SELECT digest, user_id, expires_at FROM access.sessions WHERE expires_at > now()")
+        text("""SELECT digest, user_id, LEAST(expires_at, ends_at) AS expires_at, ends_at
+                FROM (SELECT *, created_at + make_interval(days => :most) AS ends_at FROM access.sessions) s
+                WHERE LEAST(expires_at, ends_at) > now()"""),
+        {"most": MOST_DAYS},
     )
-    return [StoredSession(r.digest, r.user_id, r.expires_at) for r in rows]
+    return [StoredSession(r.digest, r.user_id, r.expires_at, r.ends_at) for r in rows]

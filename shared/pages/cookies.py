@@ -4,6 +4,7 @@ All cookies but the choice of a store are signed, so that an invented one costs 
 """
 
 import secrets
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fastapi import Request, Response
@@ -41,9 +42,17 @@ class Cookies:
         """The secret of the session; empty when there is no cookie, or a forged one."""
         return self._signed(request, SESSION)
 
-    def set_session(self, request: Request, response: Response, secret: str) -> None:
-        """Set the cookie of a session, for as long as the session lasts, and end the visit before it."""
-        self._set(request, response, SESSION, self._sign(SESSION, secret), DAYS * 24 * 3600)
+    def set_session(
+        self, request: Request, response: Response, secret: str, *, ends: datetime | None = None
+    ) -> None:
+        """Set the cookie of a session, for as long as the session lasts, and end the visit before it.
+
+        `ends`: when the session ends whatever happens, if it did not begin just now.
+        """
+        left = timedelta(days=DAYS)
+        if ends is not None:
+            left = min(left, ends - datetime.now(UTC))
+        self._set(request, response, SESSION, self._sign(SESSION, secret), int(left.total_seconds()))
         self._end(request, response, _VISIT)
 
     def end_session(self, request: Request, response: Response) -> None:

@@ -1,9 +1,11 @@
 """The cache of people: what it knows, and what it says while PostgreSQL is away."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 from sqlalchemy import text
 
@@ -11,7 +13,7 @@ from shared.access import AccessUnavailable, Member, sessions
 from shared.access.roster import Roster
 from shared.db import Database, Session
 from shared.ops.health import NotReady
-from tests.integration.pages.reception import Reception
+from tests.integration.pages.reception import Reception, Visitor
 
 
 class Leaving(Database):
@@ -131,3 +133,28 @@ async def test_use_lengthens_a_session_and_an_old_one_is_over(reception: Recepti
     await age(14.1)
     await roster.refresh()
     assert roster.known(secret) is None
+
+
+async def test_a_session_is_over_thirty_days_after_it_began_however_often_it_is_used(
+    reception: Reception, visitor: Visitor, roster: Roster
+) -> None:
+    await visitor.sign_in(await reception.hire())
+
+    async def began(days_ago: float) -> httpx.Response:
+        async with reception.database.transaction() as session:
+            await session.execute(
+                text("""UPDATE access.sessions SET created_at = now() - make_interval(secs => :age),
+                        last_seen_at = now(), expires_at = now() + interval '14 days'
+                        WHERE user_id IN (SELECT user_id FROM access.members WHERE store = :store)"""),
+                {"age": days_ago * 86400, "store": reception.here},
+            )
+        await roster.refresh()
+        return await visitor.open("/account")
+
+    late = await began(days_ago=28)
+    assert late.status_code == 200
+    [cookie] = [c for c in late.headers.get_list("set-cookie") if c.startswith("closeloop_session=")]
+    [age] = re.findall(r"Max-Age=(\d+)", cookie)
+    assert timedelta(days=1.9) < timedelta(seconds=int(age)) <= timedelta(days=2)
+    over = await began(days_ago=30.01)
+    assert (over.status_code, over.headers["location"]) == (303, "/login?next=/account")
