@@ -23,6 +23,7 @@ from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
 from shared.http import standard_app
+from shared.http.hosts import for_hosts
 from shared.http.traced import traced
 from shared.ops.settings import PlatformSettings
 from shared.service.runtime import Runtime
@@ -53,7 +54,14 @@ def build(
         async with runtime.running():
             yield
 
-    app = standard_app("collector", _DESCRIPTION, lifespan=lifespan, listen=settings, health=runtime.health)
+    app = standard_app(
+        "collector",
+        _DESCRIPTION,
+        lifespan=lifespan,
+        listen=settings,
+        health=runtime.health,
+        hosts=platform.hosts,
+    )
     amend_tokens = AmendTokens(platform.secrets.amend_tokens)
     customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
     customer_refs = CustomerRefs(platform.secrets.customers)
@@ -76,4 +84,4 @@ def build(
         producer=runtime.producer,
     )
     intake = Intake(callers=callers, origins=origins, answers=answers, limits=app.state.limits)
-    return Front(app, intake=traced(intake, route=ROUTE), origins=origins)
+    return Front(app, intake=for_hosts(traced(intake, route=ROUTE), platform.hosts), origins=origins)

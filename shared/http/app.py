@@ -9,7 +9,10 @@ from fastapi.responses import JSONResponse, Response
 from fastapi.telemetry import TelemetryConfig
 
 from shared.http import whole_reply
+from shared.http.docs import docs_routes
 from shared.http.gatekeeper import Gatekeeper
+from shared.http.headers import SafeHeaders
+from shared.http.hosts import KnownHosts
 from shared.http.limits import Limits
 from shared.http.parameters import check_parameters
 from shared.http.problems import HANDLERS
@@ -32,11 +35,17 @@ _SILENT: TelemetryConfig = {
 
 
 def standard_app(
-    title: str, description: str, *, lifespan: Lifespan, listen: ListenSettings, health: Health
+    title: str,
+    description: str,
+    *,
+    lifespan: Lifespan,
+    listen: ListenSettings,
+    health: Health,
+    hosts: frozenset[str] = frozenset(),
 ) -> FastAPI:
     """An application with probes, metrics, errors as problems, and the gatekeeper around all of it.
 
-    The service's lifespan must set `app.state.keyring` before it yields.
+    The service's lifespan must set `app.state.keyring` before it yields. `hosts`: see `KnownHosts`.
     """
     app = FastAPI(
         title=f"Closeloop {title}",
@@ -45,18 +54,30 @@ def standard_app(
         lifespan=lifespan,
         exception_handlers=HANDLERS,
         dependencies=[Depends(check_parameters)],
-        docs_url="/docs" if title == "collector" else f"/docs/{title}",
-        openapi_url="/openapi.json" if title == "collector" else f"/openapi/{title}.json",
+        docs_url=None,
+        openapi_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it makes an address of the request's own host
         separate_input_output_schemas=False,
         telemetry=_SILENT,
     )
     app.include_router(operations_routes(health))
+    own = title != "collector"  # which has the addresses that people try first
+    app.include_router(
+        docs_routes(
+            app.title,
+            page=f"/docs/{title}" if own else "/docs",
+            openapi=f"/openapi/{title}.json" if own else "/openapi.json",
+        )
+    )
     whole_reply.usable()  # asked at start, so that no request waits for the answer
     app.state.limits = Limits(listen)
     app.add_middleware(Gatekeeper, limits=app.state.limits)
     if tracing.started():
         app.add_middleware(TracedRequests)
+    if hosts:
+        app.add_middleware(KnownHosts, hosts=hosts)
+    app.add_middleware(SafeHeaders)
     return app
 
 

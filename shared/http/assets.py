@@ -4,6 +4,7 @@ import gzip
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -18,20 +19,27 @@ _TYPES = {
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Asset:
     content: bytes
-    zipped: bytes
     media_type: str
+
+    @cached_property
+    def zipped(self) -> bytes:
+        return gzip.compress(self.content, mtime=0)
 
 
 class Assets:
-    """The files of some `static` folders, by name. Raises ValueError when two have the same name."""
+    """The files of some `static` folders, and single ones, by name; they are served below the path `at`.
 
-    def __init__(self, folders: Sequence[Path]) -> None:
+    Raises ValueError when two have the same name.
+    """
+
+    def __init__(self, places: Sequence[Path], *, at: str = "/assets") -> None:
         self._assets: dict[str, _Asset] = {}
-        for folder in folders:
-            for file in sorted(folder.glob("*")):
+        self._at = at
+        for place in places:
+            for file in sorted(place.glob("*")) if place.is_dir() else [place]:
                 if file.suffix in _TYPES:
                     self._add(file)
         everything = hashlib.sha256()
@@ -43,18 +51,18 @@ class Assets:
         if file.name in self._assets:
             raise ValueError(f"{file}: there is an asset of this name already")
         content = file.read_bytes()
-        self._assets[file.name] = _Asset(content, gzip.compress(content, mtime=0), _TYPES[file.suffix])
+        self._assets[file.name] = _Asset(content, _TYPES[file.suffix])
 
     def address(self, name: str) -> str:
         """The path at which a file is served. Raises KeyError when there is no such file."""
         if name not in self._assets:
             raise KeyError(f"there is no asset {name}")
-        return f"/assets/{self.version}/{name}"
+        return f"{self._at}/{self.version}/{name}"
 
     def routes(self) -> APIRouter:
         router = APIRouter(include_in_schema=False)
 
-        @router.get("/assets/{version}/{name}")
+        @router.get(self._at + "/{version}/{name}")
         async def serve(request: Request, version: str, name: str) -> Response:
             asset = self._assets.get(name)
             if asset is None:

@@ -1,11 +1,14 @@
 """The settings of every service, read from the environment. Each service adds a class with its own prefix."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.config.secrets import Secrets
+
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 ROOT_CHARACTERS = 32
 """A secret from which keys are derived is no shorter."""
@@ -32,6 +35,13 @@ class PlatformSettings(BaseSettings):
         SecretStr(""),
         description="Signs sessions, links and tokens instead of the root, if set",
     )
+    notifier_public_url: str = Field("", description="Where people reach the product")
+    closeloop_urls: dict[str, str] = Field({}, description="Where its areas are when not on one host")
+    closeloop_hosts: str = Field(
+        "",
+        description="Further hosts that requests may name, with commas. Once there is a public address, "
+        "a request for another host is answered with 421; /livez, /readyz and /metrics excepted",
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     stop_grace_seconds: float = Field(
         8, gt=0, le=25, description="How long requests and batches may take to finish"
@@ -55,6 +65,15 @@ class PlatformSettings(BaseSettings):
         if 0 < len(secret.get_secret_value()) < ROOT_CHARACTERS:
             raise ValueError(f"Value should have at least {ROOT_CHARACTERS} characters")
         return secret
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The hosts that requests may name; none, for any, while no address is a public one."""
+        urls = [url for url in (self.notifier_public_url, *self.closeloop_urls.values()) if url]
+        names = {urlsplit(url).hostname or "" for url in urls}
+        names |= {name.strip().lower() for name in self.closeloop_hosts.split(",")}
+        names.discard("")
+        return frozenset() if names & _LOOPBACK else frozenset(f"[{n}]" if ":" in n else n for n in names)
 
     @property
     def secrets(self) -> Secrets:

@@ -4,10 +4,11 @@ from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request, Response
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from shared.http.headers import guard
 from shared.ops.logs import log
 from shared.pages.account import account_routes, link_routes
 from shared.pages.pages import Pages
@@ -16,18 +17,7 @@ from shared.pages.sign_in import SignIn, sign_in_routes
 
 _log = log("web")
 
-CSP = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-)
-# `no-referrer` would make browsers send `Origin: null` with our own forms.
-_PAGE_HEADERS = {
-    "Content-Security-Policy": CSP,
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-# Addresses for programs, whatever they accept; and FastAPI's own pages, which load from other hosts.
+# Addresses for programs, whatever they accept.
 _NOT_OURS = ("/v1/", "/docs", "/openapi", "/livez", "/readyz", "/metrics")
 
 _HEADINGS = {
@@ -65,7 +55,7 @@ def add_pages(app: FastAPI, pages: Pages) -> None:
 
 
 class PageMiddleware:
-    """Middleware around everything: shows problems to browsers as pages, and sets the headers of pages."""
+    """Middleware around everything: shows problems to browsers as pages."""
 
     def __init__(self, app: ASGIApp, *, pages: Pages) -> None:
         self._app = app
@@ -79,11 +69,10 @@ class PageMiddleware:
         body = bytearray()
 
         async def sending(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                _guard(message)
-                if _is_problem(message) and wants_page(scope):
-                    held.append(message)
-                    return
+            starts = message["type"] == "http.response.start"
+            if starts and _is_problem(message) and wants_page(scope):
+                held.append(message)
+                return
             if not held:
                 await send(message)
                 return
@@ -111,7 +100,7 @@ class PageMiddleware:
             "status": response.status_code,
             "headers": response.raw_headers,
         }
-        _guard(message)
+        guard(message)
         await send(message)
         await send({"type": "http.response.body", "body": response.body})
 
@@ -142,13 +131,3 @@ def wants_page(scope: Scope) -> bool:
 
 def _is_problem(start: Message) -> bool:
     return Headers(raw=start["headers"]).get("content-type", "").startswith("application/problem+json")
-
-
-def _guard(start: Message) -> None:
-    headers = MutableHeaders(raw=list(start.get("headers", ())))
-    headers["X-Content-Type-Options"] = "nosniff"
-    media = headers.get("content-type", "")
-    if media.startswith("text/html") or "location" in headers or not media:
-        for name, value in _PAGE_HEADERS.items():
-            headers.setdefault(name, value)
-    start["headers"] = headers.raw

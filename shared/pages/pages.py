@@ -16,10 +16,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from shared.access import Person, Role
 from shared.config.stores import Store
+from shared.http.assets import Assets
 from shared.http.problems import Problem
 from shared.ops.logs import log
 from shared.pages import wording
-from shared.pages.assets import Assets
 from shared.pages.cookies import PageSettings
 from shared.pages.notices import FlashMessage
 from shared.pages.people import PersonAtStore, Visitors, store_of
@@ -171,7 +171,7 @@ class Pages:
         if person is None:
             cookies.begin_visit(request, response)
         else:
-            cookies.set_session(request, response, cookies.session(request))
+            cookies.set_session(request, response, cookies.session(request), ends=person.session_ends)
         cookies.end_flash(request, response)
         return response
 

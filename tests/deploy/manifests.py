@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -13,7 +14,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[2]
 K8S = PROJECT / "deploy/k8s"
-KUBECTL = PROJECT / ".venv/bin/kubectl"
+KUBECTL = Path(sys.executable).with_name("kubectl")
 OVERLAYS = ("dev", "staging", "prod")
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 

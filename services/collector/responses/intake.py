@@ -23,6 +23,7 @@ from shared.events.envelope import valid_traceparent
 from shared.http import Problem
 from shared.http.auth import check_store
 from shared.http.bodies import check_json_type
+from shared.http.headers import SAFE
 from shared.http.limits import BodyRefused, ClientGone, Limits, linger, read_body
 from shared.http.parameters import check_query
 from shared.http.problems import crashed, send_problem, unavailable
@@ -39,6 +40,7 @@ UNKNOWN = "unknown"
 _JSON = (b"content-type", b"application/json")
 _WHOLE_202 = (
     b"HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n"
+    b"cache-control: no-store\r\nx-content-type-options: nosniff\r\n"
     b"content-length: %d\r\ntraceparent: %b\r\n\r\n%b"
 )
 _METHOD = "POST"
@@ -110,6 +112,7 @@ class Intake:
         ):
             headers = [
                 _JSON,
+                *SAFE,
                 (b"content-length", b"%d" % len(reply)),
                 (b"traceparent", request.traceparent),
                 *(cors_headers(request.headers[b"origin"]) if public else ()),
@@ -153,6 +156,7 @@ class Intake:
             problem,
             send,
             headers=[
+                *SAFE,
                 (b"traceparent", request.traceparent),
                 *self._origins.headers_for(request.headers.get(b"origin"), store),
             ],

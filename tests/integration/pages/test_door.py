@@ -5,7 +5,7 @@ import re
 import httpx
 import pytest
 
-from shared.pages.door import CSP
+from shared.http.headers import CSP
 from tests.integration.pages.reception import PASSWORD, Reception, Visitor, token
 
 

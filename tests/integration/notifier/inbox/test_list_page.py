@@ -93,10 +93,9 @@ class TestTheList:
         assert names(await noor.get("/inbox", q="tom", priority="urgent")) == []
 
     async def test_a_parameter_that_is_none_is_refused(self, noor: Agent) -> None:
-        for path in ("/inbox", "/inbox/report", "/inbox/report.csv", "/inbox/report/tell"):
-            refused = await noor.get(path, statuss="open")
-            assert refused.status_code == 422
-            assert "statuss" in refused.text
+        refused = await noor.get("/inbox", statuss="open")
+        assert refused.status_code == 422
+        assert "statuss" in refused.text
         assert (await noor.get("/inbox", utm_source="mail", view="open")).status_code == 200
 
     @pytest.mark.parametrize("q", ["'", "\\", "a & b | !c:*", "%00", "(", "  ", "<script>", "ü" * 300])
