@@ -122,7 +122,7 @@ def _images(objects: list[Object]) -> Iterator[str]:
     if len(images) != 1:
         yield f"several images: {images}"
     production = any(name_of(thing) == "closeloop-backups" for thing in objects)
-    if production and not all(re.search(r"@sha256:[0-9a-f]{64}$|:staging$", image) for image in images):
+    if production and not all(re.search(r"@sha256:[0-9a-f]{64}$|-staging$", image) for image in images):
         yield f"an image without a digest: {images}"
 
 
