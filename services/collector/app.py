@@ -60,7 +60,7 @@ def build(
         lifespan=lifespan,
         listen=settings,
         health=runtime.health,
-        hosts=platform.hosts,
+        hosts=platform.hosts(settings),
     )
     amend_tokens = AmendTokens(platform.secrets.amend_tokens)
     customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
@@ -84,4 +84,6 @@ def build(
         producer=runtime.producer,
     )
     intake = Intake(callers=callers, origins=origins, answers=answers, limits=app.state.limits)
-    return Front(app, intake=for_hosts(traced(intake, route=ROUTE), platform.hosts), origins=origins)
+    return Front(
+        app, intake=for_hosts(traced(intake, route=ROUTE), platform.hosts(settings)), origins=origins
+    )

@@ -134,7 +134,7 @@ def build(
         lifespan=lifespan,
         listen=settings,
         health=runtime.health,
-        hosts=platform.hosts,
+        hosts=platform.hosts(settings),
     )
     if only != "consumer":
         app.include_router(report_api.routes(runtime.database, config.stores, policies))

@@ -51,7 +51,7 @@ def build(
         lifespan=lifespan,
         listen=settings,
         health=runtime.health,
-        hosts=platform.hosts,
+        hosts=platform.hosts(settings),
     )
     if only != "consumer":
         app.include_router(routes(runtime.database, counter, settings.latest_scan_limit))

@@ -62,7 +62,7 @@ def build(
         lifespan=lifespan,
         listen=settings,
         health=runtime.health,
-        hosts=platform.hosts,
+        hosts=platform.hosts(settings),
     )
     if only != "consumer":
         app.include_router(routes(runtime.database, rules_by_store, runtime.secrets.customers, committed))

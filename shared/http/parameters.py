@@ -68,8 +68,8 @@ def _unknown(name: str, declared: Iterable[str]) -> str:
     if not names:
         return "There is no such parameter: this address has none."
     near = get_close_matches(name[:64], names, n=1)
-    hint = f"Did you mean {near[0]}? " if near else ""
-    return f"There is no such parameter. {hint}There is {', '.join(names)}."
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"There is no such parameter.{hint} This address has: {', '.join(names)}."
 
 
 def _declared(dependant: Dependant) -> Iterator[tuple[str, bool]]:

@@ -66,14 +66,18 @@ class PlatformSettings(BaseSettings):
             raise ValueError(f"Value should have at least {ROOT_CHARACTERS} characters")
         return secret
 
-    @property
-    def hosts(self) -> frozenset[str]:
-        """The hosts that requests may name; none, for any, while no address is a public one."""
+    def hosts(self, listen: "ListenSettings") -> frozenset[str]:
+        """The hosts that requests may name; none, for any, while no address is a public one.
+
+        What listens on this machine alone is reached by the names of that too, as by a proxy or a script.
+        """
         urls = [url for url in (self.notifier_public_url, *self.closeloop_urls.values()) if url]
-        names = {urlsplit(url).hostname or "" for url in urls}
+        names = {urlsplit(url).hostname or "" for url in urls} - _LOOPBACK
         names |= {name.strip().lower() for name in self.closeloop_hosts.split(",")}
         names.discard("")
-        return frozenset() if names & _LOOPBACK else frozenset(f"[{n}]" if ":" in n else n for n in names)
+        if names and listen.host in _LOOPBACK:
+            names |= _LOOPBACK
+        return frozenset(f"[{name}]" if ":" in name else name for name in names)
 
     @property
     def secrets(self) -> Secrets:

@@ -13,7 +13,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 
 
-def built(service: str, **platform: Any) -> Any:
+def built(service: str, *, listens_at: str = "0.0.0.0", **platform: Any) -> Any:
     """The ASGI application of a service. `platform`: settings of all services, by their names."""
     settings = PlatformSettings(
         database_url="postgresql://nobody:nothing@127.0.0.1:1/none",
@@ -23,7 +23,7 @@ def built(service: str, **platform: Any) -> Any:
         **platform,
     )
     settings_class = getattr(import_module(f"services.{service}.settings"), f"{service.capitalize()}Settings")
-    return import_module(f"services.{service}.app").build(settings, settings_class(), Loops())
+    return import_module(f"services.{service}.app").build(settings, settings_class(host=listens_at), Loops())
 
 
 def api_of(application: Any) -> Any:

@@ -64,7 +64,7 @@ class TestCheckQuery:
         assert problem.value.errors == [
             {
                 "pointer": "/query/stroe",
-                "detail": "There is no such parameter. Did you mean store? There is limit, store.",
+                "detail": "There is no such parameter. Did you mean store? This address has: limit, store.",
             }
         ]
 

@@ -65,6 +65,15 @@ class TestTheHost:
                 answer = await visitor.request(method, path, headers={"host": host})
                 assert answer.status_code != 421
 
+    @pytest.mark.parametrize("host", ["127.0.0.1:8001", "localhost", "[::1]:8001"])
+    async def test_may_be_this_machine_where_nobody_else_can_connect(self, service: str, host: str) -> None:
+        for listens_at, known in (("127.0.0.1", True), ("0.0.0.0", False)):
+            application = built(service, listens_at=listens_at, notifier_public_url=PUBLIC)
+            async with client(application) as visitor:
+                for method, path in (("GET", "/nothing"), ("POST", "/v1/responses")):
+                    answer = await visitor.request(method, path, headers={"host": host})
+                    assert (answer.status_code != 421) == known
+
     @pytest.mark.parametrize("url", ["", "http://127.0.0.1:8004", "http://localhost:8004"])
     async def test_may_be_any_while_no_address_is_public(self, service: str, url: str) -> None:
         application = built(service, notifier_public_url=url)
