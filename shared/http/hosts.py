@@ -3,6 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from shared.http.gatekeeper import PROBES
+from shared.http.headers import SAFE
 from shared.http.problems import Problem, send_problem
 
 
@@ -26,7 +27,7 @@ class KnownHosts:
             await self._app(scope, receive, send)
             return
         detail = "This server does not answer for the host of this request. Use its public address."
-        await send_problem(Problem(421, "misdirected", detail), send)
+        await send_problem(Problem(421, "misdirected", detail), send, headers=SAFE)
 
     def _knows(self, scope: Scope) -> bool:
         sent = [value for name, value in scope["headers"] if name == b"host"]

@@ -58,10 +58,13 @@ class TestACaseIsWorked:
     async def test_but_not_over_what_somebody_else_did_meanwhile(
         self, shop: Shop, case: dict[str, Any]
     ) -> None:
-        await shop.work(case["id"], "assign", owner="kim", version=case["version"])
-        refused = await shop.work(case["id"], "assign", owner="lee", version=case["version"])
+        owner = "kim@closeloop.example"
+        await shop.work(case["id"], "assign", owner=owner, version=case["version"])
+        refused = await shop.work(
+            case["id"], "assign", owner="lee@closeloop.example", version=case["version"]
+        )
         assert refused.status_code == 409
-        assert refused.json()["owner"] == "kim"
+        assert refused.json()["owner"] == owner
 
 
 class TestASecondLowAnswer:

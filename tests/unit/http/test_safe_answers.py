@@ -53,6 +53,7 @@ class TestTheHost:
             for method, path in routes_of(application):
                 answer = await stranger.request(method, path)
                 assert (answer.status_code == 421) == (path not in PROBES), path
+                is_guarded(answer.headers)
                 assert "evil" not in f"{answer.text} {answer.headers.get('location')}"
 
     @pytest.mark.parametrize(
