@@ -1,6 +1,7 @@
 """Accounts of people: e-mail, name, password and membership of stores."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -154,14 +155,16 @@ async def by_id(session: Session, user_id: int) -> Account | None:
     return next(iter(await _accounts(session, user_id=user_id)), None)
 
 
-async def member_email(session: Session, store: str, address: str) -> str | None:
-    """The e-mail address, as it is stored, of the person with this address who works for the store."""
-    email = await session.execute(
+async def members_among(session: Session, store: str, addresses: Iterable[str]) -> tuple[str, ...]:
+    """Those of these e-mail addresses whose people work for the store, as they are stored, in this order."""
+    emails = [address.strip().casefold() for address in addresses]
+    rows = await session.execute(
         text("""SELECT u.email FROM access.users u JOIN access.members m USING (user_id)
-                WHERE u.email = :email AND u.active AND m.store = :store"""),
-        {"email": address.strip().casefold(), "store": store},
+                WHERE u.email = ANY(CAST(:emails AS text[])) AND u.active AND m.store = :store"""),
+        {"emails": emails, "store": store},
     )
-    return email.scalar_one_or_none()
+    members = set(rows.scalars())
+    return tuple(email for email in emails if email in members)
 
 
 async def all_accounts(session: Session, store: str | None = None) -> list[Account]:
@@ -214,7 +217,7 @@ __all__ = [
     "deactivate",
     "ensure",
     "leave",
-    "member_email",
+    "members_among",
     "normal_email",
     "renew_hash",
     "role_of",

@@ -250,9 +250,10 @@ class Casework:
         if team is None:
             raise Unfit("owner", "The case has no team to find one in.")
         require(case, Action.ASSIGN)
-        owner = await recording.pick_owner(session, case.store, team, mode)
+        members = await users.members_among(session, case.store, team.members)
+        owner = await recording.pick_owner(session, case.store, replace(team, members=members), mode)
         if owner is None:
-            raise Unfit("owner", f"The team {team.name} has no members.")
+            raise Unfit("owner", f"The team {team.name} has no members who work for this store.")
         return Assign(owner, found_by=mode).apply(case, now)
 
     async def _held(self, session: Session, store: str, case_id: str) -> Case:
@@ -285,7 +286,7 @@ class Casework:
 
 async def _to_member(session: Session, store: str, owner: str) -> Assign:
     """The assignment to somebody who works for the store. Raises Unfit for anybody else."""
-    email = await users.member_email(session, store, owner)
-    if email is None:
+    emails = await users.members_among(session, store, [owner])
+    if not emails:
         raise Unfit("owner", "Nobody who works for this store has this e-mail address.")
-    return Assign(email)
+    return Assign(emails[0])

@@ -102,6 +102,7 @@ class TestTheCase:
 
 class TestAssigning:
     async def test_by_turn_or_load_finds_somebody_of_the_team(self, agent: Agent, desk: Desk) -> None:
+        await employ(desk.database, desk.store, "ann@x", "bob@x")
         ids = await opened(desk, *"abcd", touchpoint="shop")
         owners = [
             (await agent.post(f"/v1/cases/{i}/assign", owner="round_robin")).json()["owner"] for i in ids[:3]
@@ -110,6 +111,12 @@ class TestAssigning:
         least = (await agent.post(f"/v1/cases/{ids[3]}/assign", owner="least_loaded")).json()
         assert least["owner"] == "bob@x"
         assert least["history"][-1]["detail"] == {"owner": "bob@x", "how": "least_loaded"}
+
+    async def test_by_turn_passes_over_whoever_has_no_account(self, agent: Agent, desk: Desk) -> None:
+        await employ(desk.database, desk.store, "bob@x")
+        for case_id in await opened(desk, *"ab", touchpoint="shop"):
+            done = await agent.post(f"/v1/cases/{case_id}/assign", owner="round_robin")
+            assert done.json()["owner"] == "bob@x"
 
     @pytest.mark.parametrize(("touchpoint", "why"), [("lost", "no members"), ("other", "no team")])
     async def test_where_there_is_nobody_is_refused(

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from shared.events.responses import AboutOrder
+from tests.integration.notifier.agent import employ
 from tests.integration.notifier.inbox_pages import PAGE, Agent, Branch, version_of
 
 
@@ -186,6 +187,8 @@ class TestWorkingACase:
 
     async def test_the_least_loaded_of_the_team(self, branch: Branch, noor: Agent, case_id: str) -> None:
         await branch.set(case_id, "team = 'care'")
+        assert (await noor.act(case_id, "assign", owner="least_loaded")).status_code == 422
+        await employ(branch.database, branch.here, "kim@shop.example")
         assert (await noor.act(case_id, "assign", owner="least_loaded")).status_code == 303
         assert (await branch.case(case_id))["owner"] == "kim@shop.example"
 
