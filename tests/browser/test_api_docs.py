@@ -37,5 +37,9 @@ async def test_shows_every_operation_and_asks_no_other_host(window: Window, serv
     async with serving(Started(application)) as url, window(url) as watched:
         assert await watched.open("/docs" if service == "collector" else f"/docs/{service}") == 200
         await expect(watched.page.locator(".opblock")).to_have_count(operations)
-        await watched.page.locator(".opblock-summary").first.click()
-        await expect(watched.page.locator(".opblock-body").first).to_be_visible()
+        alive = watched.page.locator("#operations-operations-livez_livez_get")
+        await alive.locator(".opblock-summary-control").click()
+        await alive.get_by_role("button", name="Try it out").click()
+        await alive.get_by_role("button", name="Execute").click()
+        answer = alive.locator(".live-responses-table .response")
+        await expect(answer.first).to_contain_text('"status": "ok"')
