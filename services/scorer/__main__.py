@@ -4,8 +4,8 @@ import sys
 
 from services.scorer.app import build
 from services.scorer.settings import ScorerSettings
-from shared.http.protocol import Protocol
+from shared.http.protocol import protocol_for
 from shared.service.serving import run
 
 if __name__ == "__main__":
-    sys.exit(run("scorer", build, ScorerSettings, Protocol))
+    sys.exit(run("scorer", build, ScorerSettings, protocol_for))

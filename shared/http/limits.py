@@ -1,4 +1,7 @@
-"""Limits on the number of requests at once, and on the size and the time of a body."""
+"""Limits on the number of requests at once, and on the size and the time of a body.
+
+What all bodies together may take is counted where bytes come in: `shared/http/budget.py`.
+"""
 
 import asyncio
 import types
@@ -11,8 +14,8 @@ from shared.http.problems import Problem
 from shared.ops import metrics
 from shared.ops.settings import ListenSettings
 
-_LINGER_SECONDS = 1.0
-_LINGER_BYTES = 1024 * 1024
+LINGER_SECONDS = 1.0
+LINGER_BYTES = 1024 * 1024
 
 
 class ClientGone(Exception):
@@ -32,7 +35,6 @@ class Limits:
     def __init__(self, listen: ListenSettings) -> None:
         self.free = listen.requests_in_flight
         self.body_bytes = listen.body_limit_bytes
-        self.buffer_left = listen.body_buffer_bytes
         self.receive_seconds = listen.receive_timeout_seconds
         metrics.HTTP_IN_PROGRESS.set_function(lambda: listen.requests_in_flight - self.free)
 
@@ -49,7 +51,7 @@ class Limits:
 
 
 async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
-    """The whole body. Raises BodyRefused (413, 408, 503) or ClientGone."""
+    """The whole body. Raises BodyRefused (413, 408) or ClientGone."""
     steps = receive().__await__()
     try:
         pending = next(steps)
@@ -76,24 +78,17 @@ async def read_body(scope: Scope, receive: Receive, limits: Limits) -> bytes:
 async def _collect(message: Message, receive: Receive, limits: Limits) -> bytes:
     chunks: list[bytes] = []
     size = 0
-    try:
-        while True:
-            if message["type"] != "http.request":
-                raise ClientGone
-            chunk: bytes = message.get("body", b"")
-            chunks.append(chunk)
-            size += len(chunk)
-            limits.buffer_left -= len(chunk)
-            if size > limits.body_bytes:
-                _too_large()
-            if not message.get("more_body"):
-                return b"".join(chunks)
-            if limits.buffer_left < 0:  # the clients have not shown a key yet
-                detail = "Too many bodies are arriving. Try again."
-                raise BodyRefused(503, "busy", detail, headers={"Retry-After": "1", "Connection": "close"})
-            message = await receive()
-    finally:
-        limits.buffer_left += size
+    while True:
+        if message["type"] != "http.request":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limits.body_bytes:
+            _too_large()
+        if not message.get("more_body"):
+            return b"".join(chunks)
+        message = await receive()
 
 
 @types.coroutine
@@ -123,9 +118,9 @@ async def linger(receive: Receive) -> None:
 
     To close with unread bytes resets the connection, and the client may lose the answer.
     """
-    left = _LINGER_BYTES
+    left = LINGER_BYTES
     try:
-        async with asyncio.timeout(_LINGER_SECONDS):
+        async with asyncio.timeout(LINGER_SECONDS):
             while left > 0:
                 message = await receive()
                 left -= len(message.get("body", b""))

@@ -28,6 +28,14 @@ HTTP_DURATION = Histogram(
     buckets=_LATENCY,
 )
 HTTP_IN_PROGRESS = Gauge("closeloop_http_requests_in_progress", "Requests being served")
+HTTP_BUFFER = Gauge(
+    "closeloop_http_buffer_bytes", "What clients have sent that is not answered yet, and what they do not read"
+)
+HTTP_CUT_OFF = Counter(
+    "closeloop_http_cut_off_total",
+    "Connections closed over a limit; reason: head, body, invalid, busy (all together), slow, unread",
+    ["reason"],
+)
 
 RESPONSES_RECEIVED = Counter(
     "closeloop_responses_received_total",

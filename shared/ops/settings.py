@@ -1,12 +1,17 @@
 """The settings of every service, read from the environment. Each service adds a class with its own prefix."""
 
 from pathlib import Path
+from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.config.secrets import Secrets
+from shared.ops.addresses import TrustedProxies
+
+_OVERHEAD_BYTES = 32 * 1024
+"""What a connection and a request take beside head and body."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -43,6 +48,11 @@ class PlatformSettings(BaseSettings):
         "a request for another host is answered with 421; /livez, /readyz and /metrics excepted",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
+    closeloop_proxies: str = Field(
+        "0",
+        description="Whose X-Forwarded-For is believed: how many proxies of ours stand before us, "
+        "or their networks, such as 10.0.0.0/8,fd00::/8; 0: nobody's",
+    )
     stop_grace_seconds: float = Field(
         8, gt=0, le=25, description="How long requests and batches may take to finish"
     )
@@ -65,6 +75,12 @@ class PlatformSettings(BaseSettings):
         if 0 < len(secret.get_secret_value()) < ROOT_CHARACTERS:
             raise ValueError(f"Value should have at least {ROOT_CHARACTERS} characters")
         return secret
+
+    @field_validator("closeloop_proxies")
+    @classmethod
+    def _proxies(cls, setting: str) -> str:
+        TrustedProxies(setting)
+        return setting
 
     def hosts(self, listen: "ListenSettings") -> frozenset[str]:
         """The hosts that requests may name; none, for any, while no address is a public one.
@@ -96,10 +112,33 @@ class ListenSettings(BaseSettings):
     pool_size: int = Field(8, ge=1, le=100, description="Connections to PostgreSQL, at most")
     requests_in_flight: int = Field(512, ge=1, description="Requests served at once; more get 503")
     body_limit_bytes: int = Field(256 * 1024, ge=1024, description="Largest request body")
-    body_buffer_bytes: int = Field(
-        64 * 1024 * 1024, ge=1024, description="Bodies that are still arriving, of all connections together"
+    head_limit_bytes: int = Field(
+        64 * 1024, ge=1024, description="Largest head of a request, and largest trailer; more get 431"
+    )
+    head_limit_fields: int = Field(100, ge=10, description="Header fields of a request, at most; more get 431")
+    connection_buffer_bytes: int = Field(
+        512 * 1024,
+        ge=16 * 1024,
+        description="All that one connection may have sent and that is not answered yet; more get 413 or 431",
+    )
+    process_buffer_bytes: int = Field(
+        48 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="The same of all connections together; beyond it those that hold most get 503",
     )
     receive_timeout_seconds: float = Field(10, gt=0, description="How long a client may take to send a body")
+    write_timeout_seconds: float = Field(
+        30, gt=0, description="How long a client may read nothing of its response"
+    )
+
+    @model_validator(mode="after")
+    def _a_body_fits(self) -> Self:
+        needed = self.head_limit_bytes + self.body_limit_bytes + _OVERHEAD_BYTES
+        if self.connection_buffer_bytes < needed:
+            raise ValueError(f"connection_buffer_bytes must be {needed} or more: a head and a body must fit")
+        if self.process_buffer_bytes < self.connection_buffer_bytes:
+            raise ValueError("process_buffer_bytes must be connection_buffer_bytes or more")
+        return self
 
 
 def redacted(*settings: BaseSettings) -> dict[str, str]:

@@ -75,7 +75,7 @@ def serve(
     service: str,
     build: Callable[[Loops], Any],
     *,
-    protocol: type[asyncio.Protocol],
+    protocol: Callable[..., asyncio.Protocol],
     host: str,
     port: int,
     log_level: str,
@@ -101,7 +101,8 @@ def serve(
                 build(loops),  # inside the loop: clients of Kafka and PostgreSQL belong to it
                 host=host,
                 port=port,
-                http=protocol,
+                http=protocol,  # type: ignore[arg-type]  # uvicorn calls it, and asks no more of it
+                ws="none",
                 lifespan="on",
                 access_log=False,
                 log_config=None,
@@ -135,10 +136,11 @@ def run(
     service: str,
     build: Callable[[PlatformSettings, Any, Loops, ServedPart | None], Any],
     listen: type[ListenSettings],
-    protocol: type[asyncio.Protocol],
+    protocol: Callable[[PlatformSettings, ListenSettings], Callable[..., asyncio.Protocol]],
     argv: list[str] | None = None,
 ) -> int:
-    """The command line of every service; returns the exit code. `protocol`: of an HTTP connection.
+    """The command line of every service; returns the exit code. `protocol` returns what makes the protocol
+    of each HTTP connection.
 
     A setting that is missing or wrong, or a mistake in the configuration, is written to stderr: exit code 2.
     """
@@ -160,7 +162,7 @@ def run(
             return serve(
                 service,
                 lambda loops: build(platform, settings, loops, arguments.only),
-                protocol=protocol,
+                protocol=protocol(platform, settings),
                 host=settings.host,
                 port=settings.port,
                 log_level=platform.log_level,

@@ -14,7 +14,7 @@ from shared.events import Received
 from shared.events.responses import SurveySent
 from shared.events.topics import RESPONSES
 from shared.http import standard_app
-from shared.http.protocol import Protocol
+from shared.http.protocol import protocol_for
 from shared.ops.settings import ListenSettings, PlatformSettings
 from shared.service.runtime import Runtime
 from shared.service.serving import Loops, serve
@@ -66,7 +66,7 @@ if __name__ == "__main__":
         serve(
             "toy",
             build,
-            protocol=Protocol,
+            protocol=protocol_for(PlatformSettings(), ListenSettings()),
             host="127.0.0.1",
             port=int(sys.argv[1]),
             log_level="INFO",

@@ -1,11 +1,11 @@
-"""How much may be on its way to us at once."""
+"""How long and how large a body may be."""
 
 import asyncio
 from typing import Any
 
 import pytest
 
-from shared.http.limits import BodyRefused, Limits, read_body
+from shared.http.limits import BodyRefused, ClientGone, Limits, read_body
 from shared.ops.settings import ListenSettings
 
 SCOPE: dict[str, Any] = {"headers": []}
@@ -21,18 +21,29 @@ class Client:
         self.pieces.put_nowait({"type": "http.request", "body": b"x" * size, "more_body": not last})
 
 
-class TestTheBuffer:
-    async def test_is_one_for_all_connections(self) -> None:
-        limits = Limits(ListenSettings(port=1, body_buffer_bytes=2000, body_limit_bytes=1500))
-        clients = [Client() for _ in range(3)]
-        reading = [asyncio.create_task(read_body(SCOPE, one.pieces.get, limits)) for one in clients]
-        for one in clients:
-            one.send(900)
-            await asyncio.sleep(0)
-        with pytest.raises(BodyRefused) as refused:
-            await reading[2]
-        assert (refused.value.status, refused.value.type) == (503, "busy")
-        for one in clients[:2]:
-            one.send(100, last=True)
-        assert [len(await task) for task in reading[:2]] == [1000, 1000]
-        assert limits.buffer_left == 2000
+class TestABody:
+    async def read(self, client: Client) -> bytes:
+        limits = Limits(ListenSettings(port=1, body_limit_bytes=1500, receive_timeout_seconds=0.05))
+        return await read_body(SCOPE, client.pieces.get, limits)
+
+    async def test_in_pieces_is_put_together(self) -> None:
+        client = Client()
+        client.send(900)
+        client.send(100, last=True)
+        assert len(await self.read(client)) == 1000
+
+    async def test_that_is_too_large_or_too_slow_is_refused(self) -> None:
+        for pieces, status in {(900, 700): 413, (900,): 408}.items():
+            client = Client()
+            for size in pieces:
+                client.send(size)
+            with pytest.raises(BodyRefused) as refused:
+                await self.read(client)
+            assert refused.value.status == status
+
+    async def test_of_a_client_that_left_is_nobodys(self) -> None:
+        client = Client()
+        client.send(900)
+        client.pieces.put_nowait({"type": "http.disconnect"})
+        with pytest.raises(ClientGone):
+            await self.read(client)

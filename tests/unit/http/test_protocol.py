@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import gc
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 import uvicorn
 
 from shared.http import protocol
+from shared.http.budget import Budget
 from shared.http.protocol import OneWrite, Protocol
 from shared.http.whole_reply import WHOLE_REPLY
+from shared.ops.settings import ListenSettings
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -32,8 +35,9 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.3)
+    made: Any = partial(Protocol, budget=Budget(ListenSettings()))
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, http=Protocol, lifespan="off", log_config=None, access_log=False)
+        uvicorn.Config(app, port=0, http=made, lifespan="off", log_config=None, access_log=False)
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:

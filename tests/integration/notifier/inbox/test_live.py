@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -15,7 +16,9 @@ import uvicorn
 from services.notifier.inbox import live
 from shared.access import users
 from shared.db import Database
+from shared.http.budget import Budget
 from shared.http.protocol import Protocol
+from shared.ops.settings import ListenSettings
 from tests.integration.notifier.inbox_pages import Agent, Branch
 
 
@@ -23,8 +26,9 @@ class Serving:
     """The pages at an address of their own in this process, with the protocol of our services."""
 
     def __init__(self, app: Any) -> None:
+        protocol: Any = partial(Protocol, budget=Budget(ListenSettings()))
         self._server = uvicorn.Server(
-            uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=Protocol, lifespan="off")
+            uvicorn.Config(app, host="127.0.0.1", port=0, log_config=None, http=protocol, lifespan="off")
         )
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
 
