@@ -49,7 +49,9 @@ _BUSY = _refusal(503, "busy", "Too much is arriving at once. Try again.", retry_
 def protocol_for(platform: PlatformSettings, listen: ListenSettings) -> Callable[..., asyncio.Protocol]:
     """What makes the protocol of each connection of a process."""
     proxies = TrustedProxies(platform.closeloop_proxies)
-    return partial(Protocol, budget=Budget(listen), proxies=proxies, write_seconds=listen.write_timeout_seconds)
+    return partial(
+        Protocol, budget=Budget(listen), proxies=proxies, write_seconds=listen.write_timeout_seconds
+    )
 
 
 def _cut_off(reason: str) -> None:
@@ -145,7 +147,9 @@ class Protocol(WholeReplies):
     def _settle(self, size: int) -> None:
         """Charge what came in to the newest request; nothing of it is kept if that one was answered."""
         cycle = self.cycle
-        answered_early = self._in_message and not self._in_head and cycle is not None and cycle.response_started
+        answered_early = (
+            self._in_message and not self._in_head and cycle is not None and cycle.response_started
+        )
         if self._sent.is_over or answered_early:
             self._give(size)
         else:

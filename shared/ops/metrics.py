@@ -29,7 +29,8 @@ HTTP_DURATION = Histogram(
 )
 HTTP_IN_PROGRESS = Gauge("closeloop_http_requests_in_progress", "Requests being served")
 HTTP_BUFFER = Gauge(
-    "closeloop_http_buffer_bytes", "What clients have sent that is not answered yet, and what they do not read"
+    "closeloop_http_buffer_bytes",
+    "What clients have sent that is not answered yet, and what they do not read",
 )
 HTTP_CUT_OFF = Counter(
     "closeloop_http_cut_off_total",

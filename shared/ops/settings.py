@@ -115,7 +115,9 @@ class ListenSettings(BaseSettings):
     head_limit_bytes: int = Field(
         64 * 1024, ge=1024, description="Largest head of a request, and largest trailer; more get 431"
     )
-    head_limit_fields: int = Field(100, ge=10, description="Header fields of a request, at most; more get 431")
+    head_limit_fields: int = Field(
+        100, ge=10, description="Header fields of a request, at most; more get 431"
+    )
     connection_buffer_bytes: int = Field(
         512 * 1024,
         ge=16 * 1024,

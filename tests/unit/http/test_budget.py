@@ -139,12 +139,14 @@ def endless(*first: bytes, then: bytes) -> Iterator[bytes]:
         (endless(CHUNKED.replace(b"/", b"/early", 1), then=b"4000\r\n" + b"x" * 0x4000 + b"\r\n"), 200),
         ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 400),
         ([b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere\r\n\r\n"], 400),
-        (endless(GET.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: websocket\r\nHost"), then=b"x" * 9000), 200),
+        (
+            endless(
+                GET.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: websocket\r\nHost"), then=b"x" * 9000
+            ),
+            200,
+        ),
     ],
-    ids=(
-        "trailers, one trailer, one extension, extensions, a head, a path, a head at once, fields, a pipeline, "
-        "a body that nobody reads, HTTP/2, a tunnel, a web socket"
-    ).split(", "),
+    ids=["trailers", "one trailer", "one extension", "extensions", "a head", "a path", "a head at once", "fields", "a pipeline", "a body that nobody reads", "HTTP/2", "a tunnel", "a web socket"],
 )
 async def test_what_does_not_end_is_ended(served: Served, pieces: Iterable[bytes], status: int) -> None:
     if "slow" in repr(pieces):
@@ -252,7 +254,10 @@ class TestAResponseThatNobodyReads:
 class TestBehindAProxy:
     async def test_the_address_is_the_clients(self) -> None:
         forwarded = b"X-Forwarded-For: 10.9.9.9, 192.0.2.7\r\nHost"
-        async with Served(proxies=TrustedProxies("1")).running() as served, served.client() as (reader, writer):
+        async with (
+            Served(proxies=TrustedProxies("1")).running() as served,
+            served.client() as (reader, writer),
+        ):
             writer.write(GET + GET.replace(b"Host", forwarded))
             for _ in range(2):
                 await reader.readuntil(b"ok")
