@@ -14,7 +14,7 @@ CONNECTION_BYTES = 8 * 1024
 """What the objects of a connection take (7 KB were measured), so that many idle ones count too."""
 
 REQUEST_BYTES = 4 * 1024
-"""What the objects of a request take beside its bytes, so that many short ones on one connection count too."""
+"""What the objects of a request take beside its bytes, so that many short ones count too."""
 
 FIELD_BYTES = 128
 """What the objects of a header field take beside its bytes."""

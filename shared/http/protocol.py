@@ -68,6 +68,11 @@ class _Sent:
         self.is_over = False
 
 
+def _sent_of(cycle: Any) -> _Sent:
+    sent: _Sent = cycle.scope[_SENT]
+    return sent
+
+
 class Protocol(WholeReplies):
     """The protocol of a connection.
 
@@ -242,7 +247,7 @@ class Protocol(WholeReplies):
         super().on_message_complete()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """No web socket and no HTTP/2 here: the request is answered as what else it is, and ends the connection."""
+        """No web socket and no HTTP/2: answer the request as what it is beside that, and close."""
         self._refuse(b"", "")
 
     def send_400_response(self, msg: str) -> None:
@@ -299,15 +304,15 @@ class Protocol(WholeReplies):
         if self._in_head:
             self._end(self._sent)
         elif arriving is not None and arriving is not self._active and self.pipeline:
-            self._end(self.pipeline.popleft()[0].scope[_SENT])
+            self._end(_sent_of(self.pipeline.popleft()[0]))
         if drop_waiting:
             for waiting, _ in self.pipeline:
-                self._end(waiting.scope[_SENT])
+                self._end(_sent_of(waiting))
             self.pipeline.clear()
         if arriving is not None and arriving is self._active:
             if arriving.response_started:
                 self._last_words = b""
-            self._end(arriving.scope[_SENT])
+            self._end(_sent_of(arriving))
             arriving.disconnected = True
             arriving.body = bytearray()
             arriving.message_event.set()
@@ -325,7 +330,7 @@ class Protocol(WholeReplies):
         if self._last_words:
             self.transport.write_at_once(self._last_words)  # type: ignore[attr-defined]
         self.transport.write_eof()
-        self.parser, self.headers = None, []
+        self.parser, self.headers = None, []  # type: ignore[assignment]  # as uvicorn does it
         self.flow.resume_reading()
         self._timers.append(self.loop.call_later(LINGER_SECONDS, self.transport.abort))
 
@@ -357,7 +362,7 @@ class Protocol(WholeReplies):
     def _let_go(self) -> None:
         """Give back what the connection holds but for the request that is being worked on."""
         for waiting, _ in self.pipeline:
-            self._end(waiting.scope[_SENT])
+            self._end(_sent_of(waiting))
         if self._in_head:
             self._end(self._sent)
         self._take_unread(0)

@@ -146,7 +146,21 @@ def endless(*first: bytes, then: bytes) -> Iterator[bytes]:
             200,
         ),
     ],
-    ids=["trailers", "one trailer", "one extension", "extensions", "a head", "a path", "a head at once", "fields", "a pipeline", "a body that nobody reads", "HTTP/2", "a tunnel", "a web socket"],
+    ids=[
+        "trailers",
+        "one trailer",
+        "one extension",
+        "extensions",
+        "a head",
+        "a path",
+        "a head at once",
+        "fields",
+        "a pipeline",
+        "a body that nobody reads",
+        "HTTP/2",
+        "a tunnel",
+        "a web socket",
+    ],
 )
 async def test_what_does_not_end_is_ended(served: Served, pieces: Iterable[bytes], status: int) -> None:
     if "slow" in repr(pieces):
