@@ -66,7 +66,7 @@ def build(
     customer_tokens = CustomerTokens(platform.secrets.customer_tokens)
     customer_refs = CustomerRefs(platform.secrets.customers)
     publisher = Publisher(runtime.producer)
-    callers = Callers(runtime.keyring, config.stores, settings)
+    callers = Callers(runtime.keyring, config.stores, settings, app.state.limits)
     origins = AllowedOrigins(config.stores)
     app.state.callers = callers
     app.state.responses = ResponseHandlers(

@@ -1,8 +1,7 @@
 """Who sends a request: the key, its store, and what the key may do, from where and how often."""
 
-import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from services.collector.settings import CollectorSettings
@@ -10,43 +9,18 @@ from shared.access import Key, Keyring, Scope
 from shared.config import Store
 from shared.http import Problem
 from shared.http.auth import authenticate, check_store, forbidden
+from shared.http.limits import Limits
+from shared.http.rates import Buckets, TokenBucket
+from shared.ops.addresses import one_client
 
-BURST_SECONDS = 1.0
-"""A bucket holds as many requests as the rate gives in this time."""
+REFUSED_COSTS = 5
+"""A request of a page whose body is refused counts as so many: an honest page sends few of them."""
 
+_COSTLY = frozenset({400, 403, 404, 408, 413, 415, 422})
+_CLIENT_TOO_OFTEN = "Too many requests from your network address. Slow down."
 
-class TokenBucket:
-    """The rate limit of a key: `rate` requests a second, and as many at once after a pause; 0 is no limit.
-
-    It is kept as one number, the moment at which the bucket is full again.
-    """
-
-    __slots__ = ("_capacity_seconds", "_cost", "_full_at", "_rate")
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._cost = 1 / rate if rate else 0.0
-        # One request at least, and room for what floating-point sums lose.
-        self._capacity_seconds = max(BURST_SECONDS, self._cost) + 1e-6 if rate else math.inf
-        self._full_at = 0.0
-
-    def take(self, now: float) -> None:
-        """One request at `now` (seconds of any steady clock). Raises Problem 429."""
-        full_at = (self._full_at if self._full_at > now else now) + self._cost
-        if full_at - now > self._capacity_seconds:
-            raise self._too_many(full_at - now - self._capacity_seconds)
-        self._full_at = full_at
-
-    def _too_many(self, wait: float) -> Problem:
-        seconds = str(max(1, math.ceil(wait)))
-        headers: Mapping[str, str] = {
-            "Retry-After": seconds,
-            "RateLimit-Limit": f"{self._rate:g}",
-            "RateLimit-Remaining": "0",
-            "RateLimit-Reset": seconds,
-        }
-        return Problem(429, "rate-limited", "This key sends too many requests. Slow down.", headers=headers)
-
+Peer = tuple[str, int] | None
+"""Address and port of a client, as ASGI's scope has them."""
 
 _REMEMBERED_SECONDS = 1.0
 """Together with the keyring's own 2 s below the 5 s within which a revoked key must stop."""
@@ -55,7 +29,7 @@ _MOST_REMEMBERED = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key that was checked, with its store's settings and its rate limit."""
+    """A key that was checked, with its store's settings."""
 
     key: Key
     store: str
@@ -68,10 +42,9 @@ class Caller:
     """The settings of the key's store."""
     origins: frozenset[bytes]
     """The origins of the store's pages, as browsers send them."""
-    bucket: TokenBucket
 
     @classmethod
-    def of(cls, key: Key, config: Store, bucket: TokenBucket) -> "Caller":
+    def of(cls, key: Key, config: Store) -> "Caller":
         """The caller who showed `key`."""
         return cls(
             key,
@@ -81,7 +54,6 @@ class Caller:
             may_write=key.may(Scope.RESPONSES_WRITE),
             config=config,
             origins=frozenset(origin.encode() for origin in config.allowed_origins),
-            bucket=bucket,
         )
 
 
@@ -91,64 +63,98 @@ class Callers:
     A header that was checked is remembered for a second: the check costs as much as reading the body.
     """
 
-    def __init__(self, keyring: Keyring, stores: Mapping[str, Store], settings: CollectorSettings) -> None:
+    def __init__(
+        self, keyring: Keyring, stores: Mapping[str, Store], settings: CollectorSettings, limits: Limits
+    ) -> None:
         self._keyring = keyring
+        self._limits = limits
         self._stores = stores
         self._rates = {True: settings.public_rate_limit_per_second, False: settings.rate_limit_per_second}
         self._buckets: dict[str, TokenBucket] = {}
+        rate = settings.client_rate_limit_per_second
+        self._clients = Buckets(lambda: TokenBucket(rate, _CLIENT_TOO_OFTEN))
         self._remembered: dict[bytes, Caller] = {}
         self._forget_at = 0.0
 
-    async def find(self, authorization: bytes) -> Caller:
-        """The caller, whose request is counted against the rate of its key.
+    async def find(self, authorization: bytes, peer: Peer) -> Caller:
+        """The caller, whose request is counted: against the rate of its key, and for a public key first
+        against that of its network address, so that one page cannot use up what is there for all.
 
-        Raises Problem: 401 without a valid key; 404 for a store that is not configured; 429 when the key
-        sends too many requests; 503 while keys cannot be checked.
+        Raises Problem: 401 without a valid key; 404 for a store that is not configured; 429 when the key or
+        the address sends too many requests; 503 while keys cannot be checked.
         """
-        return self.remembered(authorization) or await self._authenticated(authorization)
+        return self.remembered(authorization, peer) or await self._authenticated(authorization, peer)
 
-    def remembered(self, authorization: bytes) -> Caller | None:
+    def remembered(self, authorization: bytes, peer: Peer) -> Caller | None:
         """As `find`, but from memory alone: None for a header that was not checked within the last second."""
+        caller = self.known(authorization)
+        if caller is not None:
+            self.count(caller.key_id, peer, public=caller.public)
+        return caller
+
+    def known(self, authorization: bytes) -> Caller | None:
+        """As `remembered`, but nothing is counted."""
         now = time.monotonic()
         if now >= self._forget_at:
             self._remembered.clear()
             self._forget_at = now + _REMEMBERED_SECONDS
-        caller = self._remembered.get(authorization)
-        if caller is not None:
-            caller.bucket.take(now)
-        return caller
+        return self._remembered.get(authorization)
 
-    async def _authenticated(self, authorization: bytes) -> Caller:
-        key = await authenticate(self._keyring, authorization.decode("latin-1"))
+    async def _authenticated(self, authorization: bytes, peer: Peer) -> Caller:
+        key = await authenticate(
+            self._keyring,
+            authorization.decode("latin-1"),
+            limits=self._limits,
+            address=peer[0] if peer else "",
+        )
         config = self._stores.get(key.store)
         if config is None:
             raise Problem(404, "not-found", "The store of this key is not configured here.")
-        caller = Caller.of(key, config, self.bucket(key.key_id, public=key.kind == "public"))
+        caller = Caller.of(key, config)
         if len(self._remembered) < _MOST_REMEMBERED:
             self._remembered[authorization] = caller
-        caller.bucket.take(time.monotonic())
+        self.count(caller.key_id, peer, public=caller.public)
         return caller
 
-    async def find_server(self, authorization: str, store: str | None) -> Caller:
+    async def find_server(self, authorization: str, store: str | None, peer: Peer) -> Caller:
         """As `find`, for a secret key that may write to `store`. Raises Problem, also 403 and 404."""
-        caller = await self.find(authorization.encode("latin-1"))
-        check_may_write(caller)
+        caller = await self.find(authorization.encode("latin-1"), peer)
+        self._check(caller, check_may_write, peer)
         check_store(caller.key, store)
         return caller
 
-    async def find_admin(self, authorization: str, store: str | None) -> Caller:
+    async def find_admin(self, authorization: str, store: str | None, peer: Peer) -> Caller:
         """As `find`, for a secret key that may do what cannot be undone. Raises Problem, also 403 and 404."""
-        caller = await self.find(authorization.encode("latin-1"))
-        check_is_admin(caller)
+        caller = await self.find(authorization.encode("latin-1"), peer)
+        self._check(caller, check_is_admin, peer)
         check_store(caller.key, store)
         return caller
 
-    def bucket(self, key_id: str, *, public: bool) -> TokenBucket:
-        """The rate limit of a key. The amend tokens of its answers count against it too."""
+    def _check(self, caller: Caller, check: Callable[[Caller], None], peer: Peer) -> None:
+        try:
+            check(caller)
+        except Problem as problem:
+            self.refused(caller.key_id, peer, public=caller.public, status=problem.status)
+            raise
+
+    def count(self, key_id: str, peer: Peer, *, public: bool) -> None:
+        """Count a request with a key, or with an amend token of its answers. Raises Problem 429."""
+        now = time.monotonic()
+        if public:
+            self._client(key_id, peer, now).take(now)
         bucket = self._buckets.get(key_id)
         if bucket is None:
             bucket = self._buckets[key_id] = TokenBucket(self._rates[public])
-        return bucket
+        bucket.take(now)
+
+    def refused(self, key_id: str, peer: Peer, *, public: bool, status: int) -> None:
+        """Count a request that was counted already for more, because it was refused with this status."""
+        if public and status in _COSTLY:
+            now = time.monotonic()
+            self._client(key_id, peer, now).charge(now, REFUSED_COSTS - 1)
+
+    def _client(self, key_id: str, peer: Peer, now: float) -> TokenBucket:
+        return self._clients.of((key_id, one_client(peer[0]) if peer else ""), now)
 
     def has_store(self, store: str) -> bool:
         """Whether this store is configured here."""

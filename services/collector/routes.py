@@ -25,7 +25,7 @@ _MEANINGS = {
     413: "The body is too large",
     415: "Not application/json",
     422: "The body does not fit; `errors` says where",
-    429: "The key sends too many requests; `Retry-After` says when to go on",
+    429: "The key or, with a public one, this address sends too much; `Retry-After` says when to go on",
     503: "Nobody knows whether it was done, or too much at once: send the same again after `Retry-After`",
 }
 _PROBLEM: dict[str, Any] = {
@@ -63,13 +63,13 @@ def traceparent_of(request: Request) -> str:
 async def server_of(request: Request, store: str | None) -> Caller:
     """The caller of a route for servers alone: its key is secret and may write. Raises Problem."""
     callers: Callers = request.app.state.callers
-    return await callers.find_server(request.headers.get("authorization", ""), store)
+    return await callers.find_server(request.headers.get("authorization", ""), store, request.client)
 
 
 async def admin_of(request: Request, store: str | None) -> Caller:
     """The caller of a route for administrators: a secret key with the scope `admin`. Raises Problem."""
     callers: Callers = request.app.state.callers
-    return await callers.find_admin(request.headers.get("authorization", ""), store)
+    return await callers.find_admin(request.headers.get("authorization", ""), store, request.client)
 
 
 async def body_of(request: Request, adapter: TypeAdapter[T], *, tags: frozenset[str] = frozenset()) -> T:

@@ -19,5 +19,13 @@ class CollectorSettings(ListenSettings):
         2000, ge=0, description="Requests of one secret key a second, in each process; 0 is no limit"
     )
     public_rate_limit_per_second: float = Field(
-        100, ge=0, description="Requests of one public key a second, in each process; 0 is no limit"
+        500,
+        ge=0,
+        description="Requests of one public key a second, of all clients, in each process; 0 is no limit",
+    )
+    client_rate_limit_per_second: float = Field(
+        20,
+        ge=0,
+        description="Requests of one public key from one network address (IPv6: one /64) a second, "
+        "in each process; a refused one counts as five; 0 is no limit",
     )

@@ -1,12 +1,15 @@
 """Checks the API key of a request."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from fastapi import Request
 
 from shared.access import AccessUnavailable, Key, Keyring, Scope
+from shared.http.limits import Limits
 from shared.http.parameters import StoreName
 from shared.http.problems import Problem
+from shared.ops.addresses import one_client
 
 
 def bearer(authorization: str) -> str:
@@ -17,13 +20,19 @@ def bearer(authorization: str) -> str:
     return token.strip()
 
 
-async def authenticate(keyring: Keyring, authorization: str) -> Key:
-    """The key of an Authorization header.
+async def authenticate(keyring: Keyring, authorization: str, *, limits: Limits, address: str) -> Key:
+    """The key of an Authorization header that came from a network address.
 
-    Raises Problem: 401 for a missing, unknown or revoked key; 503 while PostgreSQL cannot be asked about it.
+    Raises Problem: 401 for a missing, unknown or revoked key; 429 for too many of them from one address, as
+    PostgreSQL is asked about each; 503 while it cannot be asked.
     """
+    token = bearer(authorization)
+    if (key := keyring.known(token)) is not None:
+        return key
+    now = time.monotonic()
+    limits.unknown_keys.of(one_client(address), now).take(now)
     try:
-        key = await keyring.find(bearer(authorization))
+        key = await keyring.find(token)
     except AccessUnavailable:
         raise Problem(
             503,
@@ -43,7 +52,12 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
     """
 
     async def checked(request: Request, store: StoreName = None) -> Key:
-        key = await authenticate(request.app.state.keyring, request.headers.get("authorization", ""))
+        key = await authenticate(
+            request.app.state.keyring,
+            request.headers.get("authorization", ""),
+            limits=request.app.state.limits,
+            address=request.client.host if request.client else "",
+        )
         if not key.may(scope):
             raise forbidden(scope)
         check_store(key, store)

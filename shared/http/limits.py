@@ -11,6 +11,7 @@ from typing import Any
 from starlette.types import Message, Receive, Scope
 
 from shared.http.problems import Problem
+from shared.http.rates import Buckets, TokenBucket
 from shared.ops import metrics
 from shared.ops.settings import ListenSettings
 
@@ -36,6 +37,8 @@ class Limits:
         self.free = listen.requests_in_flight
         self.body_bytes = listen.body_limit_bytes
         self.receive_seconds = listen.receive_timeout_seconds
+        rate = listen.unknown_keys_per_second
+        self.unknown_keys = Buckets(lambda: TokenBucket(rate, "Too many requests with an unknown key."))
         metrics.HTTP_IN_PROGRESS.set_function(lambda: listen.requests_in_flight - self.free)
 
     def enter(self) -> None:

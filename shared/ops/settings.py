@@ -129,6 +129,9 @@ class ListenSettings(BaseSettings):
         description="The same of all connections together; beyond it those that hold most get 503",
     )
     receive_timeout_seconds: float = Field(10, gt=0, description="How long a client may take to send a body")
+    unknown_keys_per_second: float = Field(
+        20, ge=0, description="Requests with an unknown key from one network address a second; 0 is no limit"
+    )
     write_timeout_seconds: float = Field(
         30, gt=0, description="How long a client may read nothing of its response"
     )

@@ -111,13 +111,17 @@ async def amend(request: Request, response_id: ResponseId, store: StoreName = No
     """
     handlers = _handlers(request)
     credentials = await handlers.credentials(
-        request.headers.get("authorization", ""), store, origin=request.headers.get("origin")
+        request.headers.get("authorization", ""),
+        store,
+        origin=request.headers.get("origin"),
+        peer=request.client,
     )
     try:
         body = await body_of(request, bodies.AMENDMENT)
-    except (Problem, InvalidInput):
+    except (Problem, InvalidInput) as error:
         # Whoever has shown neither a key nor a token is not told what is wrong with the body.
-        handlers.check_any(credentials, await request.body())
+        status = error.status if isinstance(error, Problem) else 422
+        handlers.count_misfit(credentials, await request.body(), status=status)
         raise
     amendment = await handlers.amend(
         body, response_id, credentials, store=store, traceparent=traceparent_of(request)

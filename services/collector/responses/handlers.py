@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import orjson
 
-from services.collector.callers import Caller, Callers, check_may_write, check_origin
+from services.collector.callers import Caller, Callers, Peer, check_may_write, check_origin
 from services.collector.domain import InvalidInput, check_score_of_some_scale, namespaced, without_nulls
 from services.collector.publishing import Publisher
 from services.collector.responses.bodies import AmendmentIn, VouchIn
@@ -24,6 +24,7 @@ class Credentials(NamedTuple):
 
     caller: Caller | None
     token: str | None
+    peer: Peer
 
 
 class ResponseHandlers:
@@ -42,35 +43,48 @@ class ResponseHandlers:
         self._amend_tokens = amend_tokens
         self._customer_tokens = customer_tokens
 
-    async def credentials(self, authorization: str, store: str | None, *, origin: str | None) -> Credentials:
+    async def credentials(
+        self, authorization: str, store: str | None, *, origin: str | None, peer: Peer
+    ) -> Credentials:
         """The credentials of an amendment, checked. Raises Problem."""
         scheme, shown = authorization[: len(_BEARER)], authorization[len(_BEARER) :]
         if scheme.lower() == _BEARER and shown.startswith("amd_"):
             token = shown.strip()
             if self._amend_tokens.read(token, now=time.time()) is None:
                 raise _token_not_valid()
-            return Credentials(None, token)
+            return Credentials(None, token, peer)
         if not authorization:
-            return Credentials(None, None)
-        caller = await self._callers.find(authorization.encode("latin-1"))
+            return Credentials(None, None, peer)
+        caller = await self._callers.find(authorization.encode("latin-1"), peer)
         if caller.public:
-            check_origin(caller, origin.encode("latin-1") if origin else None)
+            try:
+                check_origin(caller, origin.encode("latin-1") if origin else None)
+            except Problem as problem:
+                self._callers.refused(caller.key_id, peer, public=True, status=problem.status)
+                raise
         else:
             check_may_write(caller)
         check_store(caller.key, store)
-        return Credentials(caller, None)
+        return Credentials(caller, None, peer)
 
-    def check_any(self, credentials: Credentials, body: bytes) -> None:
-        """Raises Problem 401 unless the headers show a key or a token, or the body holds a valid token."""
-        if credentials.caller is not None or credentials.token is not None:
+    def count_misfit(self, credentials: Credentials, body: bytes, *, status: int) -> None:
+        """Count an amendment whose body does not fit and is refused with this status.
+
+        Raises Problem: 401 unless the headers show a key or a token, or the body holds a valid token; 429.
+        """
+        caller, peer = credentials.caller, credentials.peer
+        if caller is not None:
+            self._callers.refused(caller.key_id, peer, public=caller.public, status=status)
             return
         try:
-            token = orjson.loads(body)["amend_token"]
+            token = credentials.token or orjson.loads(body)["amend_token"]
             answer = self._amend_tokens.read(token, now=time.time())
         except (ValueError, TypeError, KeyError, AttributeError):
             answer = None
         if answer is None:
             raise _token_not_valid()
+        self._callers.count(answer.key_id, peer, public=_from_page(answer))
+        self._callers.refused(answer.key_id, peer, public=_from_page(answer), status=status)
 
     async def amend(
         self,
@@ -95,7 +109,7 @@ class ResponseHandlers:
             metric: str | None = body.get("metric")
             scale, fingerprint = body.get("scale"), None
         else:
-            answer = self._amendable(token, response_id, caller)
+            answer = self._amendable(token, response_id, credentials)
             if store_of_request is not None and store_of_request != answer.store:
                 raise Problem(404, "not-found", "There is no such store for this token.")
             store, key_id, response_id = answer.store, answer.key_id, answer.response_id
@@ -103,31 +117,39 @@ class ResponseHandlers:
             for name in ("metric", "scale"):
                 if body.get(name) is not None:
                     raise InvalidInput(f"/{name}", "is known from the amend token; leave it out")
-        event = amendment_event(
-            body,
-            store=store,
-            response_id=response_id,
-            key_id=key_id,
-            metric=metric,
-            scale=scale,
-            fingerprint=fingerprint,
-            now=now,
-        )
+        try:
+            event = amendment_event(
+                body,
+                store=store,
+                response_id=response_id,
+                key_id=key_id,
+                metric=metric,
+                scale=scale,
+                fingerprint=fingerprint,
+                now=now,
+            )
+        except InvalidInput:
+            public = namespaced(key_id, response_id) == response_id
+            self._callers.refused(key_id, credentials.peer, public=public, status=422)
+            raise
         await self._publisher.publish(event, traceparent, response_id=response_id)
         return event
 
-    def _amendable(self, token: str | None, response_id: str, caller: Caller | None) -> AmendableAnswer:
+    def _amendable(self, token: str | None, response_id: str, credentials: Credentials) -> AmendableAnswer:
         """The answer of an amend token, which must be the one of the request. Raises Problem."""
+        caller, peer = credentials.caller, credentials.peer
         if token is None:
             raise Problem(403, "forbidden", "A public key amends with the amend_token of its answer only.")
         answer = self._amend_tokens.read(token, now=time.time())
         if answer is None or not self._callers.has_store(answer.store):
             raise _token_not_valid()
-        public = namespaced(answer.key_id, answer.response_id) == answer.response_id
+        public = _from_page(answer)
+        if caller is None:
+            self._callers.count(answer.key_id, peer, public=public)
         whole_id = namespaced(answer.key_id, response_id) if public else response_id
         if whole_id != answer.response_id or (caller is not None and caller.store != answer.store):
+            self._callers.refused(answer.key_id, peer, public=public, status=403)
             raise Problem(403, "forbidden", "The amend token is for another answer.")
-        self._callers.bucket(answer.key_id, public=public).take(time.monotonic())
         return answer
 
     async def retract(self, response_id: str, caller: Caller, *, reason: str, traceparent: str) -> None:
@@ -190,6 +212,11 @@ def amendment_event(
         scale=scale,
         **changed,
     )
+
+
+def _from_page(answer: AmendableAnswer) -> bool:
+    """Whether the answer came with a public key: its id is namespaced by the key."""
+    return namespaced(answer.key_id, answer.response_id) == answer.response_id
 
 
 def _token_not_valid() -> Problem:

@@ -82,7 +82,10 @@ class Intake:
             self._limits.enter()
             try:
                 authorization = request.headers.get(b"authorization", b"")
-                caller = self._callers.remembered(authorization) or await self._callers.find(authorization)
+                peer = scope["client"]
+                caller = self._callers.remembered(authorization, peer) or await self._callers.find(
+                    authorization, peer
+                )
                 request.caller = caller
                 answer = self._checked(request, caller, body)
                 request.response_id = answer["response_id"]
@@ -152,6 +155,10 @@ class Intake:
         with structlog.contextvars.bound_contextvars(correlation_id=correlation_id):
             problem = problem_for(error, request, scope)
         store = request.caller.store if request.caller else None
+        # A body is refused before the key is looked at.
+        caller = request.caller or self._callers.known(request.headers.get(b"authorization", b""))
+        if caller is not None:
+            self._callers.refused(caller.key_id, scope["client"], public=caller.public, status=problem.status)
         await send_problem(
             problem,
             send,

@@ -106,7 +106,12 @@ class Collector:
 
 
 def start(
-    folder: Path, bootstrap: str, database_url: str, tokens: tuple[str, str], **settings: str
+    folder: Path,
+    bootstrap: str,
+    database_url: str,
+    tokens: tuple[str, str],
+    of_all_services: Mapping[str, str] | None = None,
+    **settings: str,
 ) -> Collector:
     """A collector that is ready. `settings` are its environment, without the prefix."""
     config = folder / "closeloop.yaml"
@@ -122,6 +127,7 @@ def start(
         "CLOSELOOP_CONFIG": str(config),
         "CLOSELOOP_SECRET": SECRET,
         "COLLECTOR_PORT": str(port),
+        **(of_all_services or {}),
         **{f"COLLECTOR_{name.upper()}": value for name, value in settings.items()},
     }
     with log.open("wb") as output:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.collector.callers import Caller, TokenBucket
+from services.collector.callers import Caller
 from services.collector.domain import CustomerRefs, InvalidInput
 from services.collector.responses.accept import AnswerAcceptor, CheckedAnswer, record_value
 from services.collector.responses.bodies import ANSWER
@@ -28,10 +28,8 @@ from shared.kafka import NotAcknowledged
 NOW = datetime(2026, 11, 22, 12, 0, 0, 123456, tzinfo=UTC)
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 SHOP = Store(name="Shop", currency="EUR", segments={"country": {}})
-SERVER = Caller.of(
-    Key("abcabcabcabc", "shop", "secret", frozenset({Scope.RESPONSES_WRITE})), SHOP, TokenBucket(0)
-)
-PAGE = Caller.of(Key("pubpubpubpub", "shop", "public", frozenset()), SHOP, TokenBucket(0))
+SERVER = Caller.of(Key("abcabcabcabc", "shop", "secret", frozenset({Scope.RESPONSES_WRITE})), SHOP)
+PAGE = Caller.of(Key("pubpubpubpub", "shop", "public", frozenset()), SHOP)
 CUSTOMER_TOKENS = CustomerTokens(b"v" * 32)
 AMEND_TOKENS = AmendTokens(b"a" * 32)
 
@@ -334,5 +332,5 @@ class TestNames:
         """One pattern for what is declared and what is sent."""
         store = Store(name="Shop", segments={"product-line": {}}, touchpoints=("post-delivery",))
         body = {"score": 9, "segments": {"product-line": "x"}, "touchpoint": store.touchpoints[0]}
-        page = Caller.of(PAGE.key, store, TokenBucket(0))
+        page = Caller.of(PAGE.key, store)
         assert check(body, page)["touchpoint"] == "post-delivery"
