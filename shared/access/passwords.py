@@ -1,7 +1,8 @@
-"""Passwords as argon2id hashes, computed in threads and few at a time."""
+"""Passwords as argon2id hashes, computed in threads and few at a time, shared out by client."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 
 from argon2 import PasswordHasher
@@ -14,10 +15,17 @@ LONGEST = 200
 
 _AT_ONCE = 2  # each takes 64 MiB and a core for a moment
 _WAIT_SECONDS = 5
+_MOST_IN_LINE = 8
+"""Requests of one client that wait, or compute; each holds one of the process's requests in flight."""
+_MOST_WAITING = 64
 
 
 class Crowded(Exception):
     """More people sign in at this moment than passwords can be checked; try again."""
+
+
+class TooManyAtOnce(Crowded):
+    """It is this client alone that sends more than its share."""
 
 
 class PasswordUnfit(ValueError):
@@ -55,22 +63,26 @@ def hashed(password: str) -> str:
 
 
 class Passwords:
-    """Hashes and checks passwords in threads, two at a time; one object for each process."""
+    """Hashes and checks passwords in threads, two at a time; one object for each process.
+
+    `client` is the network address of whoever waits for it. Each client has one turn at a time, so that none
+    can keep the others out.
+    """
 
     def __init__(self) -> None:
-        self._turns = asyncio.Semaphore(_AT_ONCE)
+        self._turns = _Turns()
 
-    async def hash(self, password: str) -> str:
+    async def hash(self, password: str, *, client: str) -> str:
         """The hash of a password. Raises Crowded."""
-        async with _Turn(self._turns):
+        async with self._turns.of(client):
             return await asyncio.to_thread(hashed, password)
 
-    async def right(self, stored: str | None, password: str) -> bool:
+    async def right(self, stored: str | None, password: str, *, client: str) -> bool:
         """Whether this is the password of the stored hash. Raises Crowded.
 
         Without a hash it takes the same time and returns False, so that nobody learns which accounts exist.
         """
-        async with _Turn(self._turns):
+        async with self._turns.of(client):
             return await asyncio.to_thread(_verified, stored, password)
 
 
@@ -79,20 +91,42 @@ def is_dated(stored: str) -> bool:
     return PasswordHasher().check_needs_rehash(stored)
 
 
-class _Turn:
-    """Holds a place of the semaphore. Raises Crowded when none is free within 5 s."""
+class _Line:
+    """The requests of one client: one has its turn, the others wait for theirs."""
 
-    def __init__(self, turns: asyncio.Semaphore) -> None:
-        self._turns = turns
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.length = 0
 
-    async def __aenter__(self) -> None:
+
+class _Turns:
+    """Two turns at a time, of two clients. Raises Crowded for whoever gets none within 5 s."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_AT_ONCE)
+        self._lines: dict[str, _Line] = {}
+
+    @asynccontextmanager
+    async def of(self, client: str) -> AsyncIterator[None]:
+        if sum(line.length for line in self._lines.values()) >= _MOST_WAITING:
+            raise Crowded
+        line = self._lines.setdefault(client, _Line())
+        if line.length >= _MOST_IN_LINE:
+            raise TooManyAtOnce
+        line.length += 1
         try:
-            await asyncio.wait_for(self._turns.acquire(), _WAIT_SECONDS)
-        except TimeoutError:
-            raise Crowded from None
-
-    async def __aexit__(self, *_: object) -> None:
-        self._turns.release()
+            async with AsyncExitStack() as turn:
+                try:
+                    async with asyncio.timeout(_WAIT_SECONDS):
+                        await turn.enter_async_context(line.turn)
+                        await turn.enter_async_context(self._free)
+                except TimeoutError:
+                    raise Crowded from None
+                yield
+        finally:
+            line.length -= 1
+            if not line.length:
+                del self._lines[client]
 
 
 @lru_cache(maxsize=1)

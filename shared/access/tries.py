@@ -1,4 +1,9 @@
-"""Wrong tries to sign in, counted for each pair of e-mail and network address."""
+"""Wrong tries to sign in, counted for each pair of e-mail and network address, and for each address.
+
+A pair waits after some wrong tries that followed one another: so nobody guesses the password of an account,
+and nobody locks its owner out from elsewhere. An address waits when it tries too often with whatever e-mails:
+so nobody tries a common password with every account.
+"""
 
 import hashlib
 import hmac
@@ -11,6 +16,9 @@ from shared.db import Session
 
 MOST = 5
 WAIT = timedelta(minutes=15)
+
+MOST_OF_ADDRESS = 30
+"""Wrong tries of an address within a full wait, with whatever e-mails; all people of an office share one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,49 @@ class Tries:
 def pair(key: bytes, email: str, address: str) -> bytes:
     """The name of a pair in the table: an HMAC, from which neither e-mail nor address can be read."""
     return hmac.digest(key, f"{len(email)}:{email}{address}".encode(), hashlib.sha256)
+
+
+def of_address(key: bytes, address: str) -> bytes:
+    """The name of an address in the table, which is that of no pair."""
+    return hmac.digest(key, f"address:{address}".encode(), hashlib.sha256)
+
+
+def after_try_of_address(over_at: datetime, now: datetime) -> tuple[datetime, timedelta]:
+    """When all tries of an address are over after one more, and how long that one has to wait.
+
+    One try is over after a thirtieth of a full wait. `over_at`: the moment for the tries before.
+    """
+    after = max(over_at, now) + WAIT / MOST_OF_ADDRESS
+    return after, max(timedelta(), after - now - WAIT)
+
+
+async def enter_address(session: Session, name: bytes, now: datetime) -> timedelta:
+    """Count a try of an address and return zero; or count nothing and return how long to wait.
+
+    Where a pair is entered or forgotten too, the address comes first: two at once never wait for each other.
+    """
+    row = (
+        await session.execute(
+            text("""INSERT INTO access.sign_in_tries AS t (pair, tries, last_at) VALUES (:name, 0, :now)
+                    ON CONFLICT (pair) DO UPDATE SET tries = t.tries RETURNING last_at"""),
+            {"name": name, "now": now},
+        )
+    ).one()
+    after, wait = after_try_of_address(row.last_at, now)
+    if not wait:
+        await session.execute(
+            text("UPDATE access.sign_in_tries SET last_at = :after WHERE pair = :name"),
+            {"after": after, "name": name},
+        )
+    return wait
+
+
+async def take_back(session: Session, name: bytes) -> None:
+    """Count a try of an address no longer: the password was right, or nobody looked at it."""
+    await session.execute(
+        text("UPDATE access.sign_in_tries SET last_at = last_at - CAST(:one AS interval) WHERE pair = :name"),
+        {"one": WAIT / MOST_OF_ADDRESS, "name": name},
+    )
 
 
 async def enter(session: Session, name: bytes, now: datetime) -> timedelta:

@@ -1,5 +1,7 @@
 """The links of invitations and resets, with which somebody sets a password, and the page of an account."""
 
+import math
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated
@@ -11,11 +13,16 @@ from shared.access import Person, passwords, sessions, users
 from shared.access.links import Links, Purpose
 from shared.access.passwords import PasswordUnfit
 from shared.access.users import Account
+from shared.http.rates import Buckets, TokenBucket
 from shared.pages.forms import Form, form_of
 from shared.pages.notices import FlashMessage
 from shared.pages.pages import Pages
 from shared.pages.people import SignedIn
 from shared.pages.sign_in import SignIn
+
+_LINKS_PER_SECOND, _LINKS_AT_ONCE = 0.2, 30
+"""Of one client. Links cannot be guessed; but each costs a look into the database."""
+_TOO_OFTEN = "Too many links were followed from your network address. Wait for a moment."
 
 FormOf = Annotated[Form, Depends(form_of)]
 
@@ -60,15 +67,16 @@ class _Follower:
         self._visitors = pages.visitors
         self._sign_in = sign_in
         self._links = Links(pages.visitors.secrets)
+        self._rates = Buckets(lambda: TokenBucket(_LINKS_PER_SECOND, _TOO_OFTEN, burst=_LINKS_AT_ONCE))
 
     async def show(self, request: Request, purpose: Purpose, token: str) -> Response:
-        account = await self._account(purpose, token)
+        account = await self._account(request, purpose, token)
         if account is None:
             return self._expired(request, purpose)
         return self._ask(request, purpose, account, Form({"name": [account.name]}))
 
     async def use(self, request: Request, purpose: Purpose, token: str, form: Form) -> Response:
-        account = await self._account(purpose, token)
+        account = await self._account(request, purpose, token)
         if account is None:
             return self._expired(request, purpose)
         invited = purpose == "invite"
@@ -78,7 +86,7 @@ class _Follower:
         refuse_unfit(form, password, account.email, [name, account.name, *stores])
         if form.errors:
             return self._ask(request, purpose, account, form)
-        password_hash = await self._sign_in.hash(password)
+        password_hash = await self._sign_in.hash(request, password)
         async with self._visitors.database.transaction() as session:
             replaced = await users.set_password(
                 session, account.user_id, version=account.password_version, password_hash=password_hash
@@ -89,7 +97,10 @@ class _Follower:
             return self._expired(request, purpose)
         return await self._sign_in.begin(request, account.user_id, self._pages.urls.first)
 
-    async def _account(self, purpose: Purpose, token: str) -> Account | None:
+    async def _account(self, request: Request, purpose: Purpose, token: str) -> Account | None:
+        """Raises Problem 429 for a client that follows too many links."""
+        now = time.monotonic()
+        self._rates.of(self._visitors.address(request), now).take(now)
         claim = self._links.claim(purpose, token)
         if claim is None:
             return None
@@ -155,11 +166,15 @@ def account_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
         account = await sign_in.account(request, person.email, form.raw("current"))
         if isinstance(account, timedelta):
             form.refuse("current", "Too many wrong tries. Wait for 15 minutes.")
-        elif account is None:
+            response = page(request, person, form)
+            response.status_code = 429
+            response.headers["Retry-After"] = str(math.ceil(account.total_seconds()))
+            return response
+        if account is None:
             form.refuse("current", "This is not your current password.")
         if form.errors or not isinstance(account, Account):
             return page(request, person, form)
-        password_hash = await sign_in.hash(password)
+        password_hash = await sign_in.hash(request, password)
         async with visitors.database.transaction() as session:
             replaced = await users.set_password(
                 session, account.user_id, version=account.password_version, password_hash=password_hash

@@ -147,6 +147,3 @@ class PageSettings(BaseSettings):
     closeloop_secure_cookies: bool = Field(
         False, description="Cookies for https alone also when the proxy does not send X-Forwarded-Proto"
     )
-    closeloop_proxies: int = Field(
-        0, ge=0, le=8, description="How many proxies of ours add to X-Forwarded-For; 0 ignores the header"
-    )

@@ -13,6 +13,7 @@ from shared.access.roster import Roster
 from shared.config.secrets import Secrets
 from shared.db import Database
 from shared.http.problems import Problem, unavailable
+from shared.ops.addresses import one_client
 from shared.pages.cookies import STORE, Cookies, PageSettings
 from shared.pages.forms import token_for
 
@@ -31,7 +32,6 @@ class Visitors:
         self.roster = roster
         self.secrets = secrets
         self.cookies = Cookies(secrets.derive("cookies"), always_secure=settings.closeloop_secure_cookies)
-        self._proxies = settings.closeloop_proxies
         self._csrf_key = secrets.derive("csrf")
 
     def known(self, request: Request) -> Person | None:
@@ -56,11 +56,8 @@ class Visitors:
         return token_for(self._csrf_key, session) if session else ""
 
     def address(self, request: Request) -> str:
-        """The network address of the browser, as the connection or the outermost of our proxies saw it."""
-        addresses = request.headers.get("x-forwarded-for", "").split(",") if self._proxies else []
-        if len(addresses) >= self._proxies > 0:
-            return addresses[-self._proxies].strip()
-        return request.client.host if request.client else ""
+        """What stands for whoever may be the same client as this browser: an IPv4 address, a /64 of IPv6."""
+        return one_client(request.client.host) if request.client else ""
 
 
 @dataclass(frozen=True, slots=True)

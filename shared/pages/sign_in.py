@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from shared.access import passwords, sessions, tries, users
-from shared.access.passwords import Crowded, Passwords
+from shared.access.passwords import Crowded, Passwords, TooManyAtOnce
 from shared.access.users import Account
 from shared.http.problems import Problem, unavailable
 from shared.ops.logs import log
@@ -41,36 +41,41 @@ class SignIn:
     async def account(self, request: Request, email: str, password: str) -> "Account | timedelta | None":
         """The account of this e-mail and password, or None when they do not match.
 
-        After too many wrong tries the time to wait. Raises Problem 503.
+        After too many wrong tries, of this e-mail from this address or of the address alone, the time to
+        wait. Raises Problem 429 and 503.
         """
-        pair = tries.pair(self._key, email, self._visitors.address(request))
+        address, now = self._visitors.address(request), datetime.now(UTC)
+        of_address, pair = tries.of_address(self._key, address), tries.pair(self._key, email, address)
         async with self._visitors.database.transaction() as session:
-            wait = await tries.enter(session, pair, datetime.now(UTC))
+            wait = await tries.enter_address(session, of_address, now)
+            if not wait and (wait := await tries.enter(session, pair, now)):
+                await tries.take_back(session, of_address)
             account = await users.by_email(session, email)
         if wait:
             return wait
         stored = account.password_hash if account and account.active else None
-        if not await self._right(stored, password) or account is None:
+        if not await self._right(request, stored, password) or account is None:
             return None
-        renewed = await self.hash(password) if passwords.is_dated(stored or "") else None
+        renewed = await self.hash(request, password) if passwords.is_dated(stored or "") else None
         async with self._visitors.database.transaction() as session:
+            await tries.take_back(session, of_address)
             await tries.forget(session, pair)
             if renewed and stored:
                 await users.renew_hash(session, account.user_id, before=stored, after=renewed)
         return account
 
-    async def hash(self, password: str) -> str:
-        """The hash of a password. Raises Problem 503."""
+    async def hash(self, request: Request, password: str) -> str:
+        """The hash of a password that came with a request. Raises Problem 429 and 503."""
         try:
-            return await self._passwords.hash(password)
-        except Crowded:
-            raise _crowded() from None
+            return await self._passwords.hash(password, client=self._visitors.address(request))
+        except Crowded as crowded:
+            raise _problem(crowded) from None
 
-    async def _right(self, stored: str | None, password: str) -> bool:
+    async def _right(self, request: Request, stored: str | None, password: str) -> bool:
         try:
-            return await self._passwords.right(stored, password)
-        except Crowded:
-            raise _crowded() from None
+            return await self._passwords.right(stored, password, client=self._visitors.address(request))
+        except Crowded as crowded:
+            raise _problem(crowded) from None
 
     async def begin(self, request: Request, user_id: int, address: str) -> Response:
         """Begin a session, end the one that the browser had before, and answer 303 to the address."""
@@ -86,7 +91,10 @@ class SignIn:
         return response
 
 
-def _crowded() -> Problem:
+def _problem(crowded: Crowded) -> Problem:
+    if isinstance(crowded, TooManyAtOnce):
+        detail = "Too many people sign in from your network address at this moment. Try again."
+        return Problem(429, "too-many-at-once", detail, headers={"Retry-After": "2"})
     return unavailable("Too many people sign in at this moment. Try again.")
 
 

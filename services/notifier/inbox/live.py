@@ -20,6 +20,7 @@ from services.notifier.inbox.store import Changed, changed_since, database_clock
 from shared.feedback.moments import InvalidMoment, parse_moment_of_query
 from shared.http import Problem
 from shared.ops.logs import log
+from shared.pages.people import PersonAtStore
 
 _log = log("notifier")
 
@@ -27,6 +28,8 @@ EVERY_SECONDS = 1.0
 BEAT_SECONDS = 5.0
 MOST_LISTENERS = 200
 """Open pages of a process; each holds one of its `requests_in_flight`."""
+MOST_OF_ONE = 20
+"""Of these the pages of one person, so that nobody takes them all."""
 
 _OVERLAP = timedelta(seconds=10)
 """A transaction commits after it sets `changed_at`: so long after it, at most, the change is still read."""
@@ -42,6 +45,7 @@ class Listener:
     """An open page. `queue` holds the changes to send; None means that it missed too many to send each."""
 
     store: str
+    user_id: int
     queue: asyncio.Queue[Changed | None] = field(default_factory=lambda: asyncio.Queue(_MOST))
 
 
@@ -53,14 +57,18 @@ class Live:
         self._listeners: dict[str, set[Listener]] = {}
         self._readers: dict[str, asyncio.Task[None]] = {}
 
-    def check_room(self) -> None:
-        """Raises Problem 503 when too many listen."""
-        if sum(len(listeners) for listeners in self._listeners.values()) >= MOST_LISTENERS:
+    def check_room(self, user_id: int) -> None:
+        """Raises Problem 503 when too many pages listen, 429 when too many of this person do."""
+        everybody = [listener.user_id for listeners in self._listeners.values() for listener in listeners]
+        if everybody.count(user_id) >= MOST_OF_ONE:
+            detail = "Too many of your pages are live. Close some."
+            raise Problem(429, "too-many-pages", detail, headers={"Retry-After": "30"})
+        if len(everybody) >= MOST_LISTENERS:
             raise Problem(503, "busy", "Too many pages are live right now.", headers={"Retry-After": "30"})
 
-    def listen(self, store: str) -> Listener:
-        """Start to pass the changes of a store to a page."""
-        listener = Listener(store)
+    def listen(self, store: str, user_id: int) -> Listener:
+        """Start to pass the changes of a store to a page of somebody."""
+        listener = Listener(store, user_id)
         self._listeners.setdefault(store, set()).add(listener)
         if store not in self._readers:
             self._readers[store] = asyncio.create_task(self._read(store), name=f"live-{store}")
@@ -123,10 +131,10 @@ def routes(site: InboxSite) -> APIRouter:
     @router.get("/inbox/live")
     async def stream(request: Request, at: AtStore) -> Response:
         """`since` (or Last-Event-ID): the moment from which changes are wanted."""
-        live.check_room()
+        live.check_room(at.person.user_id)
         request.scope["closeloop.endless"] = True
         return StreamingResponse(
-            _events(request, site, live, at.store),
+            _events(request, site, live, at),
             media_type="text/event-stream",
             headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
         )
@@ -134,8 +142,9 @@ def routes(site: InboxSite) -> APIRouter:
     return router
 
 
-async def _events(request: Request, site: InboxSite, live: Live, store: str) -> AsyncIterator[bytes]:
-    listener = live.listen(store)
+async def _events(request: Request, site: InboxSite, live: Live, at: PersonAtStore) -> AsyncIterator[bytes]:
+    store = at.store
+    listener = live.listen(store, at.person.user_id)
     try:
         yield b"retry: 2000\n\n"
         for change in await _missed(request, live, store):

@@ -20,13 +20,15 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 class TestTriesAtOnce:
     async def test_end_well_while_right_ones_forget_them(self, database: Database) -> None:
-        name = uuid4().bytes
+        name, address = uuid4().bytes, uuid4().bytes
 
         async def signs_in() -> None:
             for _ in range(60):
                 async with database.transaction() as session:
+                    await tries.enter_address(session, address, datetime.now(UTC))
                     await tries.enter(session, name, datetime.now(UTC))
                 async with database.transaction() as session:
+                    await tries.take_back(session, address)
                     await tries.forget(session, name)
 
         await asyncio.gather(*(signs_in() for _ in range(8)))

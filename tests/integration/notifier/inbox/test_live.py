@@ -154,3 +154,10 @@ class TestTheStream:
             refused = await noor.client.get("/inbox/live")
             assert refused.status_code == 503
             assert refused.headers["retry-after"] == "30"
+
+    async def test_nobody_takes_all_of_them(self, noor: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live, "MOST_OF_ONE", 1)
+        async with listening(noor) as stream:
+            await stream.next("beat")
+            refused = await noor.client.get("/inbox/live")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "30")
