@@ -202,22 +202,23 @@ class Protocol(WholeReplies):
             self._refuse(_HEAD_TOO_LARGE, "head")
 
     def on_url(self, url: bytes) -> None:
-        if self._fits(len(url)):
+        self._field_bytes += len(url)
+        if self._field_bytes > self._budget.head_bytes:
+            self._refuse(_HEAD_TOO_LARGE, "head")
+        elif self._last_words is None:
             super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # A trailer counts, and is not kept: nobody reads it.
-        if self._fits(len(name) + len(value) + 4) and self._in_head:
-            if len(self.headers) >= self._budget.head_fields:
-                self._refuse(_HEAD_TOO_LARGE, "head")
-            else:
-                super().on_header(name, value)
-
-    def _fits(self, size: int) -> bool:
-        self._field_bytes += size
-        if self._field_bytes > self._budget.head_bytes:
+        self._field_bytes += len(name) + len(value) + 4
+        if self._last_words is not None:
+            return
+        if self._field_bytes > self._budget.head_bytes or len(self.headers) >= self._budget.head_fields:
             self._refuse(_HEAD_TOO_LARGE, "head")
-        return self._last_words is None
+        elif self._in_head:  # a trailer counts, and is not kept: nobody reads it
+            name = name.lower()
+            if name == b"expect":
+                self.expect_100_continue = value.lower() == b"100-continue"
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         if self._last_words is not None:
