@@ -26,6 +26,7 @@ _MEANINGS = {
     415: "Not application/json",
     422: "The body does not fit; `errors` says where",
     429: "The key or, with a public one, this address sends too much; `Retry-After` says when to go on",
+    431: "The head of the request is too large",
     503: "Nobody knows whether it was done, or too much at once: send the same again after `Retry-After`",
 }
 _PROBLEM: dict[str, Any] = {

@@ -121,7 +121,7 @@ class _Turns:
                         await turn.enter_async_context(line.turn)
                         await turn.enter_async_context(self._free)
                 except TimeoutError:
-                    raise Crowded from None
+                    raise (TooManyAtOnce if line.length > 1 else Crowded) from None
                 yield
         finally:
             line.length -= 1

@@ -196,6 +196,7 @@ ERASURE_AGE = Gauge(
     "Age of the oldest erasure that this process has still to carry out; 0 when there is none",
 )
 
+_CUT_OFF_REASONS = ("head", "body", "invalid", "busy", "slow", "unread")
 _STAGES = {"scorer": "scored", "segmenter": "segmented", "notifier": "notified"}
 _PRIORITIES = ("urgent", "high", "normal", "low")
 _OUTCOMES = ("ok", "duplicate", "conflict", "skipped", "dead_letter")
@@ -203,6 +204,8 @@ _OUTCOMES = ("ok", "duplicate", "conflict", "skipped", "dead_letter")
 
 def expect_service(service: str) -> None:
     """Make the service's series at zero, so that a rate or a ratio exists before the first fault."""
+    for reason in _CUT_OFF_REASONS:
+        HTTP_CUT_OFF.labels(reason)
     if service in _STAGES:
         PIPELINE_LATENCY.labels(_STAGES[service])
     if service == "collector":

@@ -11,7 +11,7 @@ from cli.config import mistakes_of_sections
 from shared.config import load
 from shared.events.topics import ERASURES, TOPICS
 from shared.kafka.topics import PARTITIONS
-from shared.ops.settings import PlatformSettings
+from shared.ops.settings import ListenSettings, PlatformSettings
 from shared.pages.cookies import PageSettings
 from tests.deploy.built_services import Service
 from tests.deploy.manifests import (
@@ -142,6 +142,7 @@ def _accepted(objects: list[Object], workload: Object, code: Code) -> Iterator[s
             return
     if settings.host != "0.0.0.0" or settings.port != container(workload)["ports"][0]["containerPort"]:
         yield f"{name_of(workload)}: listens at {settings.host}:{settings.port}"
+    yield from _memory(workload, settings)
     if f"closeloop_{own}:" not in platform.database_url.get_secret_value() or "verify-full" not in str(
         platform.database_url.get_secret_value()
     ):
@@ -158,6 +159,16 @@ def _accepted(objects: list[Object], workload: Object, code: Code) -> Iterator[s
         yield f"{name_of(workload)}: reads a file that is not mounted"
     if platform.closeloop_config.name not in config_map(objects, "closeloop-config")["data"]:
         yield f"{name_of(workload)}: there is no such configuration"
+
+
+def _memory(workload: Object, settings: ListenSettings) -> Iterator[str]:
+    """What is left above the request holds twice what clients may send: a body is copied when it is read."""
+    asked = container(workload)["resources"]
+    limit, request = (
+        int(asked[kind]["memory"].removesuffix("Mi")) * 1024**2 for kind in ("limits", "requests")
+    )
+    if limit - request < 2 * settings.process_buffer_bytes:
+        yield f"{name_of(workload)}: its limit has no room for what clients may send"
 
 
 def _ports(objects: list[Object], code: Code) -> Iterator[str]:
@@ -269,6 +280,8 @@ def set_env(workload: Object, **values: str) -> None:
         ("Deployment", "scorer-api", lambda it: container(it)["ports"][0].update(containerPort=8080)),
         ("Deployment", "scorer-api", lambda it: set_env(it, SCORER_POOL_SIZE="40")),
         ("Deployment", "scorer-api", lambda it: it["spec"].update(replicas=20)),
+        ("Deployment", "scorer-api", lambda it: set_env(it, SCORER_PROCESS_BUFFER_BYTES="104857600")),
+        ("Deployment", "scorer-api", lambda it: set_env(it, CLOSELOOP_PROXIES="gateway.example")),
         ("Deployment", "scorer-api", lambda it: pod(it)["containers"][0]["volumeMounts"].pop(1)),
         (
             "Cluster",
