@@ -28,7 +28,7 @@ MOST_BYTES = 6 * 1024 * 1024
 
 BUFFER_BYTES = 8 * 1024 * 1024
 MOST_GROWTH_BYTES = 64 * 1024 * 1024
-"""Twice the buffer (a body is copied when it is read), and what warming up and a busy heap take: 15 to 45 MB."""
+"""Twice the buffer (a body is copied when it is read), and a warm heap: 15 to 45 MB were seen."""
 
 FIRST_ANSWER_SECONDS = 5.0
 CLOSED_WITHIN_SECONDS = 20.0
