@@ -5,6 +5,7 @@ to which they belong was answered. So no part of HTTP can be forgotten: heads, c
 trailers, bodies, requests that wait behind another one.
 """
 
+import time
 from typing import Protocol
 
 from shared.ops import metrics
@@ -20,6 +21,7 @@ FIELD_BYTES = 128
 """What the objects of a header field take beside its bytes."""
 
 _ROOM = 1 / 16
+_PAUSE_SECONDS = 0.05
 
 
 class Client(Protocol):
@@ -42,6 +44,7 @@ class Budget:
         self.connection_bytes = listen.connection_buffer_bytes
         self.process_bytes = listen.process_buffer_bytes
         self.held = 0
+        self._look_at = 0.0
         self._clients: set[Client] = set()
         metrics.HTTP_BUFFER.set_function(lambda: self.held)
 
@@ -61,13 +64,18 @@ class Budget:
         self._clients.remove(client)
         return True
 
-    def make_room(self) -> None:
-        """Give up the connections that hold most, until some room is free.
+    def make_room(self, newest: Client) -> None:
+        """Give up the connections that hold most, until some room is free; without room, the newest.
 
         So those who fill the budget lose by it, and a short request still gets in.
         """
-        enough = self.process_bytes * (1 - _ROOM)
-        for client in sorted(self._clients, key=lambda client: client.weight, reverse=True):
-            if self.held <= enough:
-                return
-            client.give_up()
+        if time.monotonic() >= self._look_at:
+            enough = self.process_bytes * (1 - _ROOM)
+            for client in sorted(self._clients, key=lambda client: client.weight, reverse=True):
+                if self.held <= enough:
+                    return
+                client.give_up()
+            # The rest is being worked on: to look again at once would only take time.
+            self._look_at = time.monotonic() + _PAUSE_SECONDS
+        if self.is_full:
+            newest.give_up()

@@ -116,7 +116,7 @@ class Protocol(WholeReplies):
         self._take(CONNECTION_BYTES)
         self._budget.enter(self)
         if self._budget.is_full:
-            self._budget.make_room()
+            self._budget.make_room(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         for timer in self._timers:
@@ -126,6 +126,7 @@ class Protocol(WholeReplies):
             self._active.disconnected = True
             self._active.message_event.set()
         super().connection_lost(exc)
+        self.app = self._application  # else the two hold each other, as garbage
 
     def data_received(self, data: bytes) -> None:
         size = len(data)
@@ -135,7 +136,7 @@ class Protocol(WholeReplies):
         self._take(size)
         self._receiving = True
         if self._budget.is_full:
-            self._budget.make_room()
+            self._budget.make_room(self)
         self._receiving = False
         in_head, self._message_ended = self._in_head, False
         if self._last_words is None:

@@ -34,6 +34,11 @@ class WholeReplies(HttpToolsProtocol):
         super().connection_made(transport)
         self._offers_whole_replies = usable()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.scope is not None:  # it would hold the connection, and the connection holds it
+            self.scope.pop(WHOLE_REPLY, None)  # type: ignore[misc]
+
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         if self._offers_whole_replies:

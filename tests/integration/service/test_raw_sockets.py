@@ -307,7 +307,7 @@ async def test_no_bytes_fill_the_memory_or_stop_the_service(
     assert service.memory("VmHWM") - before < MOST_GROWTH_BYTES, said
     started = time.monotonic()
     assert (await service.ask("/livez")).startswith(b"HTTP/1.1 200")
-    assert time.monotonic() - started < 1, said
+    assert time.monotonic() - started < 2, said
     async with asyncio.timeout(10):
         while await service.held() > 64 * 1024:
             await asyncio.sleep(0.1)

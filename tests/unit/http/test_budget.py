@@ -233,6 +233,22 @@ class TestTheBudgetOfAll:
             assert served.budget.held <= SETTINGS.process_buffer_bytes
         await served.is_given_back()
 
+    async def test_is_503_for_the_newest_while_all_is_worked_on(self, served: Served) -> None:
+        whole = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 15000\r\n\r\n" + b"x" * 15_000
+        async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
+            readers = []
+            for _ in range(60):
+                reader, writer = await stack.enter_async_context(served.client())
+                writer.write(whole)
+                readers.append(reader)
+            await asyncio.sleep(0.3)
+            served.go_on.set()
+            statuses = [(await reader.read(12))[9:] for reader in readers]
+        assert set(statuses) <= {b"200", b"503", b""}  # closed at once, if it had asked for nothing yet
+        assert statuses[:30] == [b"200"] * 30
+        assert 5 < len(statuses) - statuses.count(b"200") < 30
+        await served.is_given_back()
+
     async def test_counts_what_is_worked_on_after_its_client_has_gone(self, served: Served) -> None:
         async with served.client() as (_, writer):
             writer.write(SLOW.replace(b"GET", b"POST").replace(b"Host", b"Content-Length: 9000\r\nHost"))

@@ -104,6 +104,22 @@ class TestAResponse:
                 await reader.readuntil(b"ok")
             assert gc.collect() < 200
 
+    async def test_and_its_connection_leave_nothing_either(self, port: int) -> None:
+        def protocols() -> int:
+            return sum(isinstance(it, Protocol) for it in gc.get_objects())
+
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                async with connection(port) as (reader, writer):
+                    writer.write(GET)
+                    await reader.readuntil(b"ok")
+            await asyncio.sleep(0.05)
+            assert protocols() <= 2
+        finally:
+            gc.enable()
+
     @pytest.mark.parametrize("path", [b"/", b"/whole"])
     async def test_that_nobody_waits_for_harms_nobody(self, port: int, path: bytes) -> None:
         for _ in range(20):
