@@ -139,7 +139,7 @@ class Protocol(WholeReplies):
             self._budget.make_room(self)
         self._receiving = False
         in_head, self._message_ended = self._in_head, False
-        if self._last_words is None:
+        if self._last_words is None and not self.transport.is_closing():
             super().data_received(data)
         self._settle(size)
         if self._in_head and not self._message_ended:
@@ -311,9 +311,9 @@ class Protocol(WholeReplies):
             for waiting, _ in self.pipeline:
                 self._end(_sent_of(waiting))
             self.pipeline.clear()
+        if arriving is not None and arriving.response_started:
+            self._last_words = b""
         if arriving is not None and arriving is self._active:
-            if arriving.response_started:
-                self._last_words = b""
             self._end(_sent_of(arriving))
             arriving.disconnected = True
             arriving.body = bytearray()
@@ -422,6 +422,10 @@ class OneWrite:
     def _write(self, data: bytes) -> None:
         if not self.is_closing():
             self._transport.write(data)
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
 
     def close(self) -> None:
         self._flush()

@@ -172,6 +172,23 @@ async def test_what_does_not_end_is_ended(served: Served, pieces: Iterable[bytes
     await served.is_given_back()
 
 
+class TestARefusal:
+    async def test_is_no_second_answer(self, served: Served) -> None:
+        early = CHUNKED.replace(b"/", b"/early", 1)
+        answer, _ = await served.pour(endless(early, b"1;", then=b"extension" * 800))
+        assert answer.count(b"HTTP/1.1 ") == 1 or answer == b""
+        answer, _ = await served.pour(endless(early, b"0\r\n", then=b"trailer: x\r\n" * 100))
+        assert answer.count(b"HTTP/1.1 ") == 1 or answer == b""
+
+    async def test_comes_after_an_answer_without_a_body(self, served: Served) -> None:
+        head = SLOW.replace(b"GET", b"HEAD").replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
+        async with served.client() as (reader, writer), asyncio.timeout(10):
+            writer.write(head)
+            await asyncio.sleep(0.1)
+            served.go_on.set()
+            assert (await reader.read()).startswith(b"HTTP/1.1 200")
+
+
 class TestRequestsBehindASlowOne:
     async def test_are_answered_in_their_order_before_the_refusal(self, served: Served) -> None:
         async with served.client() as (reader, writer), asyncio.timeout(10):
