@@ -17,6 +17,7 @@ from shared.access.links import LIFE, Links, Purpose
 from shared.access.passwords import PasswordUnfit
 from shared.access.users import Account
 from shared.db import Session
+from shared.feedback.identity import normal_email
 
 app = typer.Typer(help="The people who use the pages.", no_args_is_help=True)
 
@@ -187,7 +188,7 @@ def _shown(account: Account) -> dict[str, Any]:
 
 
 async def _existing(session: Session, email: str) -> Account:
-    account = await users.by_email(session, email.strip().casefold())
+    account = await users.by_email(session, normal_email(email))
     if account is None:
         raise CommandError(f"There is nobody with {email}", remedy="`closeloop users list` shows everybody.")
     return account

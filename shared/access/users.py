@@ -10,6 +10,7 @@ from sqlalchemy import text
 from shared.access.passwords import hashed
 from shared.access.roles import ROLES, Role, role_of
 from shared.db import Session
+from shared.feedback.identity import normal_email
 
 LONGEST_EMAIL = 254
 LONGEST_NAME = 80
@@ -36,9 +37,9 @@ class Account:
         return self.name or self.email.partition("@")[0]
 
 
-def normal_email(address: str) -> str:
-    """The address as it is stored and compared. Raises ValueError when it is no e-mail address."""
-    email = address.strip().casefold()
+def checked_email(address: str) -> str:
+    """The address in its normal form. Raises ValueError when it is no e-mail address."""
+    email = normal_email(address)
     if len(email) > LONGEST_EMAIL or not _EMAIL.fullmatch(email):
         raise ValueError("is not an e-mail address, as ines@shop.example is")
     return email
@@ -57,7 +58,7 @@ async def ensure(
                 ON CONFLICT (email) DO UPDATE SET password_hash = excluded.password_hash, active = true,
                     name = COALESCE(NULLIF(users.name, ''), excluded.name)
                 RETURNING user_id"""),
-        {"email": email.strip().casefold(), "name": name, "hash": hashed(password)},
+        {"email": normal_email(email), "name": name, "hash": hashed(password)},
     )
     await set_role(session, user.scalar_one(), store, checked_role)
 
@@ -72,7 +73,7 @@ async def add(session: Session, *, email: str, name: str = "") -> int:
                 ON CONFLICT (email) DO UPDATE SET active = true,
                     name = CASE WHEN excluded.name = '' THEN users.name ELSE excluded.name END
                 RETURNING user_id"""),
-        {"email": normal_email(email), "name": name},
+        {"email": checked_email(email), "name": name},
     )
     return int(account.scalar_one())
 
@@ -157,7 +158,7 @@ async def by_id(session: Session, user_id: int) -> Account | None:
 
 async def members_among(session: Session, store: str, addresses: Iterable[str]) -> tuple[str, ...]:
     """Those of these e-mail addresses whose people work for the store, as they are stored, in this order."""
-    emails = [address.strip().casefold() for address in addresses]
+    emails = [normal_email(address) for address in addresses]
     rows = await session.execute(
         text("""SELECT u.email FROM access.users u JOIN access.members m USING (user_id)
                 WHERE u.email = ANY(CAST(:emails AS text[])) AND u.active AND m.store = :store"""),
@@ -214,11 +215,11 @@ __all__ = [
     "all_accounts",
     "by_email",
     "by_id",
+    "checked_email",
     "deactivate",
     "ensure",
     "leave",
     "members_among",
-    "normal_email",
     "renew_hash",
     "role_of",
     "set_name",

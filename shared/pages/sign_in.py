@@ -12,6 +12,7 @@ from fastapi.responses import RedirectResponse
 from shared.access import passwords, sessions, tries, users
 from shared.access.passwords import Crowded, Passwords, TooManyAtOnce
 from shared.access.users import Account
+from shared.feedback.identity import normal_email
 from shared.http.problems import Problem, unavailable
 from shared.ops.logs import log
 from shared.pages.forms import Form, check_csrf, form_of, read_form
@@ -116,7 +117,7 @@ def sign_in_routes(pages: Pages, sign_in: SignIn) -> APIRouter:
         if await visitors.find(request):  # signed in already, in another tab
             return RedirectResponse(next_page or pages.urls.first, 303)
         check_csrf(request, form.raw("csrf"))
-        email = form.text("email", longest=users.LONGEST_EMAIL).casefold()
+        email = normal_email(form.text("email", longest=users.LONGEST_EMAIL))
         account = None
         if not form.errors:
             account = await sign_in.account(request, email, form.raw("password")[: passwords.LONGEST + 1])

@@ -18,6 +18,7 @@ from services.notifier.channels.http import Attempt, printable
 from services.notifier.channels.message import Message
 from services.notifier.channels.wording import MessageWords, cleaned, words_of
 from services.notifier.deliveries.settings import Channel, MailSecurity, SendingSettings, is_mailbox
+from shared.feedback.identity import normal_email
 
 LONGEST_SUBJECT = 180
 
@@ -169,7 +170,7 @@ class MailOutlet:
     async def send(self, message: Message, now: datetime) -> Attempt:
         to = list(self._to)
         owner = message.owner if self._to_owner else None
-        if owner and is_mailbox(owner) and owner.casefold() not in (address.casefold() for address in to):
+        if owner and is_mailbox(owner) and normal_email(owner) not in map(normal_email, to):
             to.append(owner)
         if not to:
             return Attempt(None, 0.0, error="nobody to write to: it has no owner with an address", final=True)

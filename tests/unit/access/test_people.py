@@ -7,7 +7,7 @@ import pytest
 from shared.access.passwords import PasswordUnfit, check_fit
 from shared.access.people import initials
 from shared.access.roles import ROLES, reaches, role_of
-from shared.access.users import normal_email
+from shared.access.users import checked_email
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_each_role_may_all_that_the_one_before_may() -> None:
 
 @pytest.mark.parametrize("given", ["ines@shop.example", "  INES@Shop.Example "])
 def test_addresses_compare_without_case(given: str) -> None:
-    assert normal_email(given) == "ines@shop.example"
+    assert checked_email(given) == "ines@shop.example"
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_addresses_compare_without_case(given: str) -> None:
 )
 def test_what_is_no_address_is_refused(given: str) -> None:
     with pytest.raises(ValueError, match="e-mail address"):
-        normal_email(given)
+        checked_email(given)
 
 
 @pytest.mark.parametrize("password", ["seven green boats", "пароль из слов", "x9$kLm2!qz"])
