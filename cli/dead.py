@@ -186,6 +186,8 @@ def _shown(service: str, letter: StoredLetter) -> dict[str, Any]:
         "topic": letter.topic,
         "partition": letter.partition,
         "offset": letter.offset,
+        "topic_id": str(letter.topic_id) if letter.topic_id else None,
+        "of_former_log": letter.of_former_log,
         "consumer": letter.consumer,
         "correlation_id": letter.correlation_id,
         "dead_at": letter.dead_at.isoformat(),
@@ -198,7 +200,8 @@ def _type(letter: StoredLetter) -> str:
 
 
 def _place(letter: StoredLetter) -> str:
-    return f"{letter.topic}/{letter.partition}@{letter.offset}"
+    former = " of a former log" if letter.of_former_log else ""
+    return f"{letter.topic}/{letter.partition}@{letter.offset}{former}"
 
 
 def _text(content: bytes | None) -> str | None:

@@ -18,7 +18,7 @@ COMMANDS = {
     "status": "cli.status:status",
     "doctor": "cli.doctor:doctor",
     "migrate": "cli.migrate:migrate",
-    "topics": "cli.topics:topics",
+    "topics": "cli.topics:app",
     "keys": "cli.keys:app",
     "users": "cli.users:app",
     "config": "cli.config:app",

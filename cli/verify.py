@@ -6,10 +6,12 @@ from typing import Any
 import typer
 from rich.console import Console
 
-from cli import CommandError, product
+from cli import CommandError, adopting, product
+from cli.adopting import KnownLog
 from cli.progress import ReportProgress, progress
 from services.scorer import operations as scorer
 from services.segmenter import operations as segmenter
+from shared.kafka.log_identity import ADOPT
 
 STATEMENT_TIMEOUT_SECONDS = 600
 SHOWN = 10
@@ -21,12 +23,17 @@ def verify(as_json: bool = typer.Option(False, "--json", help="The whole report 
     accepted = counted + test + conflict + dead + retracted + erased. Exit code 1 if the books do not balance.
     """
     with progress(quiet=as_json) as report_progress:
-        report, wrong = product.run(_verify(report_progress))
-    balanced = report.balanced and not wrong
+        report, wrong, logs = product.run(_verify(report_progress))
+    balanced = report.balanced and not wrong and not logs
     if as_json:
-        typer.echo(json.dumps(_as_json(report, wrong, balanced=balanced), indent=2))
+        typer.echo(json.dumps(_as_json(report, wrong, logs, balanced=balanced), indent=2))
     else:
-        _print(report, wrong)
+        _print(report, wrong, logs)
+    if logs:
+        raise CommandError(
+            "The services read other logs than those that Kafka has; what is there now was not read",
+            remedy=f"`{ADOPT}` shows it and goes on; docs/runbook.md, 'The log and the database disagree'.",
+        )
     if not balanced:
         raise CommandError(
             "The books do not balance",
@@ -34,20 +41,26 @@ def verify(as_json: bool = typer.Option(False, "--json", help="The whole report 
         )
 
 
-async def _verify(report_progress: ReportProgress) -> tuple[scorer.VerifyReport, list[Any]]:
+async def _verify(report_progress: ReportProgress) -> tuple[scorer.VerifyReport, list[Any], list[KnownLog]]:
     config = product.config()
     async with product.database(statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS) as database:
         report = await scorer.verify(database, config, product.kafka_bootstrap(), progress=report_progress)
         report_progress("customers", 0, 0)
         wrong = await segmenter.verify(database, segmenter.read_rules(config))
-    return report, list(wrong)
+        logs = await adopting.compare(database, product.kafka_bootstrap())
+    return report, list(wrong), logs
 
 
-def _as_json(report: scorer.VerifyReport, wrong: list[Any], *, balanced: bool) -> dict[str, Any]:
+def _as_json(
+    report: scorer.VerifyReport, wrong: list[Any], logs: list[KnownLog], *, balanced: bool
+) -> dict[str, Any]:
     return {
         "balanced": balanced,
+        "logs": [known.as_json() for known in logs],
         "scorer": {
             "balanced": report.balanced,
+            "log_faults": report.log_faults,
+            "adoptions": [moment.isoformat() for moment in report.adoptions],
             "accepted": report.accepted,
             "fates": dict(report.fates),
             "dead_changes": report.dead_changes,
@@ -63,16 +76,24 @@ def _as_json(report: scorer.VerifyReport, wrong: list[Any], *, balanced: bool) -
     }
 
 
-def _print(report: scorer.VerifyReport, wrong: list[Any]) -> None:
+def _print(report: scorer.VerifyReport, wrong: list[Any], logs: list[KnownLog]) -> None:
     console = Console(soft_wrap=True, highlight=False)
 
     def line(good: bool, text: str) -> None:
         console.print("[green]ok   [/green]" if good else "[red]WRONG[/red]", end=" ")
         console.print(text, markup=False)
 
+    for log_fault, services in _by_fault(logs).items():
+        line(False, f"{log_fault} ({', '.join(services)})")
+    if report.adoptions:
+        moment = f"{report.adoptions[-1]:%Y-%m-%d %H:%M:%S} UTC"
+        line(True, f"the log was adopted anew at {moment}: what the log before held is not followed")
     fates = " + ".join(f"{count} {fate}" for fate, count in sorted(report.fates.items()) if count)
     followed = not report.fates["missing"] and sum(report.fates.values()) == report.accepted
-    line(followed, f"accepted {report.accepted} = {fates or '0'}")
+    if report.log_faults:
+        line(False, "no accepted answer could be followed: the scorer has not read the log that is there")
+    else:
+        line(followed, f"accepted {report.accepted} = {fates or '0'}")
     if report.dead_changes:
         line(
             True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`"
@@ -91,3 +112,13 @@ def _print(report: scorer.VerifyReport, wrong: list[Any]) -> None:
     )
     line(not report.latest_faults, f"{report.latest_faults} wrong marks of a respondent's last answer")
     line(not wrong, f"{len(wrong)} customers differ from the fold of their facts")
+
+
+def _by_fault(logs: list[KnownLog]) -> dict[str, list[str]]:
+    """Each fault once, with the services that met it."""
+    faults: dict[str, list[str]] = {}
+    for known in logs:
+        services = faults.setdefault(known.fault, [])
+        if known.service not in services:
+            services.append(known.service)
+    return faults

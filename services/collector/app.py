@@ -22,6 +22,7 @@ from services.collector.routes import on_invalid_input
 from services.collector.settings import CollectorSettings
 from services.collector.tokens import AmendTokens, CustomerTokens
 from shared.config import load
+from shared.events.topics import ERASURES, ORDERS, RESPONSES
 from shared.http import standard_app
 from shared.http.hosts import for_hosts
 from shared.http.traced import traced
@@ -47,6 +48,7 @@ def build(
     runtime = Runtime("collector", platform, settings, config, loops=loops, only=only)
     # Ready without PostgreSQL too: keys are in memory, and everything else goes to Kafka.
     runtime.health.tolerate("postgres")
+    runtime.watch_logs((RESPONSES, ORDERS, ERASURES))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -7,6 +7,7 @@ Recompute everything and compare (`verify`), count everything anew (`rebuild`), 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from services.scorer.counting.counter import AnswerCounter
 from services.scorer.counting.domain.answer import Answer
@@ -25,7 +26,7 @@ from shared.events.topics import RESPONSES
 from shared.feedback.identity import respondent
 from shared.kafka import Brokers, Handler
 from shared.kafka.applying import Unreadable
-from shared.kafka.reading import read_log
+from shared.kafka.reading import differences, log_extents, read_log
 
 CONSUMER = "closeloop-scorer"
 JOB_SHARD = -1
@@ -44,6 +45,10 @@ def no_progress(_: str, __: int, ___: int) -> None:
 class VerifyReport:
     """What `verify` found. `balanced`: nothing is missing, doubled or in the wrong place."""
 
+    log_faults: list[str] = field(default_factory=list)
+    """Why the log cannot be followed: it is another one than the scorer read. Then nothing was accepted."""
+    adoptions: list[datetime] = field(default_factory=list)
+    """When operators adopted another log. What stood in the logs before cannot be followed any more."""
     accepted: int = 0
     """Distinct bodies (store, id, content) in the log, up to where the consumer is."""
     fates: Counter[str] = field(default_factory=Counter)
@@ -66,7 +71,8 @@ class VerifyReport:
     @property
     def balanced(self) -> bool:
         return not (
-            self.fates["missing"]
+            self.log_faults
+            or self.fates["missing"]
             or self.bucket_faults
             or self.hour_faults
             or self.misplaced
@@ -112,10 +118,17 @@ async def _reconcile(
 ) -> None:
     """accepted = counted + conflict + dead + retracted + erased (and test), over what the log still holds.
 
-    What an erased person said goes on counting as nobody's, so it is among the counted.
+    What an erased person said goes on counting as nobody's, so it is among the counted. A log that the scorer
+    has not read is not followed: its offsets are not the stored ones.
     """
-    upto = await verification.positions(db, CONSUMER, RESPONSES.name)
-    dead = await verification.dead_offsets(db, CONSUMER, RESPONSES.name)
+    places = await verification.places(db, CONSUMER, RESPONSES.name)
+    logs = await log_extents(bootstrap, [RESPONSES.name])
+    report.adoptions = await verification.adoptions(db, CONSUMER, RESPONSES.name)
+    report.log_faults = list(dict.fromkeys(found.fault for found in differences(places, logs)))
+    if report.log_faults or not places:
+        return
+    upto = {partition: place.next_offset for (_, partition), place in places.items()}
+    dead = await verification.dead_offsets(db, CONSUMER, RESPONSES.name, logs[RESPONSES.name].topic_id)
     seen: set[int] = set()
     read, whole = 0, sum(upto.values())
     async for records in read_log(bootstrap, RESPONSES.name, upto):

@@ -10,9 +10,10 @@ from shared.db.database import (
     is_transient,
     sqlstate,
 )
-from shared.db.inbox import DeadLetter, Inbox, Position
+from shared.db.inbox import DeadLetter, Inbox, Position, StoredPlace
 from shared.db.lease import Lease
 from shared.db.outbox import Outbox, OutboxFact
+from shared.db.written_logs import WrittenLogs
 
 __all__ = [
     "Database",
@@ -24,6 +25,8 @@ __all__ = [
     "Position",
     "Raced",
     "Session",
+    "StoredPlace",
+    "WrittenLogs",
     "asyncpg_connection",
     "is_race",
     "is_timeout",

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -12,7 +13,7 @@ from shared.db.database import Session
 LetterState = Literal["dead", "replayed", "discarded"]
 
 _COLUMNS = """id, consumer, topic, partition, "offset", reason, detail, key, value, headers,
-              correlation_id, dead_at, state, settled_at"""
+              correlation_id, dead_at, state, settled_at, topic_id"""
 _KEPT_DAYS = 21
 _PLACE_DAYS = 30
 
@@ -35,13 +36,23 @@ class StoredLetter:
     dead_at: datetime
     state: LetterState
     settled_at: datetime | None
+    topic_id: UUID | None
+    """Of which log the place is; None: of the one that the group reads."""
+    of_former_log: bool
+    """Whether that log is not the one that the group reads now."""
 
 
 class DeadLetters:
-    """The table `dead_letters` of one schema. A letter is settled once: replayed or discarded."""
+    """The table `dead_letters` of one schema, with the letters of former logs that inherit from it.
+
+    A letter is settled once: replayed or discarded.
+    """
 
     def __init__(self, schema: str) -> None:
         self._table = f"{schema}.dead_letters"
+        self._columns = f"""{_COLUMNS}, topic_id IS NOT NULL AND EXISTS (
+            SELECT 1 FROM {schema}.progress p
+            WHERE p.consumer = l.consumer AND p.topic = l.topic AND p.topic_id <> l.topic_id)"""
 
     async def newest(
         self,
@@ -53,7 +64,7 @@ class DeadLetters:
     ) -> list[StoredLetter]:
         """The letters in this state (None: in any), the latest first."""
         rows = await session.execute(
-            text(f"""SELECT {_COLUMNS} FROM {self._table}
+            text(f"""SELECT {self._columns} FROM {self._table} l
                      WHERE (CAST(:state AS text) IS NULL OR state = :state)
                        AND (CAST(:reason AS text) IS NULL OR reason = :reason)
                      ORDER BY id DESC LIMIT :limit"""),
@@ -74,7 +85,7 @@ class DeadLetters:
     async def find(self, session: Session, letter_id: int) -> StoredLetter | None:
         """One letter, locked until the transaction ends, so that it is not replayed twice at once."""
         rows = await session.execute(
-            text(f"SELECT {_COLUMNS} FROM {self._table} WHERE id = :id FOR UPDATE"), {"id": letter_id}
+            text(f"SELECT {self._columns} FROM {self._table} l WHERE id = :id FOR UPDATE"), {"id": letter_id}
         )
         row = rows.one_or_none()
         return _buried(row) if row else None

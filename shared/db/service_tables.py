@@ -63,3 +63,41 @@ def erasures_v1(schema: str) -> list[str]:
             PRIMARY KEY (store, ref)
         )"""
     ]
+
+
+def log_identity_v1(schema: str) -> list[str]:
+    """DDL of the topic's id beside offsets and dead letters, and of `adopted_logs`.
+
+    The unique key of `dead_letters` stays as it is, because the release before this one names it in its
+    inserts. A letter of a former log whose place is needed moves to `former_dead_letters`: it inherits from
+    `dead_letters`, so every query of that table sees it, and a unique key holds for one table alone.
+    """
+    return [
+        f"ALTER TABLE {schema}.progress ADD COLUMN topic_id uuid",
+        f"ALTER TABLE {schema}.dead_letters ADD COLUMN topic_id uuid",
+        f"""CREATE TABLE {schema}.former_dead_letters (PRIMARY KEY (id))
+            INHERITS ({schema}.dead_letters)""",
+        f"""CREATE TABLE {schema}.adopted_logs (
+            id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            consumer text NOT NULL,
+            topic text NOT NULL,
+            partition int NOT NULL,
+            former_topic_id uuid,
+            former_offset bigint,
+            topic_id uuid NOT NULL,
+            next_offset bigint,
+            adopted_at timestamptz NOT NULL DEFAULT now(),
+            adopted_by text NOT NULL
+        )""",
+    ]
+
+
+def written_logs_v1(schema: str) -> list[str]:
+    """DDL of `written_logs`: the log that the service first found under each name to which it writes."""
+    return [
+        f"""CREATE TABLE {schema}.written_logs (
+            topic text PRIMARY KEY,
+            topic_id uuid NOT NULL,
+            since timestamptz NOT NULL DEFAULT now()
+        )"""
+    ]

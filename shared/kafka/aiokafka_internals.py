@@ -8,6 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.client import AIOKafkaClient
 
 
 def fetcher_ended(consumer: AIOKafkaConsumer) -> bool:
@@ -31,6 +32,11 @@ def leader_of(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | No
 async def send_admin_request(admin: AIOKafkaAdminClient, request: Any, broker: int) -> Any:
     """Send a request for which the admin client has no method, and return the response."""
     return await admin._send_request(request, broker)
+
+
+def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
+    """The consumer's connections, for a request for which it has no method."""
+    return consumer._client
 
 
 def parts_of(consumer: AIOKafkaConsumer) -> list[Any]:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, NamedTuple
+from uuid import UUID
 
 from shared.db import Database, DeadLetter, Inbox, Position, Session, is_race, is_timeout, is_transient
 from shared.events import Event, NotAnEvent, Received, decode
@@ -48,7 +49,7 @@ class Item(NamedTuple):
     this code, or that no handler takes).
 
     `record` is aiokafka's. `follows`: the offset that must be stored when this record is applied; it is below
-    `offset` where the log has a gap.
+    `offset` where the log has a gap. `topic_id`: the log that the record is of.
     """
 
     topic: str
@@ -58,29 +59,32 @@ class Item(NamedTuple):
     event: Received | None
     letter: DeadLetter | None
     record: Any
+    topic_id: UUID | None = None
 
 
-def item_of(record: Any, follows: int, handled: Container[type[Event]]) -> Item:
+def item_of(record: Any, follows: int, handled: Container[type[Event]], topic_id: UUID | None = None) -> Item:
     """Decode a record of aiokafka's. One that is not a valid event gets a dead letter; nothing is raised."""
     topic, partition, offset = record.topic, record.partition, record.offset
+
+    def unreadable(reason: str, detail: str) -> Item:
+        letter = letter_of(record, reason, detail, topic_id)
+        return Item(topic, partition, offset, follows, None, letter, record, topic_id)
+
     if isinstance(record, Unreadable):
-        letter = letter_of(record, "unreadable", type(record.error).__name__)
-        return Item(topic, partition, offset, follows, None, letter, record)
+        return unreadable("unreadable", type(record.error).__name__)
     try:
         event, envelope = decode(record.headers, record.value, topic=topic)
     except NotAnEvent as error:
-        letter = letter_of(record, error.reason, str(error))
-        return Item(topic, partition, offset, follows, None, letter, record)
+        return unreadable(error.reason, str(error))
     except Exception as error:  # it stops nobody
-        letter = letter_of(record, "unreadable", type(error).__name__)
-        return Item(topic, partition, offset, follows, None, letter, record)
+        return unreadable("unreadable", type(error).__name__)
     received = None
     if event is not None and type(event) in handled:
         received = Received(event, envelope, topic, partition, offset, record.value)
-    return Item(topic, partition, offset, follows, received, None, record)
+    return Item(topic, partition, offset, follows, received, None, record, topic_id)
 
 
-def letter_of(record: Any, reason: str, detail: str) -> DeadLetter:
+def letter_of(record: Any, reason: str, detail: str, topic_id: UUID | None) -> DeadLetter:
     """The dead letter of a record, for an operator who looks why it was not applied."""
     trace = next((value for name, value in record.headers if name == "traceparent" and value), b"")
     trace_id = _TRACE_ID.fullmatch(trace)
@@ -94,6 +98,7 @@ def letter_of(record: Any, reason: str, detail: str) -> DeadLetter:
         value=record.value,
         headers=record.headers,
         correlation_id=trace_id[1].decode() if trace_id else "",
+        topic_id=topic_id,
     )
 
 
@@ -115,7 +120,7 @@ def moves_of(items: Sequence[Item]) -> list[Position]:
         first.setdefault(place, item)
         last[place] = item
     return [
-        Position(topic, partition, item.follows, last[topic, partition].offset + 1)
+        Position(topic, partition, item.follows, last[topic, partition].offset + 1, item.topic_id)
         for (topic, partition), item in first.items()
     ]
 
@@ -188,9 +193,9 @@ class Applier:
         self._breaker = breaker or Breaker()
         self._timeouts: Counter[tuple[str, int, int]] = Counter()
 
-    def read(self, record: Any, follows: int) -> Item:
+    def read(self, record: Any, follows: int, topic_id: UUID | None = None) -> Item:
         """Decode a record of aiokafka's, see `item_of`."""
-        return item_of(record, follows, self._handlers)
+        return item_of(record, follows, self._handlers, topic_id)
 
     async def apply(self, items: list[Item]) -> None:
         """Apply the items, which stand partition by partition in the log's order.
@@ -226,7 +231,7 @@ class Applier:
                 partition=items[0].partition,
                 offset=items[0].offset,
             )
-            letter = letter_of(items[0].record, reason, type(error).__name__)
+            letter = letter_of(items[0].record, reason, type(error).__name__, items[0].topic_id)
             await self.apply_in_one_transaction([items[0]._replace(event=None, letter=letter)])
 
     async def _takes_too_long(self, items: Sequence[Item], error: Exception) -> bool:

@@ -18,7 +18,8 @@ from shared.db import Database, Inbox
 from shared.kafka import aiokafka_internals
 from shared.kafka.applying import Applier, Item, PartitionsLost, TooManyDeadLetters, Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
-from shared.kafka.gate import Gate, LogMismatch
+from shared.kafka.gate import Gate
+from shared.kafka.log_identity import LogMismatch
 from shared.kafka.progress import Progress, count_letters
 from shared.ops import metrics
 from shared.ops.health import NotReady, cancel_and_wait
@@ -29,6 +30,7 @@ _log = log("kafka")
 _CONNECT_SECONDS = 15.0
 _HINT_SECONDS = 5.0
 _MEASURE_SECONDS = 2.0
+_COMPARE_SECONDS = 2.0
 _LETTERS_SECONDS = 30.0
 _LEAVE_SECONDS = 1.5
 _NOWHERE = TopicPartition("", -1)
@@ -165,7 +167,7 @@ class BatchReader:
     def _read(self, fetched: dict[TopicPartition, list[Any]]) -> list[Item]:
         for tp, records in fetched.items():
             self._progress.fetched(tp, records)
-        return [self._applier.read(record, follows) for record, follows in self._gate.admit(fetched)]
+        return [self._applier.read(*admitted) for admitted in self._gate.admit(fetched)]
 
 
 class Consumer:
@@ -207,6 +209,7 @@ class Consumer:
         self._joined = False
         self.halted: str | None = None
         """Why this consumer applies nothing until an operator has looked, or None."""
+        self._mismatch: LogMismatch | None = None
 
     async def run(self) -> None:
         """Consume until `stop`. Raises only what a restart of the process may mend."""
@@ -214,6 +217,7 @@ class Consumer:
             asyncio.create_task(self._consume()),
             asyncio.create_task(self._every(_HINT_SECONDS, self._progress.commit_to_kafka)),
             asyncio.create_task(self._every(_MEASURE_SECONDS, self._progress.measure)),
+            asyncio.create_task(self._every(_COMPARE_SECONDS, self._compare_logs)),
             asyncio.create_task(
                 self._every(_LETTERS_SECONDS, lambda _: count_letters(self._database, self._inbox))
             ),
@@ -269,6 +273,8 @@ class Consumer:
         if self.halted:
             await self._stay_member(client)
             await asyncio.sleep(1)
+            if self._mismatch:
+                await self._look_again(client)
             return
         try:
             self._progress.opened(await self._gate.open(client))
@@ -276,7 +282,7 @@ class Consumer:
         except FetcherDied:
             raise
         except LogMismatch as error:
-            self._halt(str(error))
+            self._halt_for_logs(error)
         except NoOffsetForPartitionError as error:
             # Of a partition that was never opened. To close the others would drop what just came for them.
             self._gate.close(error.args)
@@ -372,6 +378,44 @@ class Consumer:
         self._gate.close_all()  # records that were fetched meanwhile are not applied either
         metrics.CONSUMER_PAUSED.labels(self.group).set(1)
         _log.critical("consumer.halted", group=self.group, reason=reason)
+
+    def _halt_for_logs(self, mismatch: LogMismatch) -> None:
+        """Apply nothing of any topic, also of those that are as they were: one order for all is plain."""
+        if self._mismatch is None or self._mismatch.faults != mismatch.faults:
+            _log.critical("consumer.halted", group=self.group, reason=str(mismatch))
+        self._mismatch = mismatch
+        self.halted = str(mismatch)
+        self._gate.close_all()
+        self._progress.forget()
+        metrics.show_log_faults(self.topics, mismatch.faults)
+
+    async def _compare_logs(self, client: AIOKafkaConsumer) -> None:
+        """Halt when a topic was made anew under this consumer, or is gone."""
+        if self.halted:
+            return
+        try:
+            await self._gate.compare(client, self.topics)
+        except LogMismatch as mismatch:
+            self._halt_for_logs(mismatch)
+        except Exception as error:  # the next round compares
+            _log.info("consumer.not_compared", group=self.group, exc_info=error)
+
+    async def _look_again(self, client: AIOKafkaConsumer) -> None:
+        """Go on once an operator has adopted the logs that Kafka has."""
+        try:
+            await self._gate.compare(client, self.topics)
+            opened = await self._gate.open(client)
+        except LogMismatch as mismatch:
+            self._halt_for_logs(mismatch)
+        except Exception as error:  # broker or database away: it stays halted
+            _log.info("consumer.not_compared", group=self.group, exc_info=error)
+        else:
+            if self._gate.has_closed and not opened:
+                return
+            self._progress.opened(opened)
+            self._mismatch = self.halted = None
+            metrics.show_log_faults(self.topics, {})
+            _log.warning("consumer.goes_on", group=self.group, partitions=len(opened))
 
     async def _leave(self) -> None:
         """Finish the batch in hand, commit the offsets to Kafka, leave the group; each with a time limit."""

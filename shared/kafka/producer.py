@@ -19,13 +19,20 @@ from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, LeaderNotAvailableError, UnknownTopicOrPartitionError, for_code
+from aiokafka.errors import (
+    KafkaError,
+    LeaderNotAvailableError,
+    NodeNotReadyError,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.structs import TopicPartition
 
 from shared.events.envelope import Headers
 from shared.kafka.brokers import Brokers, client_options, closed
+from shared.kafka.log_identity import TopicLog, topic_logs
 from shared.ops import metrics
 from shared.ops.health import NotReady, cancel_and_wait
 from shared.ops.logs import log
@@ -54,6 +61,17 @@ _NOBODY = _ALL_IN_SYNC = -1
 
 class NotAcknowledged(Exception):
     """Kafka did not confirm within the deadline. The record may or may not be in the log."""
+
+
+class TopicsMissing(UnknownTopicOrPartitionError):  # type: ignore[misc]
+    """Kafka does not have these topics. `str()` is a sentence for operators."""
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        super().__init__(", ".join(topics))
+        self.topics = tuple(topics)
+
+    def __str__(self) -> str:
+        return f"Kafka lacks {', '.join(self.topics)}: `closeloop topics --create` makes what is missing"
 
 
 class Batch:
@@ -214,7 +232,7 @@ class Connections:
                     await asyncio.sleep(_ASK_AGAIN_SECONDS)
         except TimeoutError:
             missing = [topic for topic, partitions in known.items() if not partitions]
-            raise UnknownTopicOrPartitionError(", ".join(missing or topics)) from None
+            raise TopicsMissing(missing or topics) from None
 
     def brokers(self) -> set[int]:
         """The ids of all brokers that the metadata names."""
@@ -244,6 +262,10 @@ class Connections:
         if any(error is not None and error.invalid_metadata for error in errors.values()):
             self._client.force_metadata_update()
         return errors
+
+    async def logs(self, topics: Sequence[str]) -> dict[str, TopicLog]:
+        """The logs of those topics that exist. Raises KafkaError."""
+        return await topic_logs(self._client, topics)
 
     async def ping(self) -> None:
         """Ask a broker for the metadata. Raises KafkaError when none answers."""
@@ -495,7 +517,7 @@ class Producer:
     async def _rebuild(self) -> None:
         """Replace connections that are stuck by fresh ones (aiokafka #1017)."""
         try:
-            fresh, _ = await self._connected(tuple(self._partitions))
+            fresh, self._partitions = await self._connected(tuple(self._partitions))
         except KafkaError as error:
             _log.warning("producer.not_rebuilt", exc_info=error)
             return
@@ -503,6 +525,21 @@ class Producer:
         _log.warning("producer.rebuilt")
         if old is not None:
             await old.close()
+
+    async def logs(self, topics: Sequence[str]) -> dict[str, TopicLog]:
+        """The logs of those topics that exist, as any broker knows them. Raises KafkaError, TimeoutError.
+
+        From then on a topic's records are spread over as many partitions as it has: one that was made anew
+        with fewer would otherwise refuse a part of them for ever.
+        """
+        if self._connections is None:
+            raise NodeNotReadyError("not connected")
+        async with asyncio.timeout(self._request_timeout):
+            logs = await self._connections.logs(topics)
+        for topic, log_of_topic in logs.items():
+            if log_of_topic.partitions:
+                self._partitions[topic] = log_of_topic.partitions
+        return logs
 
     async def check(self) -> None:
         """Readiness. Raises NotReady unless Kafka acknowledged something lately or answers now."""

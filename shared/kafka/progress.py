@@ -32,6 +32,19 @@ class Progress:
         """Note the stored offsets of partitions that the gate has opened."""
         self._applied.update(offsets)
 
+    def forget(self) -> None:
+        """Drop every offset: they are of logs that are gone, so no lag can be told from them."""
+        for tp in self._shown:
+            self._remove(tp)
+        self._shown.clear()
+        self._applied.clear()
+        self._oldest_waiting.clear()
+        self._committed.clear()
+
+    def _remove(self, tp: TopicPartition) -> None:
+        metrics.LAG_RECORDS.remove(self._group, tp.topic, str(tp.partition))
+        metrics.LAG_SECONDS.remove(self._group, tp.topic, str(tp.partition))
+
     def fetched(self, tp: TopicPartition, records: Sequence[Any]) -> None:
         """Note records that the client has handed over; at least one."""
         metrics.CONSUMED.labels(self._group, tp.topic).inc(len(records))
@@ -64,8 +77,7 @@ class Progress:
         """Set the lag of each assigned partition; remove the series of those that other members have now."""
         assigned = set(client.assignment())
         for tp in self._shown - assigned:
-            metrics.LAG_RECORDS.remove(self._group, tp.topic, str(tp.partition))
-            metrics.LAG_SECONDS.remove(self._group, tp.topic, str(tp.partition))
+            self._remove(tp)
         self._shown &= assigned
         for topic in self._topics:
             count = sum(1 for tp in assigned if tp.topic == topic)

@@ -1,20 +1,92 @@
-"""Read a topic from its start without a group, as `closeloop verify` does, and the offsets of a group."""
+"""Read a topic from its start without a group, as `closeloop verify` does, the logs that Kafka has, and the
+offsets of a group."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import for_code
+from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
-from shared.kafka.aiokafka_internals import send_admin_request
+from shared.db import StoredPlace
+from shared.kafka.aiokafka_internals import client_of, send_admin_request
 from shared.kafka.applying import Unreadable
 from shared.kafka.brokers import Brokers, client_options, stopped
+from shared.kafka.log_identity import fault_of, topic_logs
+from shared.kafka.topics import TopicError
 
 _AT_ONCE = 5000
 _REQUEST_TIMEOUT_MS = 5_000
+_EXTENTS_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LogExtent:
+    """A log: its topic's id, and of each partition the first offset and the end (not included)."""
+
+    topic_id: UUID
+    first: dict[int, int]
+    end: dict[int, int]
+
+
+async def log_extents(bootstrap: str | Brokers, topics: Collection[str]) -> dict[str, LogExtent]:
+    """The logs of those topics that exist. Raises TopicError when Kafka does not answer."""
+    consumer = AIOKafkaConsumer(**client_options(bootstrap), group_id=None, enable_auto_commit=False)
+    try:
+        async with asyncio.timeout(_EXTENTS_SECONDS):
+            await consumer.start()
+            logs = await topic_logs(client_of(consumer), topics)
+            tps = [TopicPartition(name, p) for name, log in logs.items() for p in range(log.partitions)]
+            first, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+    except (KafkaError, OSError, TimeoutError) as error:
+        raise TopicError(f"Kafka at {bootstrap} does not say what its topics hold") from error
+    finally:
+        await stopped(consumer)
+    return {
+        name: LogExtent(
+            log.topic_id,
+            {p: first[TopicPartition(name, p)] for p in range(log.partitions)},
+            {p: end[TopicPartition(name, p)] for p in range(log.partitions)},
+        )
+        for name, log in logs.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A partition in which a group may not go on. `log` None: Kafka has no such topic."""
+
+    topic: str
+    partition: int
+    fault: str
+    stored: StoredPlace
+    log: LogExtent | None
+
+
+def differences(
+    stored: Mapping[tuple[str, int], StoredPlace], logs: Mapping[str, LogExtent]
+) -> list[Difference]:
+    """Where the places of a group do not fit the logs that Kafka has, by the rule of those who open them."""
+    found = []
+    for (topic, partition), place in stored.items():
+        log = logs.get(topic)
+        known = {other.topic_id for (name, _), other in stored.items() if name == topic and other.topic_id}
+        fault = fault_of(
+            topic,
+            partition,
+            stored=place,
+            known=known,
+            topic_id=log.topic_id if log else None,
+            first=log.first.get(partition, 0) if log else 0,
+            end=log.end.get(partition, 0) if log else 0,
+        )
+        if fault:
+            found.append(Difference(topic, partition, fault, place, log))
+    return found
 
 
 async def read_log(

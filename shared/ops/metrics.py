@@ -1,7 +1,7 @@
 """Every metric of the product, declared once. Names are those of the catalogue in the docs."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Container, Iterable
 
 # `_created` series double the number of counters and nobody reads them.
 os.environ.setdefault("PROMETHEUS_DISABLE_CREATED_SERIES", "True")
@@ -87,6 +87,12 @@ RETRIES = Counter(
 )
 CONSUMER_PAUSED = Gauge(
     "closeloop_kafka_consumer_paused", "1 after too many dead letters in a row", ["group"]
+)
+LOG_FAULT = Gauge(
+    "closeloop_log_fault",
+    "1 while the topic is another log than the one that this process reads or writes, is gone, or lacks the"
+    " next offset: an operator must decide",
+    ["topic"],
 )
 DEAD_LETTERS = Counter(
     "closeloop_dead_letter_records_total", "Records nobody could apply", ["group", "topic", "reason"]
@@ -220,13 +226,20 @@ def expect_service(service: str) -> None:
         LABEL_OVERFLOW.labels("closeloop_score", "segment")
 
 
-def expect_consumer(group: str, topics: Iterable[str]) -> None:
+def expect_consumer(group: str, topics: Collection[str]) -> None:
     """Make the series of a consumer group at zero, as `expect_service` does."""
     CONSUMER_PAUSED.labels(group)
+    show_log_faults(topics, ())
     for topic in topics:
         CONSUMED.labels(group, topic)
         for outcome in _OUTCOMES:
             PROCESSED.labels(group, topic, outcome)
+
+
+def show_log_faults(topics: Iterable[str], faulty: Container[str]) -> None:
+    """Set for each of the topics whether something is wrong with its log."""
+    for topic in topics:
+        LOG_FAULT.labels(topic).set(topic in faulty)
 
 
 def exposition(accept: str | None) -> tuple[bytes, str]:

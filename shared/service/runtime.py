@@ -1,7 +1,7 @@
 """The parts of a service: built here, started in order when everything is in place, stopped in reverse."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Protocol
 
@@ -22,7 +22,9 @@ from shared.kafka import (
     Producer,
     StatePublisher,
     StateSource,
+    TopicsMissing,
 )
+from shared.kafka.log_watch import LogWatch
 from shared.kafka.traced import TracedApplier, TracedProducer
 from shared.ops import metrics, tracing
 from shared.ops.health import Health, NotReady
@@ -78,6 +80,7 @@ class Runtime:
         self.producer = (TracedProducer if tracing.started() else Producer)(self._bootstrap)
         self._consumers: list[Consumer] = []
         self._jobs: dict[str, Job] = {}
+        self._log_watch: LogWatch | None = None
         self._looks: dict[str, Callable[[], Awaitable[object]]] = {}
         self._roster: Roster | None = None
         self._booted = "starting"
@@ -136,6 +139,12 @@ class Runtime:
         publisher = StatePublisher(self.database, self._lease(name), self.producer, source, name=self.service)
         self._jobs[name] = publisher
         return publisher.ring
+
+    def watch_logs(self, topics: Sequence[Topic]) -> None:
+        """Be not ready while one of these topics, to which the API writes, was made anew or is gone."""
+        names = [topic.name for topic in topics]
+        self._log_watch = LogWatch(self.database, self.producer, self.service, names)
+        self.health.require("logs", self._log_watch.check)
 
     def relay(self, name: str) -> Callable[[], None]:
         """Send the facts of this service's outbox under a lease; returns what wakes the relay."""
@@ -200,6 +209,9 @@ class Runtime:
             await self._await("people", self._roster.refresh)
             self.loops.start("people", self._roster.keep_fresh())
         await self._await("topics", lambda: self.producer.start(tuple(topic.name for topic in TOPICS)))
+        if self._log_watch:
+            await self._await("logs", self._log_watch.look)
+            self.loops.start("logs", self._log_watch.run())
         for name, look in self._looks.items():
             await self._await(name, look)
         for index, consumer in enumerate(self._consumers):
@@ -215,6 +227,7 @@ class Runtime:
 
     async def _await(self, part: str, attempt: Callable[[], Awaitable[object]]) -> None:
         self._booted = f"waiting for {part}"
+        lacking: set[str] = set()
         while True:
             try:
                 async with asyncio.timeout(20):
@@ -222,9 +235,16 @@ class Runtime:
             except migrations.SchemaBehind as error:
                 _log.critical("schema.behind", reason=str(error))
                 raise
+            except TopicsMissing as error:
+                self._booted = str(error)
+                metrics.show_log_faults(error.topics, error.topics)
+                lacking.update(error.topics)
+                _log.warning("boot.waiting", reason=part, exc_info=error)
+                await asyncio.sleep(0.5)
             except Exception as error:  # not there yet: try again
                 _log.warning("boot.waiting", reason=part, exc_info=error)
                 await asyncio.sleep(0.5)
             else:
                 metrics.DEPENDENCY_UP.labels(part).set(1)
+                metrics.show_log_faults(lacking, ())
                 return

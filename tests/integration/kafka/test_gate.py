@@ -1,14 +1,14 @@
 """The first record applied is the one that the database expects, wherever Kafka believes to be."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.cluster import ClusterMetadata
 
-from shared.db import Database, Session
+from shared.db import Database, Session, StoredPlace
 from shared.kafka import Consumer, gate
 from shared.kafka.topics import administering
 from shared.ops.health import NotReady
@@ -36,13 +36,13 @@ class TestAnAssignment:
         self, ten: Group, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """0.4 s of reading was enough for aiokafka to deliver from Kafka's own offset."""
-        read = ten.inbox.read
+        read = ten.inbox.places
 
-        async def slowly(session: Session, topic: str, partition: int) -> int | None:
+        async def slowly(session: Session, topics: Collection[str]) -> dict[tuple[str, int], StoredPlace]:
             await asyncio.sleep(0.4)
-            return await read(session, topic, partition)
+            return await read(session, topics)
 
-        monkeypatch.setattr(ten.inbox, "read", slowly)
+        monkeypatch.setattr(ten.inbox, "places", slowly)
         await ten.commit_to_kafka({0: 9})
         await ten.set_offset(0, 6)
         async with ten.member():
@@ -140,7 +140,7 @@ class TestALogThatDoesNotFit:
         await ten.set_offset(0, 11)
         async with ten.member() as consumer:
             await eventually(lambda: consumer.halted)
-            with pytest.raises(NotReady, match=r"the database is at offset 11, the log holds 0 to 10; see"):
+            with pytest.raises(NotReady, match=r"the database is at offset 11, the log holds 0 to 10; an"):
                 await consumer.check()
             await turns(consumer)
 

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.record.util import calc_crc32c
 
 from shared.db import Database, Inbox, Session, asyncpg_connection
-from shared.db.service_tables import tables_v1
+from shared.db.service_tables import log_identity_v1, tables_v1
 from shared.events import EVENTS, Event, Received, encode
 from shared.events.topics import Topic
 from shared.kafka import Applier, Consumer, Handler, OutcomeCounts, topics
@@ -69,7 +69,7 @@ class Group:
         group = cls(bootstrap, url, f"test.{unique}", f"toy_{unique}", partitions)
         await group.make_topic()
         async with group.sql() as db:
-            for statement in tables_v1(group.schema):
+            for statement in (*tables_v1(group.schema), *log_identity_v1(group.schema)):
                 await db.execute(statement)
             await db.execute(f"CREATE TABLE {group.schema}.counted (id text PRIMARY KEY, amount int)")
             await db.execute(

@@ -43,7 +43,7 @@ def opened() -> Gate:
     return Gate(None, inbox, open_at={TP: 0})  # type: ignore[arg-type]
 
 
-def fetching(gate: Gate, read: Any = lambda record, follows: (record.offset, follows)) -> BatchReader:
+def fetching(gate: Gate, read: Any = lambda record, follows, _: (record.offset, follows)) -> BatchReader:
     return BatchReader(gate, SimpleNamespace(read=read), Progress("g", ["t"]))  # type: ignore[arg-type]
 
 
@@ -74,7 +74,7 @@ class TestABatch:
             done.append(len(seen))
 
         waiting = asyncio.create_task(other())
-        reading = fetching(opened(), lambda record, _: seen.append(record.offset))
+        reading = fetching(opened(), lambda record, *_: seen.append(record.offset))
         await reading.read(Client(100), 1000)
         await waiting
         assert 0 < done[0] < 100

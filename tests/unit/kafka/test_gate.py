@@ -24,7 +24,7 @@ def polled(*offsets: int) -> dict[TopicPartition, list[Any]]:
 
 
 def admitted(gate: Gate, *offsets: int) -> list[tuple[int, int]]:
-    return [(record.offset, follows) for record, follows in gate.admit(polled(*offsets))]
+    return [(record.offset, follows) for record, follows, _ in gate.admit(polled(*offsets))]
 
 
 class TestAdmission:

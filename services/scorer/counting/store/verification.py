@@ -2,12 +2,15 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 import asyncpg
 
 from services.scorer.counting.domain.answer import Answer
 from services.scorer.counting.store.answers import ANSWER_COLUMNS, Key, answer_of
+from shared.db import StoredPlace
 from shared.feedback.identity import CLAIMED, ERASED
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
@@ -191,25 +194,41 @@ async def count_answers(db: Connection, store: str | None) -> int:
     return count
 
 
-async def positions(db: Connection, consumer: str, topic: str) -> dict[int, int]:
-    """The stored next offset of each partition."""
+async def places(db: Connection, consumer: str, topic: str) -> dict[tuple[str, int], StoredPlace]:
+    """Where the consumer is, by (topic, partition)."""
     rows = await db.fetch(
-        "SELECT partition, next_offset FROM scorer.progress WHERE consumer = $1 AND topic = $2",
+        "SELECT partition, next_offset, topic_id FROM scorer.progress WHERE consumer = $1 AND topic = $2",
         consumer,
         topic,
     )
-    return {row[0]: row[1] for row in rows}
+    return {(topic, row[0]): StoredPlace(row[1], row[2]) for row in rows}
 
 
-async def dead_offsets(db: Connection, consumer: str, topic: str) -> set[tuple[int, int]]:
-    """(partition, offset) of the records that nobody could apply."""
+async def dead_offsets(db: Connection, consumer: str, topic: str, topic_id: UUID) -> set[tuple[int, int]]:
+    """(partition, offset) of the records of this log that nobody could apply.
+
+    A letter without an id was written by an older release, while this log was read.
+    """
     rows = await db.fetch(
         """SELECT partition, "offset" FROM scorer.dead_letters
-           WHERE consumer = $1 AND topic = $2 AND state <> 'replayed'""",
+           WHERE consumer = $1 AND topic = $2 AND state <> 'replayed'
+                 AND (topic_id IS NULL OR topic_id = $3)""",
+        consumer,
+        topic,
+        topic_id,
+    )
+    return {(row[0], row[1]) for row in rows}
+
+
+async def adoptions(db: Connection, consumer: str, topic: str) -> list[datetime]:
+    """When operators had the consumer go on in another log, the latest last."""
+    rows = await db.fetch(
+        """SELECT DISTINCT adopted_at FROM scorer.adopted_logs WHERE consumer = $1 AND topic = $2
+           ORDER BY adopted_at""",
         consumer,
         topic,
     )
-    return {(row[0], row[1]) for row in rows}
+    return [row[0] for row in rows]
 
 
 async def fates_of(db: Connection, bodies: Sequence[Accepted]) -> Counter[str]:
