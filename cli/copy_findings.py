@@ -16,7 +16,9 @@ from deploy.local.errors import LocalStackError
 from deploy.local.health import check_all, kafka, postgres
 from deploy.local.home import SERVICES, Home
 from deploy.local.process import recorded_process
+from shared.kafka.log_identity import ADOPT
 
+_DECIDE = f"`{ADOPT} --dry-run` shows what differs, without --dry-run the services go on."
 NEEDED_DISK_BYTES = 1_000_000_000
 NEEDED_MEMORY_BYTES = 1_500_000_000
 
@@ -127,7 +129,8 @@ async def _engines(home: Home) -> list[Finding]:
     remedy = "Look at its log below $CLOSELOOP_HOME/logs; the supervisor starts it again when it ends."
     if demo := demo_file.read(home.demo_file):
         for name, part in (await check_all(demo)).items():
-            findings.append(Finding(name, part.healthy, json.dumps(part.detail), remedy))
+            found = json.dumps(part.detail)
+            findings.append(Finding(name, part.healthy, found, _DECIDE if ADOPT in found else remedy))
         return findings
     if bootstrap := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         health = await asyncio.to_thread(kafka, bootstrap)

@@ -3,10 +3,11 @@ names."""
 
 from collections.abc import Callable
 
-from cli import CommandError, product
+from cli import CommandError, adopting, product
 from cli.config import mistakes_of_sections
 from cli.findings import Finding, clock, python
 from shared.db import migrations
+from shared.kafka.log_identity import ADOPT
 from shared.kafka.topics import describe
 
 _MIGRATE = "Run `closeloop migrate` once, with this release."
@@ -22,6 +23,7 @@ def examine() -> list[Finding]:
         _finding("secret", _secret),
         _finding("postgres", lambda: product.run(_schemas())),
         _finding("kafka", lambda: product.run(_topics())),
+        _finding("logs", lambda: product.run(_logs())),
     ]
 
 
@@ -64,3 +66,14 @@ async def _topics() -> str:
     if differing := [state.name for state in states if state.differs]:
         raise CommandError(f"Not as the product needs them: {', '.join(differing)}", remedy=_TOPICS)
     return f"answers, and has the {len(states)} topics"
+
+
+async def _logs() -> str:
+    async with product.database() as database:
+        found = await adopting.compare(database, product.kafka_bootstrap())
+    if found:
+        raise CommandError(
+            "; ".join(dict.fromkeys(known.fault for known in found)),
+            remedy=f"`{ADOPT} --dry-run` shows what differs, without --dry-run the services go on.",
+        )
+    return "every service knows the logs that Kafka has"

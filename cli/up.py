@@ -86,10 +86,26 @@ class _Terminal:
         """What to open and what to paste."""
         self.say(f"Ready after {time.monotonic() - self._started:.1f} s")
         self._print(Text(welcome(product)))
+        if product.undecided:
+            self._print(Text(decision(product), style="red"))
 
     def _print(self, text: Text) -> None:
         with contextlib.suppress(OSError):
             self._console.print(text)
+
+
+def decision(product: Product) -> str:
+    """What an operator has to decide before the services go on: why, who waits, and the command."""
+    reasons = dict.fromkeys(reason for why in product.undecided.values() for reason in why)
+    return f"""
+The log and the database disagree, so these wait for you: {", ".join(product.undecided)}.
+{chr(10).join(f"  {reason}" for reason in reasons)}
+
+What was applied is safe in PostgreSQL. In another terminal look, then go on with the logs that Kafka has:
+
+  .venv/bin/closeloop topics adopt --dry-run
+  .venv/bin/closeloop topics adopt
+"""
 
 
 def welcome(product: Product) -> str:

@@ -53,6 +53,8 @@ class Product:
         )
         self.database_url = self._postgres.url if self._postgres else environment["DATABASE_URL"]
         self.credentials: Credentials | None = None
+        self.undecided: dict[str, list[str]] = {}
+        """Why services wait for `closeloop topics adopt`, by their name; empty after an ordinary start."""
         self._is_up = False
         self._supervisor = Supervisor(say=say, restarted=self._publish)
 
@@ -107,6 +109,9 @@ class Product:
         self.credentials = await self._supervisor.unless_stopped(preparing)
         self._say(f"Starting {', '.join(part.name for part in services)}")
         await self._supervisor.start(services, ready_seconds=SERVICES_READY_SECONDS)
+        for part in services:
+            if isinstance(part, ServiceProcess) and (why := await asyncio.to_thread(part.undecided)):
+                self.undecided[part.name] = why
         self._is_up = True
         self._publish()
 

@@ -12,6 +12,7 @@ from deploy.local.errors import LocalStackError
 from deploy.local.home import DEMO_ALERTS_SECRET, PROJECT, SERVICES, Home
 from deploy.local.part import ChildPart
 from deploy.local.process import ChildProcess, wait_until
+from shared.kafka.log_identity import ADOPT
 
 STOP_GRACE_SECONDS = 12
 PORT_REMEDY = "Stop that process, or set CLOSELOOP_PORT to another first port."
@@ -37,8 +38,14 @@ class ServiceProcess(ChildPart):
         self._process.spawn(self._command, env=self._environment, cwd=PROJECT)
 
     def wait_ready(self, timeout_seconds: float = 60) -> None:
-        """Block until `/readyz` is 200. LocalStackError with what is not ready otherwise."""
-        settled = wait_until(lambda: self.pid is None or self.is_ready(), timeout_seconds=timeout_seconds)
+        """Block until `/readyz` is 200, or only an operator's decision is missing (see `undecided`).
+
+        LocalStackError with what is not ready otherwise.
+        """
+        settled = wait_until(
+            lambda: self.pid is None or self.is_ready() or bool(self.undecided()),
+            timeout_seconds=timeout_seconds,
+        )
         if self.pid is None:
             raise LocalStackError(f"{self.name} ended while starting", remedy=f"Its log: {self.log}")
         if not settled:
@@ -52,6 +59,12 @@ class ServiceProcess(ChildPart):
         # While it imports its code nobody listens: to find that out by HTTP takes the CPU that it needs.
         return ports.answers(ports.LOOPBACK, self._port) and probe(f"{self.url}/readyz")[0]
 
+    def undecided(self) -> list[str]:
+        """Why the service waits for `closeloop topics adopt`; empty when it does not, or for more."""
+        if not ports.answers(ports.LOOPBACK, self._port):
+            return []
+        return undecided(probe(f"{self.url}/readyz")[1])
+
     def stop(self) -> None:
         """SIGTERM, wait for a graceful stop, then SIGKILL."""
         self._process.stop(STOP_GRACE_SECONDS)
@@ -59,6 +72,13 @@ class ServiceProcess(ChildPart):
     def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()
+
+
+def undecided(body: object) -> list[str]:
+    """What a `/readyz` body asks of an operator, if nothing else is missing: no restart would help."""
+    parts = body.get("parts") if isinstance(body, dict) else None
+    missing = [state for state in parts.values() if state != "ok"] if isinstance(parts, dict) else []
+    return missing if all(ADOPT in state for state in missing) else []
 
 
 def probe(url: str, *, timeout_seconds: float = 2) -> tuple[bool, object]:

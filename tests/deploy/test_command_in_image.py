@@ -61,7 +61,7 @@ class TestDoctor:
         )
 
         found = findings(done)
-        assert list(found) == ["python", "clock", "config", "secret", "postgres", "kafka"]
+        assert list(found) == ["python", "clock", "config", "secret", "postgres", "kafka", "logs"]
         assert [one["check"] for one in found.values() if not one["ok"]] == []
         assert done.returncode == 0
 
@@ -77,7 +77,7 @@ class TestDoctor:
         )
 
         wrong = {name: one for name, one in findings(done).items() if not one["ok"]}
-        assert set(wrong) == {"config", "secret", "postgres", "kafka"}
+        assert set(wrong) == {"config", "secret", "postgres", "kafka", "logs"}
         assert all(one["remedy"] for one in wrong.values())
         assert done.returncode == 1
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cli import CommandError, verify
+from cli.adopting import KnownLog
 from services.scorer.counting.store.verification import BucketFault
 from services.scorer.operations import VerifyReport
 
@@ -16,13 +17,16 @@ FAULT = BucketFault("demo", "country:NL", "", "nps", "2026-11-22", "all", (1, 0,
 @pytest.fixture
 def found(monkeypatch: pytest.MonkeyPatch) -> VerifyReport:
     """A report to be filled; nothing is asked of any engine."""
-    report, wrong = VerifyReport(accepted=3, fates=Counter(counted=2, conflict=1), answers=2), list[Any]()
+    report = VerifyReport(accepted=3, fates=Counter(counted=2, conflict=1), answers=2)
+    answer_with(monkeypatch, report, [])
+    return report
 
-    async def verified(_: object) -> tuple[VerifyReport, list[Any]]:
-        return report, wrong
+
+def answer_with(monkeypatch: pytest.MonkeyPatch, report: VerifyReport, logs: list[KnownLog]) -> None:
+    async def verified(_: object) -> tuple[VerifyReport, list[Any], list[KnownLog]]:
+        return report, [], logs
 
     monkeypatch.setattr(verify, "_verify", verified)
-    return report
 
 
 class TestBalancedBooks:
@@ -72,3 +76,35 @@ class TestBooksThatDoNotBalance:
         found.fates["missing"] = 1
         with pytest.raises(CommandError):
             verify.verify(as_json=True)
+
+
+class TestALogThatWasNotRead:
+    def test_is_said_with_the_command_and_no_answer_is_said_to_be_followed(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        fault = "the topic t was made anew"
+        logs = [
+            KnownLog(service, "t", fault, partition, None, None, None)
+            for service, partition in (("collector", None), ("scorer", 0), ("scorer", 1))
+        ]
+        answer_with(monkeypatch, VerifyReport(log_faults=[fault]), logs)
+        with pytest.raises(CommandError, match="what is there now was not read") as caught:
+            verify.verify(as_json=False)
+
+        shown = capsys.readouterr().out
+        assert f"WRONG {fault} (collector, scorer)" in shown
+        assert "no accepted answer could be followed" in shown
+        assert "accepted 0 = 0" not in shown
+        assert "closeloop topics adopt" in caught.value.remedy
+
+    def test_of_another_group_is_said_too(
+        self, found: VerifyReport, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        answer_with(
+            monkeypatch, found, [KnownLog("notifier", "s", "the topic s is gone", 0, None, None, None)]
+        )
+        with pytest.raises(CommandError):
+            verify.verify(as_json=True)
+
+        content = json.loads(capsys.readouterr().out)
+        assert (content["balanced"], content["logs"][0]["service"]) == (False, "notifier")
