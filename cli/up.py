@@ -16,6 +16,7 @@ from deploy.local.home import SERVICES, Home
 from deploy.local.product import Product
 from deploy.local.services import service_environment
 from shared.config import ConfigError, load
+from shared.kafka.log_identity import ADOPT
 
 COLOURS = {
     "kafka": "magenta",
@@ -96,7 +97,14 @@ class _Terminal:
 
 def decision(product: Product) -> str:
     """What an operator has to decide before the services go on: why, who waits, and the command."""
-    reasons = dict.fromkeys(reason for why in product.undecided.values() for reason in why)
+    # The end of each reason names the command, which is said below.
+    reasons = dict.fromkeys(
+        fault
+        for why in product.undecided.values()
+        for reason in why
+        for fault in reason.split("; ")
+        if ADOPT not in fault
+    )
     return f"""
 The log and the database disagree, so these wait for you: {", ".join(product.undecided)}.
 {chr(10).join(f"  {reason}" for reason in reasons)}

@@ -61,6 +61,7 @@ def _as_json(
             "balanced": report.balanced,
             "log_faults": report.log_faults,
             "adoptions": [moment.isoformat() for moment in report.adoptions],
+            "unread": report.unread,
             "accepted": report.accepted,
             "fates": dict(report.fates),
             "dead_changes": report.dead_changes,
@@ -94,6 +95,8 @@ def _print(report: scorer.VerifyReport, wrong: list[Any], logs: list[KnownLog]) 
         line(False, "no accepted answer could be followed: the scorer has not read the log that is there")
     else:
         line(followed, f"accepted {report.accepted} = {fates or '0'}")
+        if report.unread:
+            line(True, f"{report.unread} records of the log are still to be read")
     if report.dead_changes:
         line(
             True, f"{report.dead_changes} amendments and retractions are dead letters: `closeloop dead list`"

@@ -49,6 +49,8 @@ class VerifyReport:
     """Why the log cannot be followed: it is another one than the scorer read. Then nothing was accepted."""
     adoptions: list[datetime] = field(default_factory=list)
     """When operators adopted another log. What stood in the logs before cannot be followed any more."""
+    unread: int = 0
+    """Records of the log that the scorer has still to read."""
     accepted: int = 0
     """Distinct bodies (store, id, content) in the log, up to where the consumer is."""
     fates: Counter[str] = field(default_factory=Counter)
@@ -128,6 +130,7 @@ async def _reconcile(
     if report.log_faults or not places:
         return
     upto = {partition: place.next_offset for (_, partition), place in places.items()}
+    report.unread = sum(logs[RESPONSES.name].end.values()) - sum(upto.values())
     dead = await verification.dead_offsets(db, CONSUMER, RESPONSES.name, logs[RESPONSES.name].topic_id)
     seen: set[int] = set()
     read, whole = 0, sum(upto.values())

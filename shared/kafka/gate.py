@@ -127,24 +127,30 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         return ours
 
     async def compare(self, consumer: AIOKafkaConsumer, topics: Collection[str]) -> None:
-        """Raise LogMismatch when one of these topics is gone, or is another log than the one that is open.
+        """Raise LogMismatch when one of these topics is gone, or is another log than the group has stored.
 
-        Each broker that leads an open partition is asked. One that does not answer says nothing.
+        Also for partitions that this member does not read: a topic that was deleted leaves no partition at
+        all. Each broker that leads an open partition is asked; one that does not answer says nothing. Raises
+        errors of the database's.
         """
-        brokers: set[int | None] = {leader_of(consumer, tp) for tp in self._logs} or {None}
+        async with asyncio.timeout(_ASK_SECONDS), self._database.transaction() as session:
+            stored = await self._inbox.places(session, topics)
+        client = client_of(consumer)
         faults: dict[str, str] = {}
-        for broker in brokers:
+        for broker in {leader_of(consumer, tp) for tp in self._logs} or {None}:
             try:
                 async with asyncio.timeout(_ASK_SECONDS):
-                    logs = await topic_logs(client_of(consumer), topics, broker=broker)
+                    logs = await topic_logs(client, topics, broker=broker)
             except (KafkaError, TimeoutError):
                 continue
             for topic in topics:
                 if topic not in logs:
                     faults[topic] = missing(topic)
-            for tp, known in self._logs.items():
-                if tp.topic in logs and logs[tp.topic].topic_id != known:
-                    faults[tp.topic] = made_anew(tp.topic, known, logs[tp.topic].topic_id)
+                elif not consumer.partitions_for_topic(topic):
+                    client.force_metadata_update()  # it is there again, and nobody has told this client
+            for (topic, _), place in stored.items():
+                if place.topic_id and topic in logs and logs[topic].topic_id != place.topic_id:
+                    faults[topic] = made_anew(topic, place.topic_id, logs[topic].topic_id)
         if faults:
             raise LogMismatch(faults)
 

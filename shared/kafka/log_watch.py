@@ -16,7 +16,7 @@ from shared.ops.logs import log
 
 _log = log("kafka")
 
-_EVERY_SECONDS = 10.0
+_EVERY_SECONDS = 3.0
 
 
 class LogWatch:
@@ -31,7 +31,7 @@ class LogWatch:
         metrics.show_log_faults(self._topics, ())
 
     async def run(self) -> None:
-        """Compare every 10 s, for ever. What cannot be asked leaves the last result as it is."""
+        """Compare every 3 s, for ever. What cannot be asked leaves the last result as it is."""
         while True:
             await asyncio.sleep(_EVERY_SECONDS)
             try:

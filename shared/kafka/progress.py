@@ -91,6 +91,8 @@ class Progress:
         except (KafkaError, TimeoutError):
             return
         for tp in known:
+            if tp not in ends or tp not in self._applied:  # its topic went, or all was forgotten meanwhile
+                continue
             behind = max(0, ends[tp] - self._applied[tp])
             if not behind:
                 self._oldest_waiting.pop(tp, None)
