@@ -117,8 +117,8 @@ async def adopt(database: Database, brokers: Brokers, topics: Collection[str]) -
                 if partitions:
                     inbox, log = _inbox(service), logs[topic]
                     places = await inbox.places(session, [topic])
-                    starts = _starts(places.values(), log, partitions)
-                    await inbox.adopt(session, topic, log.topic_id, starts, by=by)
+                    next_offsets = starts(places.values(), log, partitions)
+                    await inbox.adopt(session, topic, log.topic_id, next_offsets, by=by)
         written = WrittenLogs(WRITER)
         for known in found:
             if known.service == WRITER:
@@ -132,7 +132,7 @@ async def adopt(database: Database, brokers: Brokers, topics: Collection[str]) -
     return Adoption(sorted({known.topic for known in found}), republished)
 
 
-def _starts(places: Iterable[StoredPlace], log: LogExtent, misfits: set[int]) -> dict[int, int]:
+def starts(places: Iterable[StoredPlace], log: LogExtent, misfits: set[int]) -> dict[int, int]:
     """The next offset of each partition to set: all of a log that was made anew, else those that misfit."""
     same = all(place.topic_id == log.topic_id for place in places)
     return {p: first for p, first in log.first.items() if not same or p in misfits}

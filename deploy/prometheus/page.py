@@ -57,7 +57,7 @@ def _alerts() -> list[tuple[str, ...]]:
     shown: dict[str, tuple[list[str], str, str]] = {}
     for rule in alert_rules():
         summary = rule["annotations"]["summary"]
-        for label in ("job", "group", "dependency", "task", "channel", "reason"):
+        for label in ("job", "group", "dependency", "task", "channel", "reason", "topic"):
             summary = summary.replace(f"{{{{ $labels.{label} }}}}", f"<{label}>")
         severities, *_ = shown.setdefault(rule["alert"], ([], rule.get("for", "at once"), summary))
         if rule["labels"]["severity"] not in severities:

@@ -94,7 +94,7 @@ def _probes(_: list[Object], workload: Object) -> Iterator[str]:
     for name in ("startup", "liveness"):
         if probed[name].get("path") != "/livez":
             yield f"{name} must not depend on an engine"
-    without = "?without=kafka&without=postgres" if label(workload, "role") == "api" else ""
+    without = "?without=kafka&without=postgres&without=logs" if label(workload, "role") == "api" else ""
     if probed["readiness"].get("path") != "/readyz" + without:
         yield "readiness asks something else than its role needs"
 
