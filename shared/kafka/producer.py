@@ -344,6 +344,7 @@ class Producer:
         self._duration = cache(metrics.PRODUCE_DURATION.labels)
         self._connections: Connections | None = None
         self._acknowledgements = Acknowledgements()
+        self._learning = False
         self._stopping = False
 
     async def start(self, topics: tuple[str, ...]) -> None:
@@ -501,6 +502,9 @@ class Producer:
     def _refuse(self, batch: Batch, error: BaseException) -> None:
         metrics.PRODUCE_ERRORS.labels(batch.partition[0], type(error).__name__).inc()
         batch.failed(type(error).__name__)
+        if isinstance(error, KafkaError) and error.invalid_metadata and not self._learning:
+            self._learning = True
+            self._task(self._learn_partitions())
         if self._acknowledgements.failed() and not self._stopping:
             self._task(self._rebuild())
 
@@ -513,6 +517,15 @@ class Producer:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    async def _learn_partitions(self) -> None:
+        """A partition has no leader for long: perhaps its topic was made anew with fewer."""
+        try:
+            await self.logs(tuple(self._partitions))
+        except (KafkaError, TimeoutError) as error:
+            _log.info("producer.not_learned", exc_info=error)
+        finally:
+            self._learning = False
 
     async def _rebuild(self) -> None:
         """Replace connections that are stuck by fresh ones (aiokafka #1017)."""

@@ -236,7 +236,7 @@ class TestTheComparison:
 class TestAServiceThatWrites:
     @pytest.fixture
     async def producer(self, group: Group) -> AsyncIterator[Producer]:
-        producer = Producer(group.bootstrap, deadline_seconds=2, request_timeout_seconds=2)
+        producer = Producer(group.bootstrap, deadline_seconds=3, request_timeout_seconds=1)
         await producer.start((group.topic,))
         yield producer
         await producer.stop()
@@ -279,8 +279,14 @@ class TestAServiceThatWrites:
 
         assert all(await asyncio.gather(*(acknowledged(f"old-{n}") for n in range(8))))
         await make_anew(group, partitions=1)
-        first = sum(await asyncio.gather(*(acknowledged(f"first-{n}") for n in range(8))))
-        await producer.logs((group.topic,))
-        assert all(await asyncio.gather(*(acknowledged(f"then-{n}") for n in range(8))))
+        taken = 0
+
+        async def all_acknowledged() -> bool:
+            nonlocal taken
+            results = await asyncio.gather(*(acknowledged(f"new-{n}") for n in range(8)))
+            taken += sum(results)
+            return all(results)
+
+        await eventually(all_acknowledged, within_seconds=20)
         log = (await log_extents(group.bootstrap, [group.topic]))[group.topic]
-        assert sum(log.end.values()) >= first + 8
+        assert sum(log.end.values()) >= taken >= 8
