@@ -102,6 +102,7 @@ class TestATopicMadeAnewWhileNobodyRead:
         await group.produce([group.record("old")], partition=0)
         await consumed(group, 1)
         await make_anew(group, partitions=4)
+        await group.produce([group.record(f"new-{n}") for n in range(8)])  # its offset fits the new log
         async with group.member() as consumer:
             await eventually(lambda: consumer.halted)
         assert (await group.offsets()).keys() == {0, 1}
