@@ -14,7 +14,7 @@ from cli.printing import print_table
 from shared.events.topics import TOPICS
 from shared.kafka.topics import PARTITIONS, TopicState, describe, ensure
 
-app = typer.Typer(help="Topics: what the services need, and what Kafka has.")
+app = typer.Typer()
 
 
 @app.callback(invoke_without_command=True)
