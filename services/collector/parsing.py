@@ -1,7 +1,7 @@
 """Parse a body with pydantic, and make a problem of what breaks a rule."""
 
 import re
-from collections.abc import Container
+from collections.abc import Container, Iterator
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -25,7 +25,7 @@ def parse_body(adapter: TypeAdapter[T], raw: bytes, *, tags: Container[str] = ()
     except ValidationError as error:
         raise json_problem(error, tags=tags) from None
     if b"\\u0000" in raw:
-        _refuse_nul(body, "")
+        _refuse_nul(body)
     return body
 
 
@@ -40,14 +40,14 @@ def _validated(adapter: TypeAdapter[T], raw: bytes) -> T:
     """The body. Half of a surrogate pair, as some keyboards and cut texts leave it, becomes U+FFFD: it costs
     one character, and not the answer. Raises ValidationError, and Problem 422 for half of one in an id."""
     try:
-        return adapter.validate_json(raw)
+        body: T = adapter.validator.validate_json(raw)
     except ValidationError as error:
         (fault,) = error.errors(include_url=False, include_context=False, include_input=False)[:1]
         whole = _without_halves(raw) if fault["type"] == "json_invalid" else None
         if whole is None:
             raise
-    body = adapter.validate_json(whole)
-    _refuse_replaced_ids(body, "")
+        body = adapter.validator.validate_json(whole)
+        _refuse_replaced_ids(body)
     return body
 
 
@@ -57,36 +57,35 @@ def _without_halves(raw: bytes) -> bytes | None:
     return whole if whole != raw else None
 
 
-_IDS = ("id", "email")
-
-
-def _refuse_replaced_ids(value: Any, pointer: str) -> None:
-    """Raise Problem 422 for U+FFFD in an id or an e-mail address below `value`: two of them might become one
-    and the same."""
-    if isinstance(value, str):
-        if "\ufffd" in value and pointer.endswith(_IDS):
-            raise refused_input(InvalidInput(pointer, "holds half of a surrogate pair"))
-    elif isinstance(value, dict):
-        for name, part in value.items():
-            _refuse_replaced_ids(part, f"{pointer}/{name}")
-    elif isinstance(value, list):
-        for index, part in enumerate(value):
-            _refuse_replaced_ids(part, f"{pointer}/{index}")
-
-
 def refused_input(error: InvalidInput) -> Problem:
     """The 422 for what a rule of the collector refuses."""
     return invalid([{"loc": error.pointer.split("/")[1:], "msg": error.detail, "type": "rule"}])
 
 
-def _refuse_nul(value: Any, pointer: str) -> None:
-    """Raise Problem 422 for the character U+0000 in any text below `value`: PostgreSQL cannot store it."""
-    if isinstance(value, str):
-        if "\0" in value:
+_IDS = ("id", "email")
+
+
+def _refuse_replaced_ids(body: Any) -> None:
+    """Raise Problem 422 for U+FFFD in an id or an e-mail address: two of them might become one."""
+    for pointer, text in _texts(body):
+        if "\ufffd" in text and pointer.endswith(_IDS):
+            raise refused_input(InvalidInput(pointer, "holds half of a surrogate pair"))
+
+
+def _refuse_nul(body: Any) -> None:
+    """Raise Problem 422 for the character U+0000 in any text: PostgreSQL cannot store it."""
+    for pointer, text in _texts(body):
+        if "\0" in text:
             raise refused_input(InvalidInput(pointer, "may not hold the character U+0000"))
+
+
+def _texts(value: Any, pointer: str = "") -> Iterator[tuple[str, str]]:
+    """Every text below a value of JSON, with its pointer (RFC 6901)."""
+    if isinstance(value, str):
+        yield pointer, value
     elif isinstance(value, dict):
         for name, part in value.items():
-            _refuse_nul(part, f"{pointer}/{name}")
+            yield from _texts(part, f"{pointer}/{name}")
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            _refuse_nul(part, f"{pointer}/{index}")
+            yield from _texts(part, f"{pointer}/{index}")
