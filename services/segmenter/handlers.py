@@ -143,7 +143,7 @@ class _Affected:
         is kept, since which one loses must not depend on the order of arrival.
         """
         ref, contact = contact_in(received)
-        if lost:
+        if lost or ref != after.ref:
             contact = replace(contact, known=False)
         refs = {before.ref, after.ref} - {None} if before != after else set()
         store = received.event.store

@@ -30,7 +30,8 @@ HTTP_DURATION = Histogram(
 HTTP_IN_PROGRESS = Gauge("closeloop_http_requests_in_progress", "Requests being served")
 HTTP_BUFFER = Gauge(
     "closeloop_http_buffer_bytes",
-    "What clients have sent that is not answered yet, and what they do not read",
+    "What clients have sent that is not answered yet, and what they do not read; "
+    "at most `<SERVICE>_PROCESS_BUFFER_BYTES`",
 )
 HTTP_CUT_OFF = Counter(
     "closeloop_http_cut_off_total",
@@ -56,7 +57,7 @@ PRODUCE_ERRORS = Counter(
 CONSUMED = Counter("closeloop_kafka_consumed_records_total", "Records fetched", ["group", "topic"])
 PROCESSED = Counter(
     "closeloop_kafka_processed_records_total",
-    "Records applied; outcome: ok, duplicate, conflict, skipped, dead_letter",
+    "Records applied; outcome: ok, duplicate, conflict, refused, skipped, dead_letter",
     ["group", "topic", "outcome"],
 )
 PROCESSING_DURATION = Histogram(
@@ -205,7 +206,7 @@ ERASURE_AGE = Gauge(
 _CUT_OFF_REASONS = ("head", "body", "invalid", "busy", "slow", "unread")
 _STAGES = {"scorer": "scored", "segmenter": "segmented", "notifier": "notified"}
 _PRIORITIES = ("urgent", "high", "normal", "low")
-_OUTCOMES = ("ok", "duplicate", "conflict", "skipped", "dead_letter")
+_OUTCOMES = ("ok", "duplicate", "conflict", "refused", "skipped", "dead_letter")
 
 
 def expect_service(service: str) -> None:

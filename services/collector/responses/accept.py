@@ -125,8 +125,11 @@ class AnswerAcceptor:
         customer = event.pop("customer", None)
         identity = event.pop("identity", None)
         if customer is not None and identity != "anonymous":
-            # The fingerprint leaves the token out: a retry after it has expired is still the same answer.
             event["customer"] = {k: v for k, v in customer.items() if v is not None and k != "token"}
+            if submitter.public and (token := customer.get("token")) is not None:
+                # Whom the token names is part of the fingerprint, so that nobody without it sends the same
+                # answer; when it expires is not: a retry with it, or with the next one, is the same.
+                event["customer"]["token"] = self._customer_tokens.read(submitter.store, token, now=0)
             event["identity"] = identity or "identified"
         else:
             event["identity"] = "anonymous"

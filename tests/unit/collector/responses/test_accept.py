@@ -311,6 +311,23 @@ class TestACustomer:
 
 
 class TestAVouchedCustomer:
+    def test_is_part_of_the_fingerprint(self) -> None:
+        """Else the amend token of anybody who sends the same score under the same id would be theirs too."""
+        until = int(NOW.timestamp())
+        tokens = {
+            name: CUSTOMER_TOKENS.issue("shop", CustomerIdentity(name, None), expires_at=until)
+            for name in ("alice", "bob")
+        }
+        sent = [
+            {"token": tokens["alice"]},
+            {"token": tokens["bob"]},
+            {"token": "cst_bad"},
+            {"id": "alice", "token": tokens["alice"]},
+            {"id": "alice"},
+        ]
+        fingerprints = {check({"score": 9, "customer": customer}, PAGE)["fingerprint"] for customer in sent}
+        assert len(fingerprints) == len(sent)
+
     def test_has_the_same_fingerprint_before_and_after_the_token_ran_out(self) -> None:
         """A retry across the expiry is the same answer, not a conflict."""
         ends = NOW + timedelta(seconds=60)
