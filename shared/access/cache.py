@@ -68,6 +68,11 @@ class Cache(ABC, Generic[Id]):
             except Exception as error:  # PostgreSQL is away: the next round tries again
                 _log.warning(f"{self._name}.not_refreshed", exc_info=error)
 
+    @property
+    def stale(self) -> bool:
+        """Whether nothing was read yet, or reading has failed since it last succeeded: the unknown may exist."""
+        return self._fresh_at == float("-inf") or self._failed_at > self._fresh_at
+
     async def check(self) -> None:
         """Readiness. Raises NotReady until everything was read once."""
         if self._fresh_at == float("-inf"):

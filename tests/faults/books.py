@@ -35,7 +35,6 @@ class Answer:
     """Of the answer itself: ok, or unknown."""
     amended: dict[int, int] = field(default_factory=dict)
     """Score by revision."""
-    rivals: list[dict[str, Any]] = field(default_factory=list)
     retracted: bool = False
 
     @property
@@ -65,9 +64,8 @@ class Answer:
 
     @property
     def was_low(self) -> bool:
-        """By any revision that was ever accepted."""
-        scores = [self.body["score"], *self.amended.values(), *(rival["score"] for rival in self.rivals)]
-        return min(scores) <= 6
+        """By any revision of the body that counts that was ever accepted."""
+        return min([self.body["score"], *self.amended.values()]) <= 6
 
 
 @dataclass
@@ -114,8 +112,6 @@ class Books:
                 self.answers[about].amended[body["revision"]] = body["score"]
             case "retraction":
                 self.answers[about].retracted = True
-            case "rival":
-                self.answers[about].rivals.append(body)
             case "order":
                 self.orders[about] = body
             case "refund":

@@ -69,13 +69,11 @@ def not_applied_yet(
     return fresh
 
 
-def note_what_lost(
+def count_ineffective(
     incoming: Incoming, answers: Mapping[AnswerKey, Answer], outcomes: Counter[tuple[str, str]]
-) -> int:
+) -> None:
     """Count the events that change nothing by the rule of `shared.feedback.revisions`: bodies that lost to
-    another as `conflict`, impossible scores as `refused`. `answers`: as they are with the events. Returns how
-    many scores are impossible that were not before."""
-    impossible = 0
+    another as `conflict`, impossible scores as `refused`. `answers`: as they are with the events."""
     for key, events in incoming.items():
         if (answer := answers.get(key)) is None:
             continue
@@ -85,7 +83,6 @@ def note_what_lost(
             for event_id, received in events.items()
             if isinstance(received.event, ResponseAmended)
         }
-        impossible += answer.refused if body.id in events else sum(refused.values())
         conflicts = sum(
             isinstance(received.event, ResponseSubmitted) and received.event.fingerprint != body.fingerprint
             for received in events.values()
@@ -93,7 +90,6 @@ def note_what_lost(
         outcomes[RESPONSES.name, "refused"] += (turned_down := sum(map(bool, refused.values())))
         outcomes[RESPONSES.name, "conflict"] += conflicts
         outcomes[RESPONSES.name, "ok"] -= turned_down + conflicts
-    return impossible
 
 
 def customers_to_lock(
@@ -181,19 +177,23 @@ class Judge:
             events = circumstances.incoming[key]
             traceparent = events[max(events)].envelope.traceparent
             link = circumstances.links.get(key)
-            if link is not None and _is_anothers(key, answer, by_id[link.case_id], circumstances):
-                withdrawn, link = retracted(answer, by_id[link.case_id], now), None
-            else:
-                withdrawn = None
-            if withdrawn is not None:
+            left = by_id[link.case_id] if link else None
+            if left and not _has_left(key, answer, left, circumstances):
+                left = None
+            withdrawn = retracted(answer, left, now) if left else None
+            if withdrawn:
                 by_id[withdrawn.case.case_id] = withdrawn.case
-            change = self._change(key, answer, link, circumstances, by_id, now=now)
-            if withdrawn is not None:
-                leaves = change is not None and change.part is not None
-                withdrawn = replace(withdrawn, leaves=leaves, retracts=not leaves)
-                records.append(ChangeRecord(withdrawn, answer.response_id, traceparent))
+            change = self._change(
+                key, answer, None if left else link, circumstances, by_id, had_case=left is not None, now=now
+            )
+            moves = left is not None and change is not None and change.part is not None
+            if withdrawn:
+                records.append(
+                    ChangeRecord(replace(withdrawn, retracts=not moves), answer.response_id, traceparent)
+                )
             if change is None:
                 continue
+            change = replace(change, moves=moves)
             past = circumstances.past.get((key[0], answer.body.person.ref), ())
             case = replace(change.case, last_group=latest_group(past) or change.case.last_group)
             by_id[case.case_id] = case
@@ -208,9 +208,11 @@ class Judge:
         circumstances: Circumstances,
         by_id: Mapping[str, Case],
         *,
+        had_case: bool,
         now: datetime,
     ) -> Change | None:
-        """What the answer does to a case; None when it does nothing. `link`: the case that it belongs to."""
+        """What the answer does to a case; None when it does nothing. `link`: the case that it belongs to;
+        `had_case`: it belonged to one that it has left."""
         store, ref = key[0], (key[0], answer.body.person.ref)
         policy, events = self._policies[store], circumstances.incoming[key]
         customer, past = circumstances.customers.get(ref, Customer()), circumstances.past.get(ref, ())
@@ -230,7 +232,7 @@ class Judge:
         return new_case(
             answer,
             rule,
-            case_id=id_of(answer.body.received_at, store, answer.response_id),
+            case_id=_new_id(answer, store, had_case=had_case),
             store=store,
             tier=customer.tier,
             config_version=self._config_version,
@@ -262,9 +264,17 @@ class Judge:
         )
 
 
-def _is_anothers(key: AnswerKey, answer: Answer, case: Case, circumstances: Circumstances) -> bool:
-    """Whether the case was opened or joined by a body of another customer, that has lost."""
-    return key in circumstances.replaced and case.customer_ref != answer.body.person.ref
+def _new_id(answer: Answer, store: str, *, had_case: bool) -> str:
+    """The id of the case of an answer: the same after a restore, and another one for a second case."""
+    again = (answer.body.id,) if had_case else ()
+    return id_of(answer.body.received_at, store, answer.response_id, *again)
+
+
+def _has_left(key: AnswerKey, answer: Answer, case: Case, circumstances: Circumstances) -> bool:
+    """Whether the case is that of a body which has lost, now or before: the answer may belong to another."""
+    if key in circumstances.replaced and case.customer_ref != answer.body.person.ref:
+        return True
+    return not answer.retracted and answer.response_id not in case.standing
 
 
 def _noted(

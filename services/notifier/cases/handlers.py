@@ -122,9 +122,10 @@ class CaseHandlers:
             key: {event_id: received.event for event_id, received in of_answer.items()}
             for key, of_answer in incoming.items()
         }
-        folded, replaced = await answers.add_events(session, events)
-        complete = {key: answer for key, answer in folded.items() if answer}
-        metrics.AMENDMENTS_REFUSED.inc(deciding.note_what_lost(incoming, complete, outcomes))
+        added = await answers.add_events(session, events)
+        complete = {key: answer for key, answer in added.answers.items() if answer}
+        deciding.count_ineffective(incoming, complete, outcomes)
+        metrics.AMENDMENTS_REFUSED.inc(added.newly_refused)
         links = await cases.links(session, stored.keys() & complete.keys())
         judged = {
             key: answer
@@ -138,7 +139,7 @@ class CaseHandlers:
         past = await answers.past_answers(session, refs)
         now = self._now()
         records, new = self._judge.decide(
-            judged, Circumstances(incoming, links, locked_cases, locked, past, replaced), now
+            judged, Circumstances(incoming, links, locked_cases, locked, past, added.replaced), now
         )
         if records:
             self._wrote = True

@@ -92,9 +92,7 @@ class CaseRecorder:
         """
         last = {r.change.case.case_id: self._planned(r.change.case) for r in records}
         words = words or {}
-        await cases.unlink(
-            session, [(r.change.case.store, r.response_id) for r in records if r.change.leaves]
-        )
+        await cases.unlink(session, [(r.change.case.store, r.response_id) for r in records if r.change.moves])
         await self._add(session, records, [case for key, case in last.items() if key in new], words, now)
         await cases.save(session, [last[key] for key in sorted(last) if key not in new])
         await cases.add_words(session, {key: text for key, text in words.items() if key not in new})

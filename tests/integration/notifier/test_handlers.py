@@ -302,6 +302,43 @@ class TestOrderAndRepeats:
             await desk.one_by_one([events[i] for i in order])
             assert await desk.live() == []
 
+    @pytest.mark.parametrize("customers", [("c-1", "c-1", "c-1"), ("c-1", "c-2", "c-3")])
+    async def test_three_originals_in_every_order(self, database: Database, customers: list[str]) -> None:
+        for order in permutations(range(3)):
+            desk = Desk(database)
+            scores = (2, 9, 0)
+            events = [
+                received(desk.submitted(score, customer=customer).event, event_id)
+                for score, customer, event_id in zip(scores, customers, "abc", strict=True)
+            ]
+            await desk.one_by_one([events[i] for i in order])
+            [case] = await desk.live()
+            assert (case["response_id"], case["customer_ref"], case["score"]) == ("r-1", "c-1", 2)
+
+    async def test_a_good_original_that_lost_its_case_opens_one_when_it_turns_bad(self, desk: Desk) -> None:
+        await desk.apply(received(desk.submitted(2, customer="c-2").event, "b"))
+        await desk.apply(received(desk.submitted(9, customer="c-1").event, "a"))
+        assert await desk.live() == []
+        await desk.apply(desk.amended(score=1))
+        [case] = await desk.live()
+        assert case["customer_ref"] == "c-1"
+
+    async def test_an_answer_that_is_amended_for_hours_keeps_a_short_row(self, desk: Desk) -> None:
+        await desk.apply(desk.submitted(9))
+        for number in range(1, 120):
+            score = 3 if number == 20 else 8 + number % 3
+            await desk.apply(desk.amended(revision=number, score=score, comment=f"comment {number}"))
+        [row] = await desk.rows(
+            """SELECT score, (SELECT count(*) FROM jsonb_object_keys(revisions)) AS kept
+               FROM notifier.answers WHERE store = :store"""
+        )
+        assert row["score"] == 10
+        assert row["kept"] < 60
+        [case] = await desk.live()
+        assert case["response_id"] == "r-1"
+        await desk.apply(desk.amended(revision=200, comment="the last word"))
+        assert len(await desk.live()) == 1
+
     async def test_rules_and_channels_do_not_depend_on_the_order(self, database: Database) -> None:
         seen = set()
         for order in permutations(range(3)):

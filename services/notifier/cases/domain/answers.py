@@ -219,6 +219,32 @@ def fold(response_id: str, known: Iterable[Revision]) -> Answer | None:
     )
 
 
+_MOST_COMMENTS: Final = 20
+"""Earlier comments of one answer, beside the one that counts, by which rules and search go on judging it."""
+
+
+def needed_of(body: Submitted, amendments: Iterable[Amended]) -> list[Amended]:
+    """Of many amendments those that the fold rests on: what each field says now or may say for another body,
+    each possible score at its first time, the first wish to be called, and the first comments."""
+    in_order = sorted(amendments, key=lambda amended: (amended.received_at, amended.id))
+    counting = {r.ce_id for r in revisions.merged((), [r for a in in_order for r in a.revisions()], body)}
+    needed: dict[str, Amended] = {}
+    seen: set[object] = set()
+    comments = 0
+    for amended in in_order:
+        possible = {r.field: r.value for r in amended.revisions() if revisions.may_change(r, body)}
+        firsts: set[object] = {possible["score"]} if "score" in possible else set()
+        if asks_for_contact(possible.get("answers", ())):
+            firsts.add("contact")
+        if possible.get("comment") and comments < _MOST_COMMENTS:
+            firsts.add(possible["comment"])
+            comments += possible["comment"] not in seen
+        if amended.id in counting or not firsts <= seen:
+            needed[amended.id] = amended
+        seen |= firsts
+    return list(needed.values())
+
+
 def asks_for_contact(follow_ups: Iterable[tuple[str, object]]) -> bool:
     """Whether the customer said yes to "please contact me"."""
     return any(

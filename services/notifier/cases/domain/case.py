@@ -234,8 +234,8 @@ class Change:
     """The alert of the answer waits for its comment no longer."""
     cancels_alerts: bool = False
     retracts: bool = False
-    leaves: bool = False
-    """The answer goes from this case to another one."""
+    moves: bool = False
+    """The answer belonged to another case before."""
     step: str | None = None
     """The escalation step that was taken."""
 

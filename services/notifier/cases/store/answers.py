@@ -1,6 +1,6 @@
 """Answers as their events told them: adding events, and reading answers as they are now."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,7 @@ from services.notifier.cases.domain.answers import (
     Revision,
     Submitted,
     fold,
+    needed_of,
 )
 from services.notifier.cases.store.customers import Ref
 from shared.db import Session
@@ -32,6 +33,9 @@ AnswerKey = tuple[str, str]
 
 Events = Mapping[str, Event]
 """The events of one answer by their ids."""
+
+_MANY_AMENDMENTS = 50
+"""No widget amends an answer so often."""
 
 _FOLD = "metric, scale, score, grp, answered_at, received_at, retracted"
 _FOLD_ARRAYS = """CAST(:metrics AS text[]), CAST(:scales AS text[]), CAST(:scores AS int[]),
@@ -99,14 +103,21 @@ def _submitted(event_id: str, event: ResponseSubmitted) -> Submitted | None:
     )
 
 
-async def add_events(
-    session: Session, incoming: Mapping[AnswerKey, Events]
-) -> tuple[dict[AnswerKey, Answer | None], set[AnswerKey]]:
-    """Add events to their answers; returns the answers as they are now, None where the original lacks, and
-    those whose stored original lost to one of the events.
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What the events that were added made of their answers."""
 
-    The rows stay locked, in sorted order. Adding what is known already changes nothing.
-    """
+    answers: Mapping[AnswerKey, Answer | None]
+    """As they are now; None where the original lacks."""
+    replaced: Set[AnswerKey]
+    """Those whose stored original lost to one of the events."""
+    newly_refused: int
+    """How many amended scores are impossible that were not before."""
+
+
+async def add_events(session: Session, incoming: Mapping[AnswerKey, Events]) -> Added:
+    """Add events to their answers. The rows stay locked, in sorted order. Adding what is known already
+    changes nothing."""
     keys = sorted(incoming)
     alone = {key: _folded(key[1], incoming[key]) for key in keys}
     rows = await session.execute(
@@ -131,51 +142,74 @@ async def add_events(
     )
     events_of = {(r.store, r.response_id): _read(r.merged) for r in rows if r.merged}
     merged = {key: _folded(key[1], events) for key, events in events_of.items()}
-    lost = {key: _lost(merged[key], events) for key, events in events_of.items()}
-    await _refold(session, merged, lost)
-    replaced = {key for key in merged if _is_replaced(merged[key], lost[key], incoming[key], events_of[key])}
-    return alone | merged, replaced
+    await _refold(session, merged, {key: _useless(merged[key], events) for key, events in events_of.items()})
+    before = {key: _without(events_of[key], incoming[key]) for key in merged}
+    folded = alone | merged
+    return Added(
+        folded,
+        {key for key, answer in merged.items() if answer and _is_replaced(answer, before[key])},
+        sum(
+            max(0, answer.refused - _refused(key[1], before.get(key, {})))
+            for key, answer in folded.items()
+            if answer and answer.refused
+        ),
+    )
+
+
+def _without(events: Events, others: Events) -> Events:
+    return {i: event for i, event in events.items() if i not in others}
+
+
+def _refused(response_id: str, events: Events) -> int:
+    answer = _folded(response_id, events) if events else None
+    return answer.refused if answer else 0
 
 
 async def _refold(
-    session: Session, folded: Mapping[AnswerKey, Answer | None], lost: Mapping[AnswerKey, list[str]]
+    session: Session, folded: Mapping[AnswerKey, Answer | None], useless: Mapping[AnswerKey, list[str]]
 ) -> None:
-    """Write what answers say now into their columns, and drop the events that `lost`; the rows are ours."""
+    """Write what answers say now into their columns, and drop the `useless` events; the rows are ours."""
     if not folded:
         return
     keys = sorted(folded)
     assigned = ", ".join(f"{name} = n.{name}" for name in _FOLD.split(", "))
     await session.execute(
         text(f"""UPDATE notifier.answers a SET {assigned}, customer_ref = coalesce(n.ref, a.customer_ref),
-                    revisions = a.revisions - ARRAY(SELECT jsonb_array_elements_text(CAST(n.lost AS jsonb)))
+                    revisions = a.revisions
+                        - ARRAY(SELECT jsonb_array_elements_text(CAST(n.useless AS jsonb)))
                 FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), CAST(:refs AS text[]),
-                            CAST(:lost AS text[]), {_FOLD_ARRAYS})
-                     AS n(store, id, ref, lost, {_FOLD})
+                            CAST(:useless AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, ref, useless, {_FOLD})
                 WHERE a.store = n.store AND a.response_id = n.id"""),
         {
             "stores": [store for store, _ in keys],
             "ids": [response for _, response in keys],
             "refs": [answer.body.person.ref if (answer := folded[key]) else None for key in keys],
-            "lost": [orjson.dumps(lost[key]).decode() for key in keys],
+            "useless": [orjson.dumps(useless[key]).decode() for key in keys],
             **_columns([folded[key] for key in keys]),
         },
     )
 
 
-def _is_replaced(answer: Answer | None, lost: Iterable[str], incoming: Events, events: Events) -> bool:
-    """Whether another body counted before these events came in."""
-    return answer is not None and any(
-        isinstance(event := events[i], ResponseSubmitted) and event.fingerprint != answer.body.fingerprint
-        for i in lost
-        if i not in incoming
-    )
+def _is_replaced(answer: Answer, before: Events) -> bool:
+    """Whether another body counted before the events came in."""
+    bodies = [i for i, event in before.items() if isinstance(event, ResponseSubmitted)]
+    counted = before[min(bodies)] if bodies else None
+    return isinstance(counted, ResponseSubmitted) and counted.fingerprint != answer.body.fingerprint
 
 
-def _lost(answer: Answer | None, events: Events) -> list[str]:
-    """The ids of the bodies that can never count again, because an older one is known."""
+def _useless(answer: Answer | None, events: Events) -> list[str]:
+    """The ids of the events that can never say anything again: bodies that lost to an older one, and of many
+    amendments those that no field, no low score and no wish rests on. So an answer that somebody amends for
+    hours keeps a short row."""
     if answer is None:
         return []
-    return [i for i, event in events.items() if isinstance(event, ResponseSubmitted) and i > answer.body.id]
+    lost = [i for i, event in events.items() if isinstance(event, ResponseSubmitted) and i > answer.body.id]
+    amendments = [a for i, event in events.items() if isinstance(a := revision_of(i, event), Amended)]
+    if len(amendments) <= _MANY_AMENDMENTS:
+        return lost
+    needed = {amended.id for amended in needed_of(answer.body, amendments)}
+    return lost + [amended.id for amended in amendments if amended.id not in needed]
 
 
 def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
