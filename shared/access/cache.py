@@ -70,7 +70,7 @@ class Cache(ABC, Generic[Id]):
 
     @property
     def stale(self) -> bool:
-        """Whether nothing was read yet, or reading has failed since it last succeeded: the unknown may exist."""
+        """Whether nothing was read yet, or reading failed since it last succeeded: the unknown may exist."""
         return self._fresh_at == float("-inf") or self._failed_at > self._fresh_at
 
     async def check(self) -> None:

@@ -220,7 +220,15 @@ class Judge:
         if link is not None and rule is None and key in circumstances.replaced:
             return retracted(answer, by_id[link.case_id], now)
         if link is not None:
-            return self._known_answer(answer, by_id[link.case_id], link, rule=rule, events=events, now=now)
+            return self._known_answer(
+                answer,
+                by_id[link.case_id],
+                link,
+                rule=rule,
+                events=events,
+                replaced=key in circumstances.replaced,
+                now=now,
+            )
         if answer.retracted:
             return None
         case = _latest(by_id.values(), ref)
@@ -248,6 +256,7 @@ class Judge:
         *,
         rule: Rule | None,
         events: Mapping[str, Received],
+        replaced: bool,
         now: datetime,
     ) -> Change | None:
         """What became of an answer that has a case already."""
@@ -260,6 +269,7 @@ class Judge:
             rule=rule if weighs else None,
             incoming=tuple(revision for revision in said if revision),
             now=now,
+            replaced=replaced,
             rules_clock=self._policies[case.store].clock(rule.clock if rule else case.clock),
         )
 

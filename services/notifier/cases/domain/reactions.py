@@ -129,9 +129,10 @@ def known_answer_changed(
     rule: Rule | None,
     incoming: tuple[Revision, ...],
     now: datetime,
+    replaced: bool = False,
     rules_clock: Clock = ELAPSED,
 ) -> Change | None:
-    """An answer of this case was amended or retracted. It is noted; a better score closes nothing.
+    """An answer of this case was amended or retracted, or (`replaced`) an older body of it came in. It is noted; a better score closes nothing.
 
     A retraction dismisses a case that nobody touched and that has no other answer. `incoming`: the revisions
     that came in just now. `rule` is given when they change what rules ask about: it may raise the priority
@@ -149,7 +150,7 @@ def known_answer_changed(
         Entry("answer_amended", {"response_id": answer.response_id, "fields": list(amended.changes)})
         for amended in amendments
     ]
-    if any(amended.score is not None for amended in amendments):
+    if replaced or any(amended.score is not None for amended in amendments):
         entries.append(Entry("score_changed", _about(answer)))
     alert = None
     if rule is not None and case.live:
