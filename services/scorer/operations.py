@@ -220,10 +220,10 @@ async def _locked(db: Connection, keys: Collection[Key]) -> tuple[list[Answer], 
     Raises Raced when an answer got another respondent just now.
     """
     claimed = await verification.counted_for_the_claimed(db, keys)
-    before = _respondents((await read_answers(db, keys)).values())
+    before = _respondents((await read_answers(db, keys, among=())).values())
     apart = {(store, respondent(ref, verified=False)) for store, ref in claimed.values()}
     spells, _ = await respondents.lock_respondents(db, before | apart)
-    answers = await read_answers(db, keys, lock=True)
+    answers = await read_answers(db, keys, among=(), lock=True)
     if not _respondents(answers.values()) <= spells.keys():
         raise Raced
     for key in claimed:

@@ -47,7 +47,8 @@ class AnswerHandlers:
         """Merge submissions, amendments and retractions, and move the buckets by the difference."""
         db = await asyncpg_connection(session)
         keys = [_key(received.event) for received in batch]
-        known = await read_answers(db, keys)
+        sent = {r.event.fingerprint for r in batch if type(r.event) is ResponseSubmitted}
+        known = await read_answers(db, keys, among=sent)
         people = _customers(batch)
         allowed = await self._eraser.anonymise_late(session, batch, known, people)
         if allowed is not batch:
@@ -55,7 +56,9 @@ class AnswerHandlers:
         people.update(respondent for answer in known.values() if (respondent := _respondent(answer)))
         spells, new_people = await respondents.lock_respondents(db, people)
         if known:
-            known = await read_answers(db, known, lock=True)  # what the locks guard may have changed
+            known = await read_answers(
+                db, known, among=sent, lock=True
+            )  # what the locks guard may have changed
         before = {key: _respondent(answer) for key, answer in known.items()}
         waiting = {key for key, answer in known.items() if answer.body is None}
         refused = sum(answer.refused for answer in known.values())

@@ -132,7 +132,8 @@ def known_answer_changed(
     replaced: bool = False,
     rules_clock: Clock = ELAPSED,
 ) -> Change | None:
-    """An answer of this case was amended or retracted, or (`replaced`) an older body of it came in. It is noted; a better score closes nothing.
+    """An answer of this case was amended or retracted, or (`replaced`) an older body of it came in. It is
+    noted; a better score closes nothing.
 
     A retraction dismisses a case that nobody touched and that has no other answer. `incoming`: the revisions
     that came in just now. `rule` is given when they change what rules ask about: it may raise the priority

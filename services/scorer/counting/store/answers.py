@@ -5,7 +5,7 @@ bucket, each sorted, by every writer of this schema.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any, TypeAlias
 
@@ -67,8 +67,11 @@ def hour_of(moment: datetime) -> int:
     return int(moment.timestamp() // 3600)
 
 
-async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = False) -> dict[Key, Answer]:
-    """The stored ones of these answers, with the fingerprints of their rivals.
+async def read_answers(
+    db: Connection, keys: Iterable[Key], *, among: Collection[str] | None = None, lock: bool = False
+) -> dict[Key, Answer]:
+    """The stored ones of these answers, with the fingerprints of their rivals: all, or those `among` these,
+    as one answer may have any number.
 
     A caller that writes them afterwards needs their `lock`: an answer without a respondent has no other
     guard.
@@ -78,11 +81,13 @@ async def read_answers(db: Connection, keys: Iterable[Key], *, lock: bool = Fals
         return {}
     rows = await db.fetch(
         f"""SELECT {ANSWER_COLUMNS}, ARRAY(SELECT c.fingerprint FROM scorer.conflicts c
-                WHERE c.store = a.store AND c.response_id = a.response_id) AS rivals
+                WHERE c.store = a.store AND c.response_id = a.response_id
+                      AND ($4::text[] IS NULL OR c.fingerprint = ANY($4))) AS rivals
             FROM unnest(string_to_array($1, $3), string_to_array($2, $3)) AS k(store, response_id)
             JOIN scorer.answers a USING (store, response_id)
             {"ORDER BY a.store, a.response_id FOR UPDATE OF a" if lock else ""}""",
         *packed(unique),
+        None if among is None else list(among),
     )
     return {(row[0], row[1]): answer_of(row, row["rivals"]) for row in rows}
 
