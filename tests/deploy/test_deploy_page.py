@@ -160,7 +160,7 @@ OURS = re.compile(r"(?:-- |exec \w+ |--entrypoint )closeloop (?:\S+[:@]\S+ )?([a
 def test_tells_commands_of_ours_that_there_are(line: str) -> None:
     words = shlex.split(line, comments=True)
     command = typer.main.get_command(build([words[0]])).commands[words[0]]  # type: ignore[attr-defined]
-    if getattr(command, "commands", None):
+    if words[1:] and words[1] in getattr(command, "commands", {}):
         command, words = command.commands[words[1]], words[1:]
     context = command.make_context("closeloop", words[1:], resilient_parsing=True)
     known = {name for parameter in command.params for name in parameter.opts}
