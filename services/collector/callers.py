@@ -17,6 +17,9 @@ REFUSED_COSTS = 5
 """A request of a page whose body is refused counts as so many: an honest page sends few of them."""
 
 _COSTLY = frozenset({400, 403, 404, 408, 413, 415, 422})
+AMENDMENTS_AT_ONCE = 10
+"""So many amendments of one answer may come at once; then `amendments_per_answer_per_minute` holds."""
+_ANSWER_TOO_OFTEN = "This answer is amended too often. Slow down."
 _CLIENT_TOO_OFTEN = "Too many requests from your network address. Slow down."
 
 Peer = tuple[str, int] | None
@@ -73,6 +76,8 @@ class Callers:
         self._buckets: dict[str, TokenBucket] = {}
         rate = settings.client_rate_limit_per_second
         self._clients = Buckets(lambda: TokenBucket(rate, _CLIENT_TOO_OFTEN))
+        changes = settings.amendments_per_answer_per_minute / 60
+        self._answers = Buckets(lambda: TokenBucket(changes, _ANSWER_TOO_OFTEN, burst=AMENDMENTS_AT_ONCE))
         self._remembered: dict[bytes, Caller] = {}
         self._forget_at = 0.0
 
@@ -146,6 +151,11 @@ class Callers:
         if bucket is None:
             bucket = self._buckets[key_id] = TokenBucket(self._rates[public])
         bucket.take(now)
+
+    def count_amendment(self, store: str, response_id: str) -> None:
+        """Count an amendment with the token of an answer: each makes its row be read. Raises Problem 429."""
+        now = time.monotonic()
+        self._answers.of((store, response_id), now).take(now)
 
     def refused(self, key_id: str, peer: Peer, *, public: bool, status: int) -> None:
         """Count a request that was counted already for more, because it was refused with this status."""

@@ -29,3 +29,9 @@ class CollectorSettings(ListenSettings):
         description="Requests of one public key from one network address (IPv6: one /64) a second, "
         "in each process; a refused one counts as five; 0 is no limit",
     )
+    amendments_per_answer_per_minute: float = Field(
+        6,
+        ge=0,
+        description="Amendments with the token of one answer a minute, after ten at once, in each process; "
+        "0 is no limit",
+    )

@@ -101,7 +101,8 @@ class ResponseSubmitted(_Response):
         return respondent(self.customer.ref, verified=self.verified)
 
 
-_AMENDABLE = {"score", "comment", "answers", "complete"}
+AMENDABLE = {"score", "comment", "answers", "complete"}
+"""The fields of an answer that an amendment may change."""
 
 
 class ResponseAmended(_Response):
@@ -125,7 +126,7 @@ class ResponseAmended(_Response):
     def revisions(self, ce_id: str) -> list[Revision]:
         """A revision for each field that it changes. `ce_id`: the id of its envelope."""
         return revisions(
-            self.model_dump(mode="json", include=_AMENDABLE, exclude_none=True),
+            self.model_dump(mode="json", include=AMENDABLE, exclude_none=True),
             number=self.revision,
             ce_id=ce_id,
             of=self.fingerprint,

@@ -132,7 +132,8 @@ class AnswerAcceptor:
                 event["customer"]["token"] = self._customer_tokens.read(submitter.store, token, now=0)
             event["identity"] = identity or "identified"
         else:
-            event["identity"] = "anonymous"
+            # Confidential stays so without a name: its score is hidden while there are few.
+            event["identity"] = "confidential" if identity == "confidential" else "anonymous"
         if (order := event.get("order")) is not None:
             event["order"] = without_nulls(order)
             check_currency(order.get("currency"), submitter.config.currency, "/order/currency")
@@ -145,7 +146,8 @@ class AnswerAcceptor:
                 event["customer"] = identified
             else:
                 del event["customer"]
-                event["identity"] = "anonymous"
+                if event["identity"] != "confidential":
+                    event["identity"] = "anonymous"
         event["answered_at"] = min(event.get("answered_at", now), now)
         event["verified"] = verified
         event["store"] = submitter.store

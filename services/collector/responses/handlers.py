@@ -17,6 +17,7 @@ from shared.http.auth import bearer, check_store
 
 _BEARER = "bearer "
 _CUSTOMER_TOKEN_SECONDS = 86_400
+MOST_BYTES_BY_TOKEN = 64 * 1024
 
 
 class Credentials(NamedTuple):
@@ -114,6 +115,7 @@ class ResponseHandlers:
                 raise Problem(404, "not-found", "There is no such store for this token.")
             store, key_id, response_id = answer.store, answer.key_id, answer.response_id
             metric, scale, fingerprint = answer.metric, answer.scale, answer.fingerprint
+            self._callers.count_amendment(store, response_id)
             for name in ("metric", "scale"):
                 if body.get(name) is not None:
                     raise InvalidInput(f"/{name}", "is known from the amend token; leave it out")
@@ -132,6 +134,8 @@ class ResponseHandlers:
             public = namespaced(key_id, response_id) == response_id
             self._callers.refused(key_id, credentials.peer, public=public, status=422)
             raise
+        if fingerprint is not None and len(event.body()) > MOST_BYTES_BY_TOKEN:
+            raise Problem(413, "too-large", "With an amend token a change is at most 64 KiB.")
         await self._publisher.publish(event, traceparent, response_id=response_id)
         return event
 

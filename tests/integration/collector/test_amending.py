@@ -57,6 +57,24 @@ class TestAmending:
         assert collector.request("PATCH", path, {"score": 6, "metric": "csat", "scale": "1-5"}).status == 422
         assert collector.request("PATCH", path, {"score": 6, "metric": "csat", "scale": "1-7"}).status == 202
 
+    def test_by_token_is_not_for_hours_without_end(self, collector: Collector) -> None:
+        """Each amendment makes every service read the whole answer: a page may not keep them at it."""
+        accepted = collector.post({"score": 2}).json
+        path, bearer = f"/v1/responses/{accepted['response_id']}", f"Bearer {accepted['amend_token']}"
+
+        def amend(body: dict[str, object]) -> int:
+            return collector.request("PATCH", path, body, authorization=bearer).status
+
+        assert amend({"answers": [{"question": "why", "value": "x" * 9_000}] * 8}) == 413
+        statuses = [amend({"score": score % 10, "revision": score + 1}) for score in range(12)]
+        assert statuses[:9] == [202] * 9
+        assert statuses[-1] == 429
+        assert collector.request("PATCH", path, {"score": 1}).status == 202
+        other = collector.post({"score": 2}).json
+        bearer = f"Bearer {other['amend_token']}"
+        path = f"/v1/responses/{other['response_id']}"
+        assert amend({"score": 3}) == 202
+
     async def test_by_token_is_for_the_content_that_came_with_it(
         self, collector: Collector, responses: Topic
     ) -> None:

@@ -333,7 +333,7 @@ class TestOrderAndRepeats:
                FROM notifier.answers WHERE store = :store"""
         )
         assert row["score"] == 10
-        assert row["kept"] < 60
+        assert row["kept"] < 20
         [case] = await desk.live()
         assert case["response_id"] == "r-1"
         await desk.apply(desk.amended(revision=200, comment="the last word"))

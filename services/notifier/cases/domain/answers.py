@@ -219,30 +219,42 @@ def fold(response_id: str, known: Iterable[Revision]) -> Answer | None:
     )
 
 
-_MOST_COMMENTS: Final = 20
-"""Earlier comments of one answer, beside the one that counts, by which rules and search go on judging it."""
+_MOST_COMMENTS: Final = 5
+_MOST_FIRSTS: Final = 40
 
 
-def needed_of(body: Submitted, amendments: Iterable[Amended]) -> list[Amended]:
-    """Of many amendments those that the fold rests on: what each field says now or may say for another body,
-    each possible score at its first time, the first wish to be called, and the first comments."""
+def fields_that_count(body: Submitted | None, amendments: Iterable[Amended]) -> dict[str, set[str]]:
+    """What the fold of an answer rests on, of many amendments: by their ids, the fields that are needed.
+
+    These are what each field says now or may say for another body, each possible score at its first time,
+    the first wish to be called, and the first comments, by which rules and search go on judging the answer.
+    `body` is None while it is unknown.
+    """
     in_order = sorted(amendments, key=lambda amended: (amended.received_at, amended.id))
-    counting = {r.ce_id for r in revisions.merged((), [r for a in in_order for r in a.revisions()], body)}
-    needed: dict[str, Amended] = {}
-    seen: set[object] = set()
-    comments = 0
-    for amended in in_order:
-        possible = {r.field: r.value for r in amended.revisions() if revisions.may_change(r, body)}
-        firsts: set[object] = {possible["score"]} if "score" in possible else set()
-        if asks_for_contact(possible.get("answers", ())):
-            firsts.add("contact")
-        if possible.get("comment") and comments < _MOST_COMMENTS:
-            firsts.add(possible["comment"])
-            comments += possible["comment"] not in seen
-        if amended.id in counting or not firsts <= seen:
-            needed[amended.id] = amended
-        seen |= firsts
-    return list(needed.values())
+    needed: dict[str, set[str]] = {amended.id: set() for amended in in_order}
+    for revision in revisions.merged((), [r for amended in in_order for r in amended.revisions()], body):
+        needed[revision.ce_id].add(revision.field)
+    firsts: set[object] = set()
+    for revision in [r for amended in in_order for r in amended.revisions()]:
+        if body is not None and not revisions.may_change(revision, body):
+            continue
+        first = _first(revision, comments=sum(isinstance(known, str) for known in firsts))
+        if first is not None and first not in firsts and len(firsts) < _MOST_FIRSTS:
+            firsts.add(first)
+            needed[revision.ce_id].add(revision.field)
+    return needed
+
+
+def _first(revision: revisions.Revision, *, comments: int) -> object:
+    """What must be remembered of a revision, though a later one counts; None for nothing."""
+    match revision.field:
+        case "score":
+            return (revision.value, revision.of, revision.metric, revision.scale)
+        case "comment" if comments < _MOST_COMMENTS:
+            return revision.value
+        case "answers" if asks_for_contact(revision.value):
+            return ("contact", revision.of)
+    return None
 
 
 def asks_for_contact(follow_ups: Iterable[tuple[str, object]]) -> bool:

@@ -16,13 +16,13 @@ from services.notifier.cases.domain.answers import (
     Retracted,
     Revision,
     Submitted,
+    fields_that_count,
     fold,
-    needed_of,
 )
 from services.notifier.cases.store.customers import Ref
 from shared.db import Session
 from shared.events import EVENTS, Event
-from shared.events.responses import ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.events.responses import AMENDABLE, ResponseAmended, ResponseRetracted, ResponseSubmitted
 from shared.feedback.metrics import Group
 from shared.ops.logs import log
 
@@ -34,8 +34,8 @@ AnswerKey = tuple[str, str]
 Events = Mapping[str, Event]
 """The events of one answer by their ids."""
 
-_MANY_AMENDMENTS = 50
-"""No widget amends an answer so often."""
+_FEW_AMENDMENTS = 8
+"""So many are kept as they came."""
 
 _FOLD = "metric, scale, score, grp, answered_at, received_at, retracted"
 _FOLD_ARRAYS = """CAST(:metrics AS text[]), CAST(:scales AS text[]), CAST(:scores AS int[]),
@@ -142,7 +142,7 @@ async def add_events(session: Session, incoming: Mapping[AnswerKey, Events]) -> 
     )
     events_of = {(r.store, r.response_id): _read(r.merged) for r in rows if r.merged}
     merged = {key: _folded(key[1], events) for key, events in events_of.items()}
-    await _refold(session, merged, {key: _useless(merged[key], events) for key, events in events_of.items()})
+    await _refold(session, merged, {key: _shortened(merged[key], events_of[key]) for key in merged})
     before = {key: _without(events_of[key], incoming[key]) for key in merged}
     folded = alone | merged
     return Added(
@@ -166,26 +166,25 @@ def _refused(response_id: str, events: Events) -> int:
 
 
 async def _refold(
-    session: Session, folded: Mapping[AnswerKey, Answer | None], useless: Mapping[AnswerKey, list[str]]
+    session: Session, folded: Mapping[AnswerKey, Answer | None], shortened: Mapping[AnswerKey, Events | None]
 ) -> None:
-    """Write what answers say now into their columns, and drop the `useless` events; the rows are ours."""
+    """Write what answers say now into their columns, and the `shortened` events; the rows are ours."""
     if not folded:
         return
     keys = sorted(folded)
     assigned = ", ".join(f"{name} = n.{name}" for name in _FOLD.split(", "))
     await session.execute(
         text(f"""UPDATE notifier.answers a SET {assigned}, customer_ref = coalesce(n.ref, a.customer_ref),
-                    revisions = a.revisions
-                        - ARRAY(SELECT jsonb_array_elements_text(CAST(n.useless AS jsonb)))
+                    revisions = coalesce(CAST(n.revisions AS jsonb), a.revisions)
                 FROM unnest(CAST(:stores AS text[]), CAST(:ids AS text[]), CAST(:refs AS text[]),
-                            CAST(:useless AS text[]), {_FOLD_ARRAYS})
-                     AS n(store, id, ref, useless, {_FOLD})
+                            CAST(:revisions AS text[]), {_FOLD_ARRAYS})
+                     AS n(store, id, ref, revisions, {_FOLD})
                 WHERE a.store = n.store AND a.response_id = n.id"""),
         {
             "stores": [store for store, _ in keys],
             "ids": [response for _, response in keys],
             "refs": [answer.body.person.ref if (answer := folded[key]) else None for key in keys],
-            "useless": [orjson.dumps(useless[key]).decode() for key in keys],
+            "revisions": [_stored(events) if (events := shortened[key]) else None for key in keys],
             **_columns([folded[key] for key in keys]),
         },
     )
@@ -198,18 +197,21 @@ def _is_replaced(answer: Answer, before: Events) -> bool:
     return isinstance(counted, ResponseSubmitted) and counted.fingerprint != answer.body.fingerprint
 
 
-def _useless(answer: Answer | None, events: Events) -> list[str]:
-    """The ids of the events that can never say anything again: bodies that lost to an older one, and of many
-    amendments those that no field, no low score and no wish rests on. So an answer that somebody amends for
-    hours keeps a short row."""
-    if answer is None:
-        return []
-    lost = [i for i, event in events.items() if isinstance(event, ResponseSubmitted) and i > answer.body.id]
+def _shortened(answer: Answer | None, events: Events) -> Events | None:
+    """The events without bodies that lost, and without what of many amendments can never say anything again;
+    None if that changes nothing. So an answer that somebody amends for hours keeps a short row."""
+    body = answer.body if answer else None
+    kept = {
+        i: e for i, e in events.items() if not (body and isinstance(e, ResponseSubmitted) and i > body.id)
+    }
     amendments = [a for i, event in events.items() if isinstance(a := revision_of(i, event), Amended)]
-    if len(amendments) <= _MANY_AMENDMENTS:
-        return lost
-    needed = {amended.id for amended in needed_of(answer.body, amendments)}
-    return lost + [amended.id for amended in amendments if amended.id not in needed]
+    if len(amendments) > _FEW_AMENDMENTS:
+        for event_id, fields in fields_that_count(body, amendments).items():
+            without = dict.fromkeys(AMENDABLE - fields)
+            kept[event_id] = kept[event_id].model_copy(update=without)
+            if not fields:
+                del kept[event_id]
+    return kept if kept != events else None
 
 
 def _columns(answers: Sequence[Answer | None]) -> dict[str, list[Any]]:
