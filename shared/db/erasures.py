@@ -13,12 +13,10 @@ from sqlalchemy import text
 from shared.db.database import Session
 from shared.events import Event, Received
 from shared.events.erasures import CustomerErased
-from shared.feedback.identity import normal_email, with_claims
+from shared.feedback.identity import normal_email, unclaimed, with_claims
 
 Ref = tuple[str, str]
 """Store and customer reference."""
-
-_GIVEN = "unnest(CAST(:stores AS text[]), CAST(:refs AS text[]))"
 
 
 class Erasures:
@@ -63,13 +61,21 @@ class Erasures:
         return {(row[0], row[1]) for row in rows}
 
     async def of(self, session: Session, refs: Collection[Ref]) -> dict[Ref, datetime]:
-        """Those of `refs` that were erased, each with the moment up to which its events are ignored."""
+        """Those of `refs` that were erased, each with the moment up to which its events are ignored.
+
+        Who claims to be a customer is erased with that customer, also where only the customer is in the
+        ledger: the releases that knew no claims wrote such rows.
+        """
         if not refs:
             return {}
+        keys = sorted(set(refs))
         rows = await session.execute(
-            text(f"""SELECT e.store, e.ref, e.erased_at FROM {_GIVEN} AS k(store, ref)
-                     JOIN {self._schema}.erasures e USING (store, ref)"""),
-            _named(sorted(set(refs))),
+            text(f"""SELECT k.store, k.ref, max(e.erased_at)
+                     FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:plain AS text[]))
+                          AS k(store, ref, plain)
+                     JOIN {self._schema}.erasures e ON e.store = k.store AND e.ref = ANY(ARRAY[k.ref, k.plain])
+                     GROUP BY k.store, k.ref"""),
+            {**_named(keys), "plain": [unclaimed(ref) for _, ref in keys]},
         )
         return {(row[0], row[1]): row[2] for row in rows}
 

@@ -38,6 +38,11 @@ def with_claims(ref: str) -> tuple[str, str]:
     return ref, respondent(ref, verified=False)
 
 
+def unclaimed(ref: str) -> str:
+    """The reference of the customer whom somebody claims to be; any other reference is returned as it is."""
+    return ref.removeprefix(CLAIMED)
+
+
 def normal_id(text: str) -> str:
     """An id as it is stored and compared: without the blanks around it."""
     return text.strip()

@@ -23,6 +23,7 @@ from services.notifier.cases.store.customers import Ref
 from shared.db import Session
 from shared.events import EVENTS, Event
 from shared.events.responses import AMENDABLE, ResponseAmended, ResponseRetracted, ResponseSubmitted
+from shared.feedback.identity import unclaimed
 from shared.feedback.metrics import Group
 from shared.ops.logs import log
 
@@ -340,10 +341,13 @@ async def known_before(
         return known
     rows = await session.execute(
         text("""WITH who AS (
-                    SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[])) AS w(store, ref))
-                SELECT 'erased' AS what, e.store, e.ref AS id, e.erased_at AS at,
+                    SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]),
+                                         CAST(:plain AS text[])) AS w(store, ref, plain))
+                SELECT 'erased' AS what, w.store, w.ref AS id, max(e.erased_at) AS at,
                        CAST(NULL AS text) AS customer_ref, CAST(NULL AS text[]) AS events
-                FROM who JOIN notifier.erasures e USING (store, ref)
+                FROM who w JOIN notifier.erasures e
+                     ON e.store = w.store AND e.ref = ANY(ARRAY[w.ref, w.plain]) -- as Erasures.of
+                GROUP BY w.store, w.ref
                 UNION ALL
                 SELECT 'case', w.store, w.ref, NULL, NULL, NULL FROM who w
                 WHERE EXISTS (SELECT FROM notifier.cases c
@@ -358,6 +362,7 @@ async def known_before(
         {
             "stores": [store for store, _ in refs],
             "refs": [ref for _, ref in refs],
+            "plain": [unclaimed(ref) for _, ref in refs],
             "days": days,
             "answer_stores": [store for store, _ in answer_keys],
             "ids": [response for _, response in answer_keys],

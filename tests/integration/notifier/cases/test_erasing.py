@@ -14,6 +14,7 @@ from services.notifier.cases.store import erasing
 from services.notifier.report import store
 from services.notifier.report.store import Scope
 from shared.db import Database
+from shared.db.erasures import Erasures
 from shared.events import Received
 from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
@@ -71,6 +72,17 @@ class TestAnErasure:
         await desk.apply(erase(desk))
         assert await traces(desk) == []
         assert (await desk.case())["dismissed_because"] == "erased"
+
+    async def test_by_a_release_that_knew_no_claims_takes_those_that_come_late(
+        self, database: Database, desk: Desk
+    ) -> None:
+        ledger = Erasures("notifier")
+        async with database.transaction() as session:
+            await ledger.hold(session)
+            await ledger.enter(session, {(desk.store, REF): desk.now + timedelta(minutes=5)})
+        await desk.apply(canary(desk, verified=False), desk.amended(comment="canary again"))
+        assert await traces(desk) == []
+        assert await desk.rows("SELECT 1 FROM notifier.cases WHERE store = :store") == []
 
     async def test_makes_up_nothing_in_the_history(self, database: Database, desk: Desk) -> None:
         await desk.apply(canary(desk))

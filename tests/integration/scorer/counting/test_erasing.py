@@ -6,6 +6,7 @@ from itertools import permutations
 from services.scorer import operations
 from services.scorer.counting.store import erasing
 from shared.db import Inbox, asyncpg_connection
+from shared.db.erasures import Erasures
 from shared.db.inbox import DeadLetter
 from shared.events.customers import CustomerChanged
 from shared.events.erasures import CustomerErased
@@ -98,6 +99,20 @@ class TestAnErasure:
         assert await traces(shop) == []
         await shop.send(canary("r-3", verified=False, received_at=NOON - DAY))
         assert await traces(shop) == []
+
+    async def test_by_a_release_that_knew_no_claims_takes_those_that_come_late(self, shop: Shop) -> None:
+        ledger, until = Erasures("scorer"), NOON + 5 * DAY
+        async with shop.database.transaction() as session:
+            await ledger.hold(session)
+            await ledger.enter(session, {(shop.name, "person-1"): until})
+        late = canary(verified=False), canary("r-2", 9, verified=False, ce_id="z")
+        await shop.send(*late, answer("r-3", 9, who="bob", comment="kept", verified=False))
+        assert await traces(shop) == []
+        assert await shop.counts(NOON) == (2, 0, 1)
+        assert len(await shop.rows("SELECT 1 FROM scorer.answers WHERE store = $1 AND body ~ 'kept'")) == 1
+        new = canary("new", 9, NOON + 6 * DAY, verified=False)
+        await shop.send(new)
+        assert await traces(shop)
 
     async def test_is_the_same_whatever_comes_first(self, shop: Shop) -> None:
         events = (canary(), amend(comment="canary again", score=3), erase("person-1"), canary("r-2", 9))
