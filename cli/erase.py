@@ -18,7 +18,7 @@ from shared.db.residue import ColumnMatches, search
 from shared.events import encode, new_id
 from shared.events.erasures import CustomerErased
 from shared.events.topics import CASES, ERASURES, ORDERS, RESPONSES
-from shared.feedback.identity import customer_ref
+from shared.feedback.identity import customer_refs, spellings
 from shared.kafka import NotAcknowledged, Producer
 
 SERVICES = ("scorer", "segmenter", "notifier")
@@ -41,7 +41,7 @@ class Person:
         """Texts that name the person in a row; an id only where it stands as the value of `id`."""
         quoted = [json.dumps(customer_id, ensure_ascii=False) for customer_id in self.ids]
         pairs = [f'"id":{space}{customer_id}' for customer_id in quoted for space in ("", " ")]
-        return [*pairs, *([self.email] if self.email else [])]
+        return [*pairs, *(spellings(self.email) if self.email else ())]
 
 
 @dataclass(slots=True)
@@ -101,9 +101,9 @@ async def _erase(
         if person.email:
             known = await _ids_of(database, store, person.email)
             person = replace(person, ids=tuple(dict.fromkeys([*person.ids, *known])))
-        refs = [customer_ref(secret, store, customer_id=customer_id) for customer_id in person.ids]
-        refs.append(customer_ref(secret, store, email=person.email))
-        first, *also = [ref for ref in refs if ref]
+        refs = [ref for name in person.ids for ref in customer_refs(secret, store, customer_id=name)]
+        refs += customer_refs(secret, store, email=person.email)
+        first, *also = refs
         event = CustomerErased(
             store=store,
             customer_ref=first,

@@ -123,7 +123,8 @@ class CustomerRefs:
         return ref
 
     def all_refs(self, store: str, customer: Mapping[str, Any], pointer: str) -> tuple[str, ...]:
-        """The references of the id and of the e-mail. Raises InvalidInput at `pointer` if both are blank."""
+        """Every reference of the id and of the e-mail, also older ones. Raises InvalidInput at `pointer` if
+        both are blank."""
         refs = customer_refs(self._secret, store, customer_id=customer.get("id"), email=customer.get("email"))
         if not refs:
             raise InvalidInput(pointer, _NOBODY)

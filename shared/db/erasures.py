@@ -13,7 +13,7 @@ from sqlalchemy import text
 from shared.db.database import Session
 from shared.events import Event, Received
 from shared.events.erasures import CustomerErased
-from shared.feedback.identity import normal_email, unclaimed, with_claims
+from shared.feedback.identity import spellings, unclaimed, with_claims
 
 Ref = tuple[str, str]
 """Store and customer reference."""
@@ -73,7 +73,8 @@ class Erasures:
             text(f"""SELECT k.store, k.ref, max(e.erased_at)
                      FROM unnest(CAST(:stores AS text[]), CAST(:refs AS text[]), CAST(:plain AS text[]))
                           AS k(store, ref, plain)
-                     JOIN {self._schema}.erasures e ON e.store = k.store AND e.ref = ANY(ARRAY[k.ref, k.plain])
+                     JOIN {self._schema}.erasures e
+                          ON e.store = k.store AND e.ref = ANY(ARRAY[k.ref, k.plain])
                      GROUP BY k.store, k.ref"""),
             {**_named(keys), "plain": [unclaimed(ref) for _, ref in keys]},
         )
@@ -83,8 +84,9 @@ class Erasures:
         """The ids of the store's customers with this e-mail address; only where the schema has customers."""
         rows = await session.execute(
             text(f"""SELECT customer_id FROM {self._schema}.customers
-                     WHERE store = :store AND lower(email) = :email AND customer_id IS NOT NULL"""),
-            {"store": store, "email": normal_email(email)},
+                     WHERE store = :store AND lower(email) = ANY(CAST(:emails AS text[]))
+                           AND customer_id IS NOT NULL"""),
+            {"store": store, "emails": spellings(email)},
         )
         return [str(row[0]) for row in rows]
 

@@ -30,6 +30,9 @@ async def search(
 ) -> list[ColumnMatches]:
     """Count the rows that hold one of these words, in upper or lower case, outside the ledger of erasures.
 
+    PostgreSQL's `lower` makes both sides lower case, so that both follow the same rules; of bytes only the
+    letters of ASCII. A word that has several forms is to be given in each.
+
     `store`: leave out the rows of other stores, whose customers may have the same ids. `columns`: count also
     the rows whose column of this name has this value. Every row is read: for millions it takes minutes.
     """
@@ -49,7 +52,7 @@ async def search(
         row = (
             await session.execute(
                 text(f'SELECT {counts} FROM {schema}."{table}" t WHERE {_of_store(its_columns)}'),
-                {"words": [word.casefold() for word in words], "store": store},
+                {"words": list(words), "store": store},
             )
         ).one()
         matches += [
@@ -76,5 +79,8 @@ def _of_store(columns: Sequence[tuple[str, str]]) -> str:
 
 
 def _holds(column: str, kind: str) -> str:
-    content = f"encode(t.\"{column}\", 'escape')" if kind == "bytea" else f'CAST(t."{column}" AS text)'
-    return f"EXISTS (SELECT 1 FROM unnest(CAST(:words AS text[])) w WHERE strpos(lower({content}), w) > 0)"
+    content, word = f'CAST(t."{column}" AS text)', "w"
+    if kind == "bytea":
+        content, word = f"encode(t.\"{column}\", 'escape')", "encode(convert_to(w, 'UTF8'), 'escape')"
+    given = "unnest(CAST(:words AS text[])) w"
+    return f"EXISTS (SELECT 1 FROM {given} WHERE strpos(lower({content}), lower({word})) > 0)"

@@ -13,6 +13,9 @@ ERASED: Final = "erased:"
 CLAIMED: Final = "claimed:"
 """The start of each reference of somebody who only says who they are, in a browser."""
 
+_SECRETLESS = "a reference needs a secret"
+_UNICODE_FORMS: Final = ("NFC", "NFD")
+
 
 def surrogate() -> str:
     """A random reference for the rows of an erased customer. Nothing leads from it to the former one."""
@@ -72,27 +75,51 @@ def customer_ref(
     names nobody. An id never meets an e-mail, even if both read the same, and the same person has unrelated
     references in two stores. Raises ValueError for an empty secret.
     """
-    if not secret:
-        raise ValueError("customer_ref needs a secret")
     if customer_id and (own_id := normal_id(customer_id)):
-        named = length_prefixed("id", store, own_id)
-    elif email and (address := normal_email(email)):
-        named = length_prefixed("email", store, address)
-    else:
-        return None
-    return hmac.digest(secret, named.encode(), "sha256")[:16].hex()
+        return _ref(secret, "id", store, own_id)
+    if email and (address := normal_email(email)):
+        return _ref(secret, "email", store, address)
+    if not secret:
+        raise ValueError(_SECRETLESS)
+    return None
 
 
 def customer_refs(
     secret: bytes, store: str, *, customer_id: str | None = None, email: str | None = None
 ) -> tuple[str, ...]:
-    """The reference of the id and that of the e-mail: everything under which one person may be known."""
-    by_id = customer_ref(secret, store, customer_id=customer_id)
-    by_email = customer_ref(secret, store, email=email)
-    return tuple(ref for ref in (by_id, by_email) if ref is not None)
+    """Everything under which one person may be known: the reference of the id, that of the e-mail, and those
+    that releases before this one made of either, where they are others.
+
+    Those took an id with the blanks around it, and an e-mail casefolded and in the form of Unicode in which
+    it came (`strasse@` for `straße@`). What they stored is still there, also in the log and in backups. An id
+    has to be given as the store sent it then; and who had the same reference then is named too: an erasure
+    had better take too much than leave something.
+    """
+    named: list[tuple[str, str]] = []
+    if customer_id and (own_id := normal_id(customer_id)):
+        named += [("id", own_id), ("id", customer_id)]
+    if email and (address := normal_email(email)):
+        given = email.strip()
+        forms = (given, *(unicodedata.normalize(form, given) for form in _UNICODE_FORMS))
+        named += [("email", address), *(("email", form.casefold()) for form in forms)]
+    return tuple(_ref(secret, kind, store, text) for kind, text in dict.fromkeys(named))
+
+
+def spellings(address: str) -> tuple[str, ...]:
+    """An e-mail address as text may have it, once that is in lower case: in its normal form, and as releases
+    before this one stored it, which was as it came. Composed or decomposed, and a final sigma also as
+    the database has it (PostgreSQL's `lower` knows no other sigma at the end of a word)."""
+    given = address.strip()
+    forms = (normal_email(given), given, *(unicodedata.normalize(f, given).lower() for f in _UNICODE_FORMS))
+    return tuple(dict.fromkeys(text for form in forms for text in (form, form.replace("ς", "σ"))))
 
 
 def order_ref(secret: bytes, store: str, order_id: str) -> str:
     """32 hex digits for an order of a store, made as `customer_ref` makes those of a customer."""
-    named = length_prefixed("order", store, order_id)
-    return hmac.digest(secret, named.encode(), "sha256")[:16].hex()
+    return _ref(secret, "order", store, order_id)
+
+
+def _ref(secret: bytes, kind: str, store: str, name: str) -> str:
+    if not secret:
+        raise ValueError(_SECRETLESS)
+    return hmac.digest(secret, length_prefixed(kind, store, name).encode(), "sha256")[:16].hex()

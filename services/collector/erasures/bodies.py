@@ -1,19 +1,25 @@
 """The body of `POST /v1/erasures`, with the example of the documentation."""
 
-from typing import Any, Required
+from typing import Annotated, Any, Required
 
-from pydantic import TypeAdapter, with_config
+from pydantic import TypeAdapter, ValidatorFunctionWrapHandler, WrapValidator, with_config
 from typing_extensions import TypedDict
 
 from services.collector.bodies import STRICT, Email, Id
+
+
+def _as_given(given: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Checked, and left as it came: older releases made other references of it (`customer_refs`)."""
+    check(given)
+    return given
 
 
 @with_config(STRICT)
 class ErasedIn(TypedDict, total=False):
     """An id, an e-mail or both: what was sent under either is erased."""
 
-    id: Id | None
-    email: Email | None
+    id: Annotated[Id, WrapValidator(_as_given)] | None
+    email: Annotated[Email, WrapValidator(_as_given)] | None
 
 
 @with_config(STRICT)

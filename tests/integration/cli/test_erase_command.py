@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from cli.erase import Person
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -38,6 +40,10 @@ class TestErase:
         done = erase(*arguments)
         assert done.returncode == 1
         assert sentence in done.stderr
+
+    def test_looks_for_an_address_also_as_older_releases_stored_it(self) -> None:
+        composed, decomposed = Person("demo", "jos\u00e9@b.example", (" c-1",)), "jose\u0301@b.example"
+        assert composed.words == ['"id":" c-1"', '"id": " c-1"', composed.email, decomposed]
 
     def test_needs_a_store(self) -> None:
         assert erase("--customer-id", "c-1").returncode == 2

@@ -7,7 +7,7 @@ import pytest
 
 from shared.access import Scope
 from shared.config.secrets import Secrets
-from shared.feedback.identity import customer_ref
+from shared.feedback.identity import customer_ref, customer_refs
 from tests.integration.collector.running import SECRET, STORE, Collector, Topic, make_key
 
 
@@ -41,6 +41,23 @@ class TestAnErasure:
         assert set(written.body) == {"store", "customer_ref", "also", "erased_at", "erasure_id"}
         assert datetime.fromisoformat(reply.json["erased_at"]) <= datetime.now(UTC)
         assert 'closeloop_erasure_requests_total{outcome="accepted"}' in collector.metrics()
+
+    async def test_names_the_references_of_older_releases_too(
+        self, collector: Collector, admin: str, bootstrap: str
+    ) -> None:
+        customer = {"id": f" c-{uuid4()} ", "email": f"Jose\u0301.Stra\u00dfe@{uuid4().hex}.example"}
+        reply = collector.request("POST", "/v1/erasures", {"customer": customer}, authorization=admin)
+        topic = Topic(bootstrap, "feedback.erasures.v1")
+        await topic.open()
+        try:
+            [written] = await topic.about(reply.json["erasure_id"])
+        finally:
+            await topic.close()
+        refs = customer_refs(
+            Secrets(SECRET).customers, STORE, customer_id=customer["id"], email=customer["email"]
+        )
+        assert len(refs) == 5  # the id with its blanks, and the e-mail as casefolded in two forms
+        assert (written.body["customer_ref"], *written.body["also"]) == refs
 
     @pytest.mark.parametrize(
         ("body", "status", "pointer"),

@@ -1,3 +1,7 @@
+import hmac
+import unicodedata
+from typing import Literal, TypeAlias
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,6 +18,7 @@ from shared.feedback.identity import (
 )
 
 SECRET = b"s" * 32
+Form: TypeAlias = Literal["NFC", "NFD"]
 
 
 class TestLengthPrefixed:
@@ -101,6 +106,30 @@ class TestThoseWhoWereErased:
         by_id = customer_ref(SECRET, "demo", customer_id="c-1")
         assert both == (by_id, customer_ref(SECRET, "demo", email="a@b.example"))
         assert customer_refs(SECRET, "demo", customer_id=" ", email=None) == ()
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            "Straße@b.example",
+            "JOSE\u0301@b.example",
+            "jos\u00e9@b.example",
+            "ΟΔΟΣ@b.example",
+            "οδος@b.example",
+        ],
+    )
+    @pytest.mark.parametrize("form", ["NFC", "NFD"])
+    def test_may_have_a_reference_of_an_older_release(self, given: str, form: Form) -> None:
+        sent = unicodedata.normalize(form, given)
+        older = hmac.digest(SECRET, length_prefixed("email", "demo", sent.casefold()).encode(), "sha256")
+        for asked in (given, normal_email(given)):
+            refs = customer_refs(SECRET, "demo", email=asked)
+            assert refs[0] == customer_ref(SECRET, "demo", email=given)
+            assert older[:16].hex() in refs
+
+    def test_may_have_one_of_an_id_with_the_blanks_around_it(self) -> None:
+        refs = customer_refs(SECRET, "demo", customer_id=" c-1\u00a0")
+        older = hmac.digest(SECRET, length_prefixed("id", "demo", " c-1\u00a0").encode(), "sha256")
+        assert refs == (customer_ref(SECRET, "demo", customer_id="c-1"), older[:16].hex())
 
     def test_an_order_is_no_customer(self) -> None:
         assert order_ref(SECRET, "demo", "c-1") != customer_ref(SECRET, "demo", customer_id="c-1")
