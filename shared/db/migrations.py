@@ -6,6 +6,7 @@ comparison. That is why the files are named by their revision (`0001_scorer.py`)
 
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
@@ -41,7 +42,8 @@ def revisions(package: str) -> list[str]:
     return sorted(file.stem.partition("_")[0] for file in _folder(package).glob("[0-9]*.py"))
 
 
-def _upgrade(connection: Connection, package: str) -> str:
+def _upgrade(connection: Connection, package: str) -> tuple[str, bool]:
+    """Run the next migration, if there is one. Returns the head, and whether nothing was left to do."""
     from alembic.config import Config  # noqa: PLC0415 - see above; here and in the two below
     from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - as above
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
@@ -51,8 +53,13 @@ def _upgrade(connection: Connection, package: str) -> str:
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {schema}"))
     head = scripts.get_current_head() or ""
-    known = {script.revision for script in scripts.walk_revisions()}
-    context = EnvironmentContext(Config(), scripts, fn=lambda rev, _: scripts._upgrade_revs(head, rev))  # noqa: SLF001 - as Alembic's own command does
+    newest_first = [script.revision for script in scripts.walk_revisions()]
+    following = dict(zip([*newest_first[1:], None], newest_first, strict=True))
+
+    def next_one(heads: Any, _: object) -> Any:
+        return scripts._upgrade_revs(following[next(iter(heads), None)], heads)  # noqa: SLF001 - as Alembic's own command does
+
+    context = EnvironmentContext(Config(), scripts, fn=next_one)
     context.configure(
         connection=connection,
         version_table_schema=schema,
@@ -60,20 +67,28 @@ def _upgrade(connection: Connection, package: str) -> str:
         transactional_ddl=False,
     )
     current = context.get_context().get_current_revision()
-    if current in known or current is None:
-        context.run_migrations()
-    return head
+    if current not in following:
+        return head, True
+    context.run_migrations()
+    return head, following[current] == head
 
 
 async def migrate(database_url: str, package: str) -> str:
     """Bring the package's schema to the code's head; returns the revision. Harmless twice.
 
-    A database that is ahead of this code (a newer release migrated it) is left alone.
+    Each migration has a transaction of its own, so that no table stays locked during those that follow. What
+    was done stays done when a later one fails, or the process ends: the next call goes on from there. Others
+    that migrate at the same time wait for each transaction, and then run whatever is next. A database that is
+    ahead of this code (a newer release migrated it) is left alone.
     """
     engine = create_async_engine(async_url(database_url), poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
-            return await connection.run_sync(_upgrade, package)
+        async with engine.connect() as connection:
+            done = False
+            while not done:
+                async with connection.begin():
+                    head, done = await connection.run_sync(_upgrade, package)
+            return head
     finally:
         await engine.dispose()
 

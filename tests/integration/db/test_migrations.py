@@ -20,6 +20,8 @@ def upgrade():
     op.execute("CREATE TABLE {schema}.t{revision} (id int)")
 """
 
+WAITS_FOR = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = $1::text::regclass AND NOT granted)"
+
 
 class Package:
     """A package with migrations, made for one test."""
@@ -35,6 +37,12 @@ class Package:
     def add(self, revision: str, down: str | None = None) -> None:
         source = REVISION.format(revision=revision, down=down, schema=self.name)
         (self.folder / f"{revision}_change.py").write_text(source)
+
+    def run(self, revision: str, down: str, statement: str) -> None:
+        (self.folder / f"{revision}_change.py").write_text(
+            f"from alembic import op\nrevision, down_revision = {revision!r}, {down!r}\n"
+            f"def upgrade():\n    op.execute({statement!r})\n"
+        )
 
     def remove(self, revision: str) -> None:
         (self.folder / f"{revision}_change.py").unlink()
@@ -80,15 +88,43 @@ class TestMigrate:
 
         assert await tables(database_url, package) == {"migrations", "t0001", "t0002"}
 
-    async def test_that_fails_leaves_nothing(self, database_url: str, package: Package) -> None:
+    async def test_that_fails_leaves_what_came_before_and_goes_on_from_there(
+        self, database_url: str, package: Package
+    ) -> None:
         (package.folder / "0002_change.py").write_text(
             "from alembic import op\nrevision, down_revision = '0002', '0001'\n"
-            "def upgrade():\n    op.execute('no sql')\n"
+            "def upgrade():\n    op.execute('CREATE SCHEMA half')\n    op.execute('no sql')\n"
         )
         with pytest.raises(Exception, match="syntax error"):
             await migrations.migrate(database_url, package.name)
+        assert await tables(database_url, package) == {"migrations", "t0001"}
 
-        assert await tables(database_url, package) == set()
+        package.add("0002", "0001")
+        assert await migrations.migrate(database_url, package.name) == "0002"
+        assert await tables(database_url, package) == {"migrations", "t0001", "t0002"}
+
+    async def test_keeps_no_table_locked_during_those_that_follow(
+        self, database_url: str, package: Package
+    ) -> None:
+        package.add("0002", "0001")
+        package.add("0003", "0002")
+        await migrations.migrate(database_url, package.name)
+        package.run("0004", "0003", f"ALTER TABLE {package.name}.t0001 ADD COLUMN more text")
+        package.run("0005", "0004", f"LOCK TABLE {package.name}.t0002")
+        package.run("0006", "0005", f"ALTER TABLE {package.name}.t0003 ADD COLUMN more text")
+        held = await asyncpg.connect(database_url)
+        try:
+            async with held.transaction():
+                await held.execute(f"LOCK TABLE {package.name}.t0002 IN ACCESS SHARE MODE")
+                migrating = asyncio.create_task(migrations.migrate(database_url, package.name))
+                while not await held.fetchval(WAITS_FOR, f"{package.name}.t0002"):
+                    assert not migrating.done()
+                await held.execute("SET LOCAL lock_timeout = '1s'")
+                await held.execute(f"SELECT more FROM {package.name}.t0001")
+        finally:
+            await held.close()
+
+        assert await migrating == "0006"
 
 
 class TestCheck:

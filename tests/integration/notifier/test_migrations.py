@@ -1,20 +1,31 @@
 """What only the database can promise, and what of the domain its schema repeats: both must say the same."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+import services.notifier
 from services.notifier.cases.domain.case import Case, Entry, Part, Priority, Status
 from services.notifier.cases.store import cases, writing
 from services.notifier.cases.store.writing import Added, HistoryRow
 from services.notifier.deliveries import store as deliveries
 from shared.events import new_id
-from tests.integration.notifier.desk import Desk
+from shared.events.erasures import CustomerErased
+from shared.feedback.identity import is_erased
+from tests.integration.notifier.desk import Desk, received
+
+(_FILE,) = (Path(services.notifier.__file__).parent / "migrations").glob("*_claimed.py")
+CLAIMED: str = import_module(f"services.notifier.migrations.{_FILE.stem}").CLAIMED
+WAITS_FOR_ME = """SELECT EXISTS (
+    SELECT FROM pg_locks WHERE NOT granted AND transactionid = CAST(pg_current_xact_id() AS xid))"""
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -121,3 +132,68 @@ class TestSaving:
             read = await cases.read(session, desk.store, case.case_id)
         assert read is not None
         assert replace(read, number=0, changed_at=None) == changed
+
+
+class TestTheClaimed:
+    """The migration that finds the answers of those who were only claimed."""
+
+    async def test_are_moved_and_nobody_else(self, desk: Desk) -> None:
+        await desk.apply(desk.submitted(9, response_id="verified"))
+        await desk.apply(desk.submitted(9, response_id="claimed", verified=False))
+        await desk.apply(desk.submitted(9, response_id="mixed", verified=False))
+        await desk.apply(desk.submitted(9, response_id="erased", customer="gone", verified=False))
+        await desk.apply(desk.submitted(9, response_id="older", verified=False))
+        at = desk.now + timedelta(minutes=5)
+        await desk.apply(received(CustomerErased(store=desk.store, customer_ref="gone", erased_at=at)))
+        async with desk.database.transaction() as session:
+            # As the releases before stored them: under the customer, claimed or not; also bodies that lost.
+            await session.execute(
+                text("""UPDATE notifier.answers a SET customer_ref = replace(customer_ref, 'claimed:', ''),
+                            revisions = CASE response_id
+                                WHEN 'mixed' THEN
+                                    revisions || (SELECT v.revisions FROM notifier.answers v
+                                                  WHERE v.store = a.store AND v.response_id = 'verified')
+                                WHEN 'older' THEN
+                                    revisions || (SELECT CAST(replace(CAST(v.revisions AS text),
+                                                                      '"verified": true, ', '') AS jsonb)
+                                                  FROM notifier.answers v
+                                                  WHERE v.store = a.store AND v.response_id = 'verified')
+                                ELSE revisions END
+                        WHERE store = :store"""),
+                {"store": desk.store},
+            )
+            await session.execute(text(CLAIMED))
+            rows = await session.execute(
+                text("SELECT response_id, customer_ref FROM notifier.answers WHERE store = :store"),
+                {"store": desk.store},
+            )
+            found = {row[0]: row[1] for row in rows}
+            await session.rollback()
+        assert is_erased(found.pop("erased"))
+        assert found == {"verified": "c-1", "claimed": "claimed:c-1", "mixed": "c-1", "older": "c-1"}
+
+    async def test_are_locked_as_consumers_lock_them(self, desk: Desk) -> None:
+        for n in reversed(range(6)):
+            await desk.apply(desk.submitted(9, response_id=f"r-{n}", verified=False))
+        await desk.rows(
+            "UPDATE notifier.answers SET customer_ref = 'c-1' WHERE store = :store RETURNING response_id"
+        )
+        async with desk.database.transaction() as consumer:
+            await consumer.execute(
+                text("""SELECT FROM notifier.answers WHERE store = :store AND response_id = 'r-0'
+                        FOR UPDATE"""),
+                {"store": desk.store},
+            )
+            migrating = asyncio.create_task(self.migrated(desk))
+            while not (await consumer.execute(text(WAITS_FOR_ME))).scalar_one():
+                assert not migrating.done()
+            await consumer.execute(
+                text("SELECT FROM notifier.answers WHERE store = :store ORDER BY response_id FOR UPDATE"),
+                {"store": desk.store},
+            )
+        await migrating
+
+    async def migrated(self, desk: Desk) -> None:
+        async with desk.database.transaction() as session:
+            await session.execute(text(CLAIMED))
+            await session.rollback()
