@@ -165,7 +165,7 @@ def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
         at = row["answered_at"]
         series, group = tuple(row["series"]), _GROUPS[row["grp"]]
         counted = Contribution(series, row["day"], group, row["score"], at, hour_of(at))
-    return Answer(
+    answer = Answer(
         store=row["store"],
         response_id=row["response_id"],
         body=body,
@@ -176,6 +176,9 @@ def answer_of(row: Any, rivals: Sequence[str]) -> Answer:
         rivals=frozenset(rivals),
         stored=True,
     )
+    if answer.erased:  # perhaps by the release before, which knows only the values that count
+        answer.forget_texts()
+    return answer
 
 
 _ALL = "all"

@@ -1,10 +1,12 @@
 """An erased person's answers count as before, name nobody, and never come back; in any order."""
 
+import json
 from datetime import timedelta
 from itertools import permutations
 
 from services.scorer import operations
 from services.scorer.counting.store import erasing
+from services.scorer.counting.store.answers import read_answers
 from shared.db import Inbox, asyncpg_connection
 from shared.db.erasures import Erasures
 from shared.db.inbox import DeadLetter
@@ -113,6 +115,25 @@ class TestAnErasure:
         new = canary("new", 9, NOON + 6 * DAY, verified=False)
         await shop.send(new)
         assert await traces(shop)
+
+    async def test_by_a_release_that_knew_one_value_a_field_takes_the_others_too(self, shop: Shop) -> None:
+        await shop.send(canary(), amend(comment="canary again", answers=SAID["answers"]))
+        await shop.send(amend(comment="canary for another body", fingerprint="other", revision=2))
+        [(amended,)] = await shop.rows("SELECT amended::text FROM scorer.answers WHERE store = $1")
+        await shop.send(erase("person-1"))
+        everything = json.dumps(json.loads(amended)["all"])  # that release carries it along
+        await shop.execute(
+            f"""UPDATE scorer.answers SET amended = jsonb_set(amended, '{{all}}', $q${everything}$q$)
+                WHERE store = $1"""
+        )
+        assert await traces(shop)
+        async with shop.database.snapshot() as session:
+            db = await asyncpg_connection(session)
+            [found] = (await read_answers(db, [(shop.name, "r-1")])).values()
+        assert {(r.field, r.value) for r in found.revisions} == {("comment", None), ("answers", None)}
+        await operations.rebuild(shop.database, shop.config, store_name=shop.name)
+        assert await traces(shop) == []
+        assert await shop.counts(NOON) == (0, 0, 1)
 
     async def test_is_the_same_whatever_comes_first(self, shop: Shop) -> None:
         events = (canary(), amend(comment="canary again", score=3), erase("person-1"), canary("r-2", 9))
