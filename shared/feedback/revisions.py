@@ -13,7 +13,7 @@ An answer is folded from everything that arrived under its id, in whatever order
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from shared.feedback.metrics import SCALES, scale_for
+from shared.feedback.metrics import SCALES, UnknownScale, scale_for
 
 
 class Original(Protocol):
@@ -115,7 +115,10 @@ def may_change(revision: Revision, body: Original) -> bool:
         return True
     if revision.metric not in (None, body.metric) or revision.scale not in (None, body.scale):
         return False
-    return scale_for(body.metric, body.scale).is_valid(revision.value)
+    try:
+        return scale_for(body.metric, body.scale).is_valid(revision.value)
+    except UnknownScale:  # of a later release: what is possible there is not known here
+        return False
 
 
 def present(body: Original, known: Iterable[Revision]) -> dict[str, Revision]:

@@ -76,6 +76,15 @@ class TestAnswerRecord:
         assert (found.score, found.refused) == (4, 1)
         assert found.amended([Revision("score", 3, "9", 12)])[1] is Outcome.REFUSED
 
+    @pytest.mark.parametrize("unknown", [{"metric": "ves"}, {"scale": "0-1000"}])
+    def test_an_answer_of_a_later_release_is_kept(self, unknown: dict[str, str]) -> None:
+        said = replace(SAID, **unknown)  # type: ignore[arg-type]
+        found = in_every_order(
+            AnswerRecord(), lambda r: r.submitted(said), lambda r: r.amended([Revision("score", 1, "9", 1)])
+        )
+        assert (found.said, found.score, found.refused) == (said, 9, 1)
+        assert len(found.revisions) == 1  # counts when this is the later release
+
     def test_an_amended_score_that_the_release_before_stored_counts(self) -> None:
         older = AnswerRecord(said=SAID, rescored=Rescored(2, "9", 3))
         assert older.score == 3
