@@ -97,7 +97,19 @@ def _load(name: str) -> Any:
         ) from error
 
 
-def _root() -> None:
+def _say_version(asked: bool) -> None:
+    if asked:
+        from shared.service.serving import VERSION  # noqa: PLC0415 - it takes the web framework along
+
+        typer.echo(VERSION)
+        raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(
+        False, "--version", is_eager=True, callback=_say_version, help="Say which release this is."
+    ),
+) -> None:
     # Without a callback an application of one subcommand would take its name as an argument.
     pass
 

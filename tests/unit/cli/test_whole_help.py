@@ -1,5 +1,6 @@
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 
@@ -17,3 +18,12 @@ def test_the_help_leaves_out_what_production_has_not_installed(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "migrate" in done.stdout
     assert "Start Kafka" not in done.stdout
+
+
+def test_the_version_is_the_one_of_the_project() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "cli.main", "--version"], check=False, capture_output=True, text=True
+    )
+
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    assert (done.returncode, done.stdout) == (0, f"{project['version']}\n"), done.stderr
