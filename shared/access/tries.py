@@ -63,7 +63,7 @@ def after_try_of_address(over_at: datetime, now: datetime) -> tuple[datetime, ti
 async def enter_address(session: Session, name: bytes, now: datetime) -> timedelta:
     """Count a try of an address and return zero; or count nothing and return how long to wait.
 
-    Where a pair is entered or forgotten too, the address comes first: two at once never wait for each other.
+    Where a pair is written too, the address comes first: two at once never wait for each other.
     """
     row = (
         await session.execute(
@@ -81,7 +81,7 @@ async def enter_address(session: Session, name: bytes, now: datetime) -> timedel
     return wait
 
 
-async def take_back(session: Session, name: bytes) -> None:
+async def take_back_address(session: Session, name: bytes) -> None:
     """Count a try of an address no longer: the password was right, or nobody looked at it."""
     await session.execute(
         text("UPDATE access.sign_in_tries SET last_at = last_at - CAST(:one AS interval) WHERE pair = :name"),
@@ -114,6 +114,14 @@ async def enter(session: Session, name: bytes, now: datetime) -> timedelta:
         {"tries": after.count, "at": after.last_at, "pair": name},
     )
     return timedelta()
+
+
+async def take_back(session: Session, name: bytes) -> None:
+    """Count a try of a pair no longer: nobody looked at the password. The tries before it stay."""
+    await session.execute(
+        text("UPDATE access.sign_in_tries SET tries = greatest(tries - 1, 0) WHERE pair = :pair"),
+        {"pair": name},
+    )
 
 
 async def forget(session: Session, name: bytes) -> None:

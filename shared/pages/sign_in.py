@@ -2,6 +2,7 @@
 
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -50,16 +51,23 @@ class SignIn:
         async with self._visitors.database.transaction() as session:
             wait = await tries.enter_address(session, of_address, now)
             if not wait and (wait := await tries.enter(session, pair, now)):
-                await tries.take_back(session, of_address)
+                await tries.take_back_address(session, of_address)
             account = await users.by_email(session, email)
         if wait:
             return wait
         stored = account.password_hash if account and account.active else None
-        if not await self._right(request, stored, password) or account is None:
+        try:
+            right = await self._passwords.right(stored, password, client=address)
+        except Crowded as crowded:
+            async with self._visitors.database.transaction() as session:
+                await tries.take_back_address(session, of_address)
+                await tries.take_back(session, pair)
+            raise _problem(crowded) from None
+        if not right or account is None:
             return None
-        renewed = await self.hash(request, password) if passwords.is_dated(stored or "") else None
+        renewed = await self._renewed(stored or "", password, client=address)
         async with self._visitors.database.transaction() as session:
-            await tries.take_back(session, of_address)
+            await tries.take_back_address(session, of_address)
             await tries.forget(session, pair)
             if renewed and stored:
                 await users.renew_hash(session, account.user_id, before=stored, after=renewed)
@@ -72,11 +80,12 @@ class SignIn:
         except Crowded as crowded:
             raise _problem(crowded) from None
 
-    async def _right(self, request: Request, stored: str | None, password: str) -> bool:
-        try:
-            return await self._passwords.right(stored, password, client=self._visitors.address(request))
-        except Crowded as crowded:
-            raise _problem(crowded) from None
+    async def _renewed(self, stored: str, password: str, *, client: str) -> str | None:
+        """A new hash in place of one that is dated; None for one that is not, and in a crowd: next time."""
+        if passwords.is_dated(stored):
+            with suppress(Crowded):
+                return await self._passwords.hash(password, client=client)
+        return None
 
     async def begin(self, request: Request, user_id: int, address: str) -> Response:
         """Begin a session, end the one that the browser had before, and answer 303 to the address."""

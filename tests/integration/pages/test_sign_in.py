@@ -93,6 +93,27 @@ async def test_a_right_password_forgets_the_wrong_ones(reception: Reception, vis
         await visitor.send("/logout", "/inbox")
 
 
+@pytest.mark.parametrize(
+    ("limit", "status"), [("_MOST_WAITING", 503), ("_MOST_IN_LINE", 429)], ids=["all", "this address"]
+)
+async def test_a_password_that_nobody_could_look_at_was_no_try(
+    reception: Reception, visitor: Visitor, monkeypatch: pytest.MonkeyPatch, limit: str, status: int
+) -> None:
+    monkeypatch.setattr(tries, "MOST_OF_ADDRESS", tries.MOST + 2)
+    email = await reception.hire()
+    for _ in range(tries.MOST - 1):
+        assert (await visitor.sign_in(email, "wrong")).status_code == 401
+    with monkeypatch.context() as crowd:
+        crowd.setattr(passwords, limit, 0)
+        for _ in range(tries.MOST):
+            page = await visitor.sign_in(email)
+            assert (page.status_code, "at this moment" in page.text) == (status, True)
+    assert (await visitor.sign_in(email, "wrong")).status_code == 401
+    assert (await visitor.sign_in(email)).status_code == 429  # those that were wrong still count
+    colleague = await reception.hire("Noor Bakker")
+    assert (await visitor.sign_in(colleague)).status_code == 303
+
+
 async def test_a_hash_of_yesterday_is_renewed(
     reception: Reception, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,10 +123,19 @@ async def test_a_hash_of_yesterday_is_renewed(
         email = await reception.hire()
     before = await reception.account(email)
     assert passwords.is_dated(before.password_hash or "")
+    with monkeypatch.context() as crowd:
+        crowd.setattr(passwords.Passwords, "hash", crowded)
+        assert (await visitor.sign_in(email)).status_code == 303
+    assert (await reception.account(email)).password_hash == before.password_hash
+    await visitor.send("/logout", "/inbox")
     assert (await visitor.sign_in(email)).status_code == 303
     after = await reception.account(email)
     assert not passwords.is_dated(after.password_hash or "")
     assert after.password_version == before.password_version
+
+
+async def crowded(*_: object, **__: object) -> str:
+    raise passwords.Crowded
 
 
 @pytest.mark.parametrize("target", ["//evil.example", "/\\evil.example", "https://evil.example", "/login"])

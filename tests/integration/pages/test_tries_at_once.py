@@ -28,7 +28,7 @@ class TestTriesAtOnce:
                     await tries.enter_address(session, address, datetime.now(UTC))
                     await tries.enter(session, name, datetime.now(UTC))
                 async with database.transaction() as session:
-                    await tries.take_back(session, address)
+                    await tries.take_back_address(session, address)
                     await tries.forget(session, name)
 
         await asyncio.gather(*(signs_in() for _ in range(8)))
