@@ -62,13 +62,16 @@ def refused_input(error: InvalidInput) -> Problem:
     return invalid([{"loc": error.pointer.split("/")[1:], "msg": error.detail, "type": "rule"}])
 
 
-_IDS = ("id", "email")
+_IDS = frozenset({"id", "response_id", "refund_id", "email"})
+"""The fields of a body that name something. Segments may have the same names, and name nothing."""
 
 
 def _refuse_replaced_ids(body: Any) -> None:
     """Raise Problem 422 for U+FFFD in an id or an e-mail address: two of them might become one."""
     for pointer, text in _texts(body):
-        if "\ufffd" in text and pointer.endswith(_IDS):
+        if "\ufffd" not in text or pointer.startswith("/segments/"):
+            continue
+        if pointer.rpartition("/")[2] in _IDS:
             raise refused_input(InvalidInput(pointer, "holds half of a surrogate pair"))
 
 

@@ -99,6 +99,8 @@ MISFITS: dict[str, tuple[bytes, str]] = {
     "blank customer id": (body(customer={"id": "  "}), "/customer/id"),
     "lone surrogate in an id": (body(response_id="\ud83d" + CANARY), "/response_id"),
     "lone surrogate in a customer's id": (body(customer={"id": CANARY + "\ude00"}), "/customer/id"),
+    "lone surrogate in an e-mail": (body(customer={"email": "a\ud83d@b.example"}), "/customer/email"),
+    "lone surrogate in an order's id": (body(order={"id": "\ud83d"}), "/order/id"),
     "e-mail with two @": (body(customer={"email": "a@b@c"}), "/customer/email"),
     "unknown field of the customer": (body(customer={"id": "c", "ref": CANARY}), "/customer/ref"),
     "order value below zero": (body(order={"value": -0.01}), "/order/value"),
@@ -119,6 +121,14 @@ ON_OTHER_ROUTES: dict[str, tuple[str, str, bytes, int, str | None]] = {
         b'{"type": "delivered", "id": "o-1"}',
         422,
         "/delivered_at",
+    ),
+    "order with half of a refund's id": (
+        "POST",
+        "/v1/orders",
+        b'{"type": "refunded", "id": "o", "refund_id": "\\ud83d", "refunded_at": "2026-01-01T00:00:00Z",'
+        b' "amount": 1, "currency": "EUR"}',
+        422,
+        "/refund_id",
     ),
     "order in another currency": (
         "POST",

@@ -34,7 +34,7 @@ UNTIDY = {
     "score": 9,
     "comment": "I waited three weeks \ud83d",
     "customer": {"id": " c-1\u00a0", "email": "Jose\u0301@Straße.example ", "name": "\ude00"},
-    "segments": {"country": " NL "},
+    "segments": {"country": " NL ", "grid": "A\ud83d", "id": "\ud83d", "email": "\ud83d"},
 }
 
 OPTIONAL = [name for name in FULL if name != "score"]
@@ -78,7 +78,8 @@ class TestAFullAnswer:
             "\ufffd",
         )
         assert written.body["comment"] == "I waited three weeks \ufffd"
-        assert written.body["segments"] == {"country": "NL"}
+        halves = {"grid": "A\ufffd", "id": "\ufffd", "email": "\ufffd"}
+        assert written.body["segments"] == {"country": "NL"} | halves
 
     def test_is_told_what_its_store_has_not_declared(self, collector: Collector) -> None:
         reply = collector.post(
