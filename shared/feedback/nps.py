@@ -2,7 +2,7 @@
 
 Source: Rocks, "Interval estimation for the Net Promoter Score", The American Statistician 70 (2016),
 arXiv:1601.07235. With p = P/n and d = D/n, NPS = p - d and a single answer's g in {+1, 0, -1} has
-Var(g) = p + d - (p - d)^2. All functions answer in points, -100..100; n = 0 is None, never 0.
+Var(g) = p + d - (p - d)^2. Scores and intervals are in points, -100..100; n = 0 is None, never 0.
 """
 
 from __future__ import annotations
@@ -103,21 +103,6 @@ def score(counts: Counts) -> float | None:
     return 100 * (counts.promoters - counts.detractors) / counts.n if counts.n else None
 
 
-def variance(counts: Counts) -> float | None:
-    """Var(g) of one answer, 0..1, by the formula above; None without answers."""
-    if not counts.n:
-        return None
-    return moments(counts.promoters, counts.passives, counts.detractors).var_of_mean * counts.n
-
-
-def wald(counts: Counts, z: float = Z95) -> Interval | None:
-    """NPS +- z*SE, not clamped; None without answers. No width when all agree: not for n < 100."""
-    if not counts.n:
-        return None
-    mean, var = moments(counts.promoters, counts.passives, counts.detractors)
-    return Interval(100 * (mean - z * sqrt(var)), 100 * (mean + z * sqrt(var)))
-
-
 @lru_cache(maxsize=10_000)
 def score_interval(counts: Counts, z: float = Z95) -> Interval | None:
     """The range to show beside the score, within -100..100; None without answers.
@@ -163,27 +148,6 @@ def _last_kept(test: Callable[[float], float], kept: float, edge: float) -> floa
             kept, at_kept, at_refused = middle, at_middle, at_refused / (2 if side < 0 else 1)
             side = -1
     return kept
-
-
-def adjusted_wald(counts: Counts, z: float = Z95) -> Interval | None:
-    """The score with three answers more, and its range, clamped to -100..100; None without answers.
-
-    Not centred on the score: it is pulled towards 0, the more so the fewer the answers, and with one answer
-    does not even reach it. Best in Rocks' study, which did not have the score interval.
-    """
-    if not counts.n:
-        return None
-    mean, var = adjusted_moments(counts)
-    half = z * sqrt(var)
-    return Interval(max(-100.0, 100 * (mean - half)), min(100.0, 100 * (mean + half)))
-
-
-def margin(counts: Counts, z: float = Z95) -> float | None:
-    """Half-width of the adjusted interval in points before the clamp; None without answers.
-
-    Before the clamp, because a score at the edge is not surer for being cut off there.
-    """
-    return 100 * z * sqrt(adjusted_moments(counts).var_of_mean) if counts.n else None
 
 
 def wilson(successes: int, n: int, z: float = Z95) -> Interval | None:
