@@ -106,12 +106,12 @@ async def adopt(database: Database, brokers: Brokers, topics: Collection[str]) -
         )
     by = _operator()
     async with database.transaction() as session:
-        found = [known for known in await _compare(session, logs) if known.topic in topics]
+        misfits = [known for known in await _compare(session, logs) if known.topic in topics]
         for service in CONSUMERS:
             for topic in sorted(set(topics)):
                 partitions = {
                     known.partition
-                    for known in found
+                    for known in misfits
                     if (known.service, known.topic) == (service, topic) and known.partition is not None
                 }
                 if partitions:
@@ -120,16 +120,16 @@ async def adopt(database: Database, brokers: Brokers, topics: Collection[str]) -
                     next_offsets = starts(places.values(), log, partitions)
                     await inbox.adopt(session, topic, log.topic_id, next_offsets, by=by)
         written = WrittenLogs(WRITER)
-        for known in found:
+        for known in misfits:
             if known.service == WRITER:
                 await written.adopt(session, known.topic, logs[known.topic].topic_id, by=by)
-    anew = {known.topic for known in found if known.log and known.known != known.log.topic_id}
+    anew = {known.topic for known in misfits if known.log and known.known != known.log.topic_id}
     republished = {}
     if SCORES.name in anew:
         republished["scorer"] = await scorer.republish(database, None)
     if CUSTOMERS.name in anew:
         republished["segmenter"] = await segmenter.republish(database, None)
-    return Adoption(sorted({known.topic for known in found}), republished)
+    return Adoption(sorted({known.topic for known in misfits}), republished)
 
 
 def starts(places: Iterable[StoredPlace], log: LogExtent, misfits: set[int]) -> dict[int, int]:
@@ -138,26 +138,28 @@ def starts(places: Iterable[StoredPlace], log: LogExtent, misfits: set[int]) -> 
     return {p: first for p, first in log.first.items() if not same or p in misfits}
 
 
-def lost(found: Iterable[KnownLog]) -> list[str]:
+def lost(misfits: Iterable[KnownLog]) -> list[str]:
     """What cannot be had back, a sentence for each kind."""
-    said = []
-    found = list(found)
-    anew = {known.topic for known in found if known.log and known.known != known.log.topic_id}
+    sentences = []
+    misfits = list(misfits)
+    anew = {known.topic for known in misfits if known.log and known.known != known.log.topic_id}
     if anew:
-        said.append(
+        sentences.append(
             "What the former logs held behind the stored offsets is lost; how much it was, nobody can know. "
             "What was applied before is in PostgreSQL and stays."
         )
-    for known in found:
+    for known in misfits:
         first, _ = known.bounds
         if known.topic not in anew and known.stored and first and known.stored.next_offset < first:
             expired = first - known.stored.next_offset
-            said.append(
+            sentences.append(
                 f"{known.service}: {expired} records of {known.topic}/{known.partition} expired unread."
             )
     if ERASURES.name in anew:
-        said.append("An erasure that was not complete has to be asked for again: `closeloop erase --wait`.")
-    return said
+        sentences.append(
+            "An erasure that was not complete has to be asked for again: `closeloop erase --wait`."
+        )
+    return sentences
 
 
 def _inbox(service: str) -> Inbox:

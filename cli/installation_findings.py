@@ -70,10 +70,10 @@ async def _topics() -> str:
 
 async def _logs() -> str:
     async with product.database() as database:
-        found = await adopting.compare(database, product.kafka_bootstrap())
-    if found:
+        misfits = await adopting.compare(database, product.kafka_bootstrap())
+    if misfits:
         raise CommandError(
-            "; ".join(dict.fromkeys(known.fault for known in found)),
+            "; ".join(dict.fromkeys(known.fault for known in misfits)),
             remedy=f"`{ADOPT} --dry-run` shows what differs, without --dry-run the services go on.",
         )
     return "every service knows the logs that Kafka has"

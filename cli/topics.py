@@ -67,18 +67,18 @@ def adopt(
         raise CommandError(
             f"The product has no topic {', '.join(unknown)}", remedy="`closeloop topics` lists them."
         )
-    found = product.run(_compare(set(names or ())))
+    misfits = product.run(_compare(set(names or ())))
     if not as_json:
-        _print_differences(found)
-    if not found or dry_run:
+        _print_differences(misfits)
+    if not misfits or dry_run:
         if as_json:
-            _print_json(found, None)
+            _print_json(misfits, None)
         return
     if not yes and not _confirmed(as_json=as_json):
         raise CommandError("Nothing was changed", remedy="With --yes it does not ask.")
-    done = product.run(_adopt({known.topic for known in found}))
+    done = product.run(_adopt({known.topic for known in misfits}))
     if as_json:
-        _print_json(found, done)
+        _print_json(misfits, done)
         return
     typer.echo(f"Adopted: {', '.join(done.topics)}. Halted consumers go on within seconds.")
     for service, states in done.republished.items():
@@ -92,8 +92,8 @@ def _confirmed(*, as_json: bool) -> bool:
 
 async def _compare(only: set[str]) -> list[KnownLog]:
     async with product.database() as database:
-        found = await adopting.compare(database, product.kafka_bootstrap())
-    return [known for known in found if not only or known.topic in only]
+        misfits = await adopting.compare(database, product.kafka_bootstrap())
+    return [known for known in misfits if not only or known.topic in only]
 
 
 async def _adopt(names: set[str]) -> Adoption:
@@ -101,22 +101,22 @@ async def _adopt(names: set[str]) -> Adoption:
         return await adopting.adopt(database, product.kafka_bootstrap(), names)
 
 
-def _print_json(found: list[KnownLog], done: Adoption | None) -> None:
+def _print_json(misfits: list[KnownLog], done: Adoption | None) -> None:
     shown: dict[str, Any] = {
-        "differences": [known.as_json() for known in found],
-        "lost": adopting.lost(found),
+        "differences": [known.as_json() for known in misfits],
+        "lost": adopting.lost(misfits),
         "adopted": done.topics if done else [],
         "republished": done.republished if done else {},
     }
     typer.echo(json.dumps(shown, indent=2))
 
 
-def _print_differences(found: list[KnownLog]) -> None:
-    if not found:
+def _print_differences(misfits: list[KnownLog]) -> None:
+    if not misfits:
         typer.echo("Nothing to adopt: every service knows the logs that Kafka has.")
         return
     table = Table("topic", "service", "partition", "at offset", "of log", "Kafka's log", "holds", box=None)
-    for known in sorted(found, key=lambda k: (k.topic, k.service, k.partition or 0)):
+    for known in sorted(misfits, key=lambda k: (k.topic, k.service, k.partition or 0)):
         first, end = known.bounds
         table.add_row(
             known.topic,
@@ -128,7 +128,7 @@ def _print_differences(found: list[KnownLog]) -> None:
             f"{first} to {end}" if end is not None else "-",
         )
     print_table(table)
-    for sentence in adopting.lost(found):
+    for sentence in adopting.lost(misfits):
         typer.echo(sentence)
 
 

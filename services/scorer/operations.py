@@ -126,7 +126,7 @@ async def _reconcile(
     places = await verification.places(db, CONSUMER, RESPONSES.name)
     logs = await log_extents(bootstrap, [RESPONSES.name])
     report.adoptions = await verification.adoptions(db, CONSUMER, RESPONSES.name)
-    report.log_faults = list(dict.fromkeys(found.fault for found in differences(places, logs)))
+    report.log_faults = list(dict.fromkeys(difference.fault for difference in differences(places, logs)))
     if report.log_faults or not places:
         return
     upto = {partition: place.next_offset for (_, partition), place in places.items()}

@@ -20,13 +20,13 @@ class WrittenLogs:
         rows = await session.execute(text(f"SELECT topic, topic_id FROM {self.schema}.written_logs"))
         return {row.topic: row.topic_id for row in rows}
 
-    async def note(self, session: Session, found: Mapping[str, UUID]) -> None:
+    async def note(self, session: Session, topic_ids: Mapping[str, UUID]) -> None:
         """Store the ids of topics that were never written to; those that are known stay as they are."""
-        if found:
+        if topic_ids:
             await session.execute(
                 text(f"""INSERT INTO {self.schema}.written_logs (topic, topic_id) VALUES (:topic, :id)
                          ON CONFLICT (topic) DO NOTHING"""),
-                [{"topic": topic, "id": topic_id} for topic, topic_id in sorted(found.items())],
+                [{"topic": topic, "id": topic_id} for topic, topic_id in sorted(topic_ids.items())],
             )
 
     async def adopt(self, session: Session, topic: str, topic_id: UUID, *, by: str) -> None:

@@ -179,7 +179,7 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
         request: Callable[[set[TopicPartition]], Awaitable[dict[TopicPartition, T]]],
         leaders: Iterable[set[TopicPartition]],
     ) -> dict[TopicPartition, T]:
-        """Send the request to each leader; returns what those say that answer within 5 s.
+        """Send the request to each leader; returns the answers of those that answer within 5 s.
 
         The others are asked again after 15 s. Raises their error only when no leader answers and no partition
         is open: the records of an open one must not wait for a broker that stands still.
@@ -190,21 +190,21 @@ class Gate(ConsumerRebalanceListener):  # type: ignore[misc]
                 return await request(tps)
 
         requests = [tps for tps in leaders if tps]
-        answers = await asyncio.gather(*map(ask, requests), return_exceptions=True)
-        said: dict[TopicPartition, T] = {}
+        replies = await asyncio.gather(*map(ask, requests), return_exceptions=True)
+        answers: dict[TopicPartition, T] = {}
         errors = []
         later = asyncio.get_running_loop().time() + _ASK_AGAIN_SECONDS
-        for tps, answer in zip(requests, answers, strict=True):
-            if not isinstance(answer, BaseException):
-                said |= answer
+        for tps, reply in zip(requests, replies, strict=True):
+            if not isinstance(reply, BaseException):
+                answers |= reply
                 continue
-            errors.append(answer)
+            errors.append(reply)
             self._not_before.update(dict.fromkeys(tps, later))
-            _log.warning("gate.leader_does_not_answer", partitions=len(tps), exc_info=answer)
-        if errors and not said and not self._next:
+            _log.warning("gate.leader_does_not_answer", partitions=len(tps), exc_info=reply)
+        if errors and not answers and not self._next:
             self._not_before.clear()
             raise errors[0]
-        return said
+        return answers
 
     async def _stored(self, topics: set[str]) -> dict[tuple[str, int], StoredPlace]:
         """Where the group is in these topics, by (topic, partition)."""

@@ -42,18 +42,18 @@ class LogWatch:
     async def look(self) -> None:
         """Compare once. Raises what the broker or the database raises."""
         logs = await self._producer.logs(self._topics)
-        found = {topic: log_of_topic.topic_id for topic, log_of_topic in logs.items()}
+        topic_ids = {topic: log_of_topic.topic_id for topic, log_of_topic in logs.items()}
         async with asyncio.timeout(5), self._database.transaction() as session:
             known = await self._written.known(session)
             await self._written.note(
-                session, {topic: topic_id for topic, topic_id in found.items() if topic not in known}
+                session, {topic: topic_id for topic, topic_id in topic_ids.items() if topic not in known}
             )
         faults: dict[str, str] = {}
         for topic in self._topics:
-            if topic not in found:
+            if topic not in topic_ids:
                 faults[topic] = missing(topic)
-            elif known.get(topic, found[topic]) != found[topic]:
-                faults[topic] = made_anew(topic, known[topic], found[topic])
+            elif known.get(topic, topic_ids[topic]) != topic_ids[topic]:
+                faults[topic] = made_anew(topic, known[topic], topic_ids[topic])
         before = self._mismatch.faults if self._mismatch else {}
         self._mismatch = LogMismatch(faults) if faults else None
         metrics.show_log_faults(self._topics, faults)

@@ -71,7 +71,7 @@ def differences(
     stored: Mapping[tuple[str, int], StoredPlace], logs: Mapping[str, LogExtent]
 ) -> list[Difference]:
     """Where the places of a group do not fit the logs that Kafka has, by the rule of those who open them."""
-    found = []
+    misfits = []
     for (topic, partition), place in stored.items():
         log = logs.get(topic)
         known = {other.topic_id for (name, _), other in stored.items() if name == topic and other.topic_id}
@@ -85,8 +85,8 @@ def differences(
             end=log.end.get(partition, 0) if log else 0,
         )
         if fault:
-            found.append(Difference(topic, partition, fault, place, log))
-    return found
+            misfits.append(Difference(topic, partition, fault, place, log))
+    return misfits
 
 
 async def read_log(

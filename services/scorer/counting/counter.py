@@ -202,7 +202,7 @@ class AnswerCounter:
         store, metric, scale, confidential, *values = profile
         cuts = self.stores[store].cuts.of(tuple(values))
         series = [Series(store, metric, scale, cut.segment, cut.touchpoint) for cut in cuts]
-        return series + [one.confidential() for one in series] if confidential else series
+        return series + [part.confidential() for part in series] if confidential else series
 
     def _contribution(self, answer: Answer, series: tuple[int, ...]) -> Contribution:
         body, score = answer.body, answer.score
