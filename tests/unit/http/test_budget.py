@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ import uvicorn
 from pydantic import ValidationError
 
 from shared.http import protocol
-from shared.http.budget import Budget
+from shared.http.budget import CONNECTION_BYTES, Budget
 from shared.http.limits import ClientGone, Limits, read_body
 from shared.http.problems import Problem, send_problem
 from shared.http.protocol import Protocol
@@ -38,12 +38,13 @@ class Served:
 
     budget: Budget = field(default_factory=lambda: Budget(SETTINGS))
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
-    clients: list[Any] = field(default_factory=list)
+    clients: list[tuple[str, int]] = field(default_factory=list)
+    """Of each request that the application was asked: host and port."""
     proxies: TrustedProxies | None = None
     port: int = 0
 
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        self.clients.append(scope["client"][0])
+        self.clients.append(scope["client"])
         if scope["path"] == "/slow":
             await self.go_on.wait()
         body = b"ok" * (4_000_000 if scope["path"] == "/large" else 1)
@@ -109,9 +110,20 @@ class Served:
         return b"", sent
 
     async def is_given_back(self, *, but: int = 0) -> None:
-        async with asyncio.timeout(5):
-            while self.budget.held > but:
-                await asyncio.sleep(0.01)
+        await until(lambda: self.budget.held <= but)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def status_of(reader: asyncio.StreamReader) -> bytes:
+    """Of the next answer; nothing if the connection ends without one."""
+    with contextlib.suppress(OSError):
+        return (await reader.read(12))[9:]
+    return b""
 
 
 @pytest.fixture
@@ -184,7 +196,7 @@ class TestARefusal:
         head = SLOW.replace(b"GET", b"HEAD").replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
         async with served.client() as (reader, writer), asyncio.timeout(10):
             writer.write(head)
-            await asyncio.sleep(0.1)
+            await until(lambda: len(served.clients) == 1)
             served.go_on.set()
             assert (await reader.read()).startswith(b"HTTP/1.1 200")
 
@@ -193,9 +205,9 @@ class TestRequestsBehindASlowOne:
     async def test_are_answered_in_their_order_before_the_refusal(self, served: Served) -> None:
         async with served.client() as (reader, writer), asyncio.timeout(10):
             writer.write(SLOW + GET * 3 + b"GET / HTTP/1.1\r\nfield: ")
-            await asyncio.sleep(0.1)
+            await until(lambda: len(served.clients) == 1)
             writer.write(b"x" * 9000)
-            await asyncio.sleep(0.1)
+            await writer.drain()
             served.go_on.set()
             answer = await reader.read()
         statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
@@ -204,7 +216,7 @@ class TestRequestsBehindASlowOne:
     async def test_do_not_overtake_it_by_being_invalid(self, served: Served) -> None:
         async with served.client() as (reader, writer), asyncio.timeout(10):
             writer.write(SLOW + b"\x00 is no HTTP\r\n\r\n")
-            await asyncio.sleep(0.2)
+            await until(lambda: len(served.clients) == 1)
             served.go_on.set()
             answer = await reader.read()
         assert [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]] == [b"200", b"400"]
@@ -223,21 +235,21 @@ class TestTheBudgetOfAll:
         """200 clients who send half of a body each, more than fits; and one who asks for something."""
         half = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 12000\r\n\r\n" + b"x" * 8000
         async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
-            held = []
+            halves = []
             for _ in range(200):
                 reader, writer = await stack.enter_async_context(served.client())
                 writer.write(half)
-                held.append(reader)
+                halves.append((writer, asyncio.create_task(status_of(reader))))
             reader, writer = await stack.enter_async_context(served.client())
             writer.write(GET)
             assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
             assert served.budget.held <= SETTINGS.process_buffer_bytes
-            refused = 0
-            for other in held:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(0.01):
-                        refused += (await other.read(20)).startswith(b"HTTP/1.1 503")
-            assert 100 < refused < 200
+            statuses = []
+            for writer, status in halves:
+                writer.write(b"x" * 4000)  # the rest, for those that were not refused
+                statuses.append(await status)
+            assert set(statuses) == {b"200", b"503"}
+            assert 100 < statuses.count(b"503") < 200
         await served.is_given_back()
 
     async def test_ends_idle_connections_for_a_new_one(self, served: Served) -> None:
@@ -253,14 +265,14 @@ class TestTheBudgetOfAll:
     async def test_is_503_for_the_newest_while_all_is_worked_on(self, served: Served) -> None:
         whole = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 15000\r\n\r\n" + b"x" * 15_000
         async with contextlib.AsyncExitStack() as stack, asyncio.timeout(20):
-            readers = []
+            sent = {}
             for _ in range(60):
                 reader, writer = await stack.enter_async_context(served.client())
                 writer.write(whole)
-                readers.append(reader)
-            await asyncio.sleep(0.3)
+                sent[writer.get_extra_info("sockname")] = asyncio.create_task(status_of(reader))
+            await until(lambda: all(it in served.clients or status.done() for it, status in sent.items()))
             served.go_on.set()
-            statuses = [(await reader.read(12))[9:] for reader in readers]
+            statuses = await asyncio.gather(*sent.values())
         assert set(statuses) <= {b"200", b"503", b""}  # closed at once, if it had asked for nothing yet
         assert statuses[:30] == [b"200"] * 30
         assert 5 < len(statuses) - statuses.count(b"200") < 30
@@ -270,8 +282,9 @@ class TestTheBudgetOfAll:
         async with served.client() as (_, writer):
             writer.write(SLOW.replace(b"GET", b"POST").replace(b"Host", b"Content-Length: 9000\r\nHost"))
             writer.write(b"x" * 9000)
-            await asyncio.sleep(0.2)
-        await asyncio.sleep(0.2)
+            await until(lambda: served.budget.held > CONNECTION_BYTES + 9000)
+            held = served.budget.held
+        await served.is_given_back(but=held - CONNECTION_BYTES)
         assert served.budget.held > 9000
         served.go_on.set()
         await served.is_given_back()
@@ -283,8 +296,7 @@ class TestAResponseThatNobodyReads:
         async with served.client(limit=1024) as (reader, writer), asyncio.timeout(10):
             writer.write(GET.replace(b"/", b"/large", 1))
             await reader.readexactly(4)
-            while served.budget.held < 1_000_000:
-                await asyncio.sleep(0.01)
+            await until(lambda: served.budget.held >= 1_000_000)
             await served.is_given_back()
 
     async def test_that_is_read_slowly_arrives(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,13 +320,13 @@ class TestBehindAProxy:
             writer.write(GET + GET.replace(b"Host", forwarded))
             for _ in range(2):
                 await reader.readuntil(b"ok")
-        assert served.clients == ["127.0.0.1", "192.0.2.7"]
+        assert [host for host, _ in served.clients] == ["127.0.0.1", "192.0.2.7"]
 
     async def test_of_nobody_the_header_is_ignored(self, served: Served) -> None:
         async with served.client() as (reader, writer):
             writer.write(GET.replace(b"Host", b"X-Forwarded-For: 192.0.2.7\r\nHost"))
             await reader.readuntil(b"ok")
-        assert served.clients == ["127.0.0.1"]
+        assert [host for host, _ in served.clients] == ["127.0.0.1"]
 
 
 def test_a_connection_has_room_for_a_head_and_a_body() -> None:
