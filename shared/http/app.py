@@ -15,10 +15,10 @@ from shared.http.headers import SafeHeaders
 from shared.http.hosts import KnownHosts
 from shared.http.limits import Limits
 from shared.http.parameters import check_parameters
-from shared.http.problems import HANDLERS
+from shared.http.problems import HANDLERS, not_one_of
 from shared.http.traced import TracedRequests
 from shared.ops import metrics, tracing
-from shared.ops.health import Health
+from shared.ops.health import PARTS, Health
 from shared.ops.settings import ListenSettings
 from shared.service.serving import VERSION
 
@@ -99,6 +99,8 @@ def operations_routes(health: Health) -> APIRouter:
             list[str], Query(description="Parts to do without: an engine that is away for all replicas alike")
         ] = [],  # noqa: B006 - FastAPI copies it
     ) -> JSONResponse:
+        if not set(without) <= set(PARTS):
+            raise not_one_of(PARTS, "part", "/query/without")
         return answer(*health.ready(without))
 
     @router.get("/metrics", summary="Prometheus metrics")

@@ -10,6 +10,9 @@ from shared.ops import metrics
 Check = Callable[[], Awaitable[None]]
 """Returns when the part is ready; raises with a sentence when it is not."""
 
+PARTS = ("boot", "consumer", "kafka", "keys", "logs", "people", "postgres", "service")
+"""What processes of the product report in their readiness; not every process has every part."""
+
 _LOOP_STALL_SECONDS = 30
 
 
