@@ -15,6 +15,7 @@ from services.scorer.scores.store import tallies
 from services.scorer.scores.store.tallies import Tally
 from shared.access import Key, Scope
 from shared.db import Database, asyncpg_connection
+from shared.feedback.identity import normal_id
 from shared.feedback.metrics import SCALES, Metric, UnknownScale, scale_for
 from shared.feedback.moments import InvalidMoment, MissingOffset, parse_moment_of_query
 from shared.feedback.windows import WINDOWS, UnknownWindow, Window, parse_window
@@ -225,9 +226,10 @@ def routes(database: Database, counter: AnswerCounter, latest_scan_limit: int) -
         ],
     ) -> AnswerOut:
         """Whether it counts, its present score, and how many rival bodies came under its id."""
+        wanted = key.store, normal_id(response_id)
         async with database.snapshot() as session:
-            stored = await answers.read_answers(await asyncpg_connection(session), [(key.store, response_id)])
-        answer = stored.get((key.store, response_id))
+            stored = await answers.read_answers(await asyncpg_connection(session), [wanted])
+        answer = stored.get(wanted)
         if answer is None:
             raise Problem(404, "not-found", "There is no answer with this id.")
         return _record(answer)

@@ -369,6 +369,12 @@ class TestAnswers:
         assert found["response_id"] == name
         assert {field: found[field] for field in expected} == expected
 
+    async def test_are_found_with_blanks_around_the_id_as_they_are_stored_without(
+        self, scorer: Scorer
+    ) -> None:
+        for name in ("a1%20", "%20a1"):
+            assert (await scorer.get(f"/v1/answers/{name}")).json()["response_id"] == "a1"
+
 
 class TestDocumentation:
     async def test_every_shape_has_an_example_that_fits(self, scorer: Scorer) -> None:
