@@ -174,13 +174,13 @@ class Callers:
 def check_may_write(caller: Caller) -> None:
     """Raises Problem 403 for a public key, and for a secret one without the scope to write."""
     if not caller.may_write:
-        raise forbidden(Scope.RESPONSES_WRITE)
+        raise forbidden(Scope.RESPONSES_WRITE, caller.key)
 
 
 def check_is_admin(caller: Caller) -> None:
     """Raises Problem 403 unless the key is secret and has the scope `admin`."""
     if not caller.key.may(Scope.ADMIN):
-        raise forbidden(Scope.ADMIN)
+        raise forbidden(Scope.ADMIN, caller.key)
 
 
 def check_origin(caller: Caller, origin: bytes | None) -> None:

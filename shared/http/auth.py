@@ -60,7 +60,7 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
             address=request.client.host if request.client else "",
         )
         if not key.may(scope):
-            raise forbidden(scope)
+            raise forbidden(scope, key)
         check_store(key, store)
         return key
 
@@ -68,8 +68,11 @@ def require(scope: Scope) -> Callable[[Request], Awaitable[Key]]:
     return checked
 
 
-def forbidden(scope: str) -> Problem:
-    """403, for a key without this scope."""
+def forbidden(scope: str, key: Key) -> Problem:
+    """403, for a key without this scope. A public key has no scopes, and none can be given to it."""
+    if key.kind == "public":
+        detail = f"This needs a secret key (sec_...) with the scope {scope}; this key is a public one."
+        return Problem(403, "forbidden", detail)
     return Problem(403, "forbidden", f"This key lacks the scope {scope}.")
 
 

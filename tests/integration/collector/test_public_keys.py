@@ -74,7 +74,9 @@ class TestAPublicKey:
     )
     def test_may_do_nothing_else(self, collector: Collector, method: str, path: str, body: Any) -> None:
         bearer = f"Bearer {collector.public}"
-        assert collector.request(method, path, body, authorization=bearer, origin=ORIGIN).status == 403
+        reply = collector.request(method, path, body, authorization=bearer, origin=ORIGIN)
+        assert reply.status == 403
+        assert "needs a secret key (sec_...) with the scope responses:write" in reply.json["detail"]
 
     @pytest.mark.parametrize(
         ("body", "pointer"),
