@@ -242,7 +242,8 @@ def _refuse_what_pages_may_not_say(body: AnswerIn, store: Store) -> None:
         raise InvalidInput("/order", "may not come with a public key")
     for name in body.get("segments") or ():
         if name not in store.segments:
-            raise InvalidInput(f"/segments/{name}", "is not a declared segment of this store")
+            detail = f"is not a declared segment of this store; {_listed(store.segments)}"
+            raise InvalidInput(f"/segments/{name}", detail)
 
 
 def _fingerprint(content: dict[str, Any]) -> str:

@@ -91,6 +91,12 @@ class TestAPublicKey:
         assert reply.status == 422
         assert [error["pointer"] for error in reply.json["errors"]] == [pointer]
 
+    def test_learns_what_segments_are_declared(self, collector: Collector) -> None:
+        [error] = collector.from_page({"score": 9, "segments": {"vip": "yes"}}).json["errors"]
+        [warned] = collector.post({"score": 9, "segments": {"vip": "yes"}}).json["warnings"]
+        assert error["detail"].startswith("is not a declared segment of this store; declared: country")
+        assert error["detail"].rpartition("; ")[2] == warned["detail"].rpartition("; ")[2]
+
     def test_may_say_a_declared_segment(self, collector: Collector) -> None:
         assert collector.from_page({"score": 9, "segments": {"country": "NL"}}).status == 202
 
