@@ -18,6 +18,7 @@ from shared.access.passwords import PasswordUnfit
 from shared.access.users import Account
 from shared.db import Session
 from shared.feedback.identity import normal_email
+from shared.ops.settings import checked_address
 
 app = typer.Typer(help="The people who use the pages.", no_args_is_help=True)
 
@@ -132,9 +133,13 @@ def _base(url: str) -> str:
                 "It is not known where people open the pages",
                 remedy="Give --url, or set NOTIFIER_PUBLIC_URL.",
             ) from None
-    if not base.startswith(("http://", "https://")):
-        raise CommandError(f"--url {base} is no address", remedy="Write it as https://support.shop.example")
-    return base.rstrip("/")
+    try:
+        return checked_address(base)
+    except ValueError:
+        raise CommandError(
+            f"{base} is no address",
+            remedy="Write it as https://support.shop.example, without a path, as the pages live at the root.",
+        ) from None
 
 
 def _asked_password(email: str, *names: str) -> str:

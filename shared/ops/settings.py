@@ -1,5 +1,7 @@
 """The settings of every service, read from the environment. Each service adds a class with its own prefix."""
 
+import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
@@ -14,6 +16,8 @@ _OVERHEAD_BYTES = 32 * 1024
 """What a connection and a request take beside head and body."""
 
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+_HOST_NAME = re.compile(r"[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 
 ROOT_CHARACTERS = 32
 """A secret from which keys are derived is no shorter."""
@@ -40,12 +44,17 @@ class PlatformSettings(BaseSettings):
         SecretStr(""),
         description="Signs sessions, links and tokens instead of the root, if set",
     )
-    notifier_public_url: str = Field("", description="Where people reach the product")
-    closeloop_urls: dict[str, str] = Field({}, description="Where its areas are when not on one host")
+    notifier_public_url: str = Field(
+        "", description="Where people reach the product: http(s)://host[:port], without a path"
+    )
+    closeloop_urls: dict[str, str] = Field(
+        {}, description="Where its areas are when not on one host; each as the public address"
+    )
     closeloop_hosts: str = Field(
         "",
-        description="Further hosts that requests may name, with commas. Once there is a public address, "
-        "a request for another host is answered with 421; /livez, /readyz and /metrics excepted",
+        description="Further hosts that requests may name, by commas: names alone, without scheme or port. "
+        "Once there is a public address, a request for another host is answered with 421; "
+        "/livez, /readyz and /metrics excepted",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level logged")
     closeloop_proxies: str = Field(
@@ -82,6 +91,21 @@ class PlatformSettings(BaseSettings):
         TrustedProxies(setting)
         return setting
 
+    @field_validator("notifier_public_url")
+    @classmethod
+    def _address_or_none(cls, url: str) -> str:
+        return checked_address(url) if url else url
+
+    @field_validator("closeloop_urls")
+    @classmethod
+    def _addresses_or_none(cls, urls: dict[str, str]) -> dict[str, str]:
+        return {area: checked_address(url) if url else url for area, url in urls.items()}
+
+    @field_validator("closeloop_hosts")
+    @classmethod
+    def _host_names(cls, setting: str) -> str:
+        return ",".join(_host_name(entry) for entry in setting.split(",") if entry.strip())
+
     def hosts(self, listen: "ListenSettings") -> frozenset[str]:
         """The hosts that requests may name; none, for any, while no address is a public one.
 
@@ -89,7 +113,7 @@ class PlatformSettings(BaseSettings):
         """
         urls = [url for url in (self.notifier_public_url, *self.closeloop_urls.values()) if url]
         names = {urlsplit(url).hostname or "" for url in urls} - _LOOPBACK
-        names |= {name.strip().lower() for name in self.closeloop_hosts.split(",")}
+        names |= set(self.closeloop_hosts.split(","))
         names.discard("")
         if names and listen.host in _LOOPBACK:
             names |= _LOOPBACK
@@ -144,6 +168,43 @@ class ListenSettings(BaseSettings):
         if self.process_buffer_bytes < self.connection_buffer_bytes:
             raise ValueError("process_buffer_bytes must be connection_buffer_bytes or more")
         return self
+
+
+def checked_address(url: str) -> str:
+    """The address of a site, without the slash at its end.
+
+    Raises ValueError for what is not `http(s)://host[:port]`; a path is refused, as pages live at the root.
+    """
+    address = url.removesuffix("/")
+    try:
+        parts = urlsplit(url)
+        _host_name(parts.hostname or "")
+        fits = parts.scheme in ("http", "https") and parts.port != 0 and "@" not in parts.netloc
+        fits = fits and address.lower() == f"{parts.scheme}://{parts.netloc}".lower()
+    except ValueError:
+        fits = False
+    if not fits:
+        raise ValueError(
+            f"{url!r} is no address: write http(s)://host[:port], such as https://feedback.shop.example, "
+            "without a path, as the pages live at the root"
+        )
+    return address
+
+
+def _host_name(text: str) -> str:
+    """A host as `Host` names it, without port and brackets. Raises ValueError for what it can never be."""
+    name = text.strip().lower()
+    if ":" in name:
+        try:
+            return str(ip_address(name.removeprefix("[").removesuffix("]")))
+        except ValueError:
+            pass
+    elif _HOST_NAME.fullmatch(name):
+        return name
+    raise ValueError(
+        f"{text.strip()!r} is no name of a host: write names alone, such as collector.closeloop.svc, without "
+        "scheme, port, path or *, with commas between them; other scripts as browsers send them (xn--...)"
+    )
 
 
 def redacted(*settings: BaseSettings) -> dict[str, str]:
