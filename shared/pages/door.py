@@ -31,6 +31,7 @@ _BY_STATUS = {
     404: ("Not found", "There is no such page"),
     405: ("Not found", "There is no such page"),
     413: ("Too large", "This is too large"),
+    421: ("Not here", "This is not the address of this product"),
     429: ("Wait", "Too many tries"),
     500: ("Something broke", "Something broke on our side"),
     503: ("Not now", "This cannot be answered right now"),
@@ -38,6 +39,7 @@ _BY_STATUS = {
 _TEXTS = {
     404: "The address may be mistyped, or what it showed was erased at a customer’s request.",
     405: "The address may be mistyped, or what it showed was erased at a customer’s request.",
+    421: "Open its public address. If you do not know it, ask whoever runs it.",
     500: "Answers keep coming in and none is lost: collecting them does not depend on this page. "
     "Try again in a moment. If it stays, give your administrator this reference.",
 }

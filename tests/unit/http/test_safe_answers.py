@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from shared.http.gatekeeper import PROBES
 from shared.http.headers import CSP
@@ -95,3 +97,38 @@ async def test_two_hosts_are_none() -> None:
     async with client(application, PUBLIC) as visitor:
         twice = [("host", "feedback.shop.example"), ("host", "evil.example")]
         assert (await visitor.get("/docs/scorer", headers=twice)).status_code == 421
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_a_refused_host_is_counted_and_logged_once_a_minute(service: str) -> None:
+    application = built(service, notifier_public_url=PUBLIC)
+    labels = {"method": "GET", "route": "unmatched", "status": "421"}
+    before = REGISTRY.get_sample_value("closeloop_http_requests_total", labels) or 0
+    with capture_logs() as lines:
+        async with client(application, "http://evil.example") as stranger:
+            for _ in range(3):
+                answer = await stranger.get("/v1/nothing")
+    assert "CLOSELOOP_HOSTS" in answer.json()["detail"]
+    assert REGISTRY.get_sample_value("closeloop_http_requests_total", labels) == before + 3
+    [line] = [line for line in lines if line["event"] == "host.refused"]
+    assert line["log_level"] == "warning"
+    assert line["host"] == "evil.example"
+    assert "CLOSELOOP_HOSTS" in line["detail"]
+
+
+@pytest.mark.parametrize("host", ["a\x1b[31m.example", "Ada Lovelace", "a" * 101, ""])
+async def test_a_refused_host_that_is_no_name_is_not_logged(host: str) -> None:
+    application = built("scorer", notifier_public_url=PUBLIC)
+    with capture_logs() as lines:
+        async with client(application, PUBLIC) as visitor:
+            assert (await visitor.get("/nothing", headers={"host": host})).status_code == 421
+    assert [line["host"] for line in lines] == ["none that can be shown"]
+
+
+async def test_the_page_for_a_refused_host_leads_to_nothing_of_that_host() -> None:
+    application = built("notifier", notifier_public_url=PUBLIC)
+    async with client(application, "http://evil.example") as stranger:
+        answer = await stranger.get("/inbox", headers={"accept": "text/html"})
+    assert answer.status_code == 421
+    assert "This is not the address of this product" in answer.text
+    assert "/login" not in answer.text
