@@ -81,7 +81,7 @@ class _BulkActions:
     def _ask_for_details(
         self, request: Request, at: PersonAtStore, action: str, form: Form, tickets: list[_Ticket]
     ) -> Response:
-        """The page that asks for what the button did not say: until when, or why."""
+        """The page that asks for what the button did not say, or not rightly: until when, why, or to whom."""
         return self._site.pages.html(
             request,
             "bulk.html",
@@ -91,6 +91,7 @@ class _BulkActions:
             query_string=self._site.query_string(at, query_of_address(request.query_params)),
             morning=self._site.next_morning(at.store),
             reasons=DISMISSAL_REASONS,
+            assignees=self._site.assignees(at.store),
             errors=form.errors,
             refused=[],
         )

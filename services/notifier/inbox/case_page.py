@@ -264,7 +264,10 @@ class _CaseActions:
             raise Problem(422, "invalid", "The form does not say which version of the case it is about.")
         requested = READERS[action](form, site.actor(at))
         if form.errors:
-            return await self._page_again(request, at, case_id, RefusedForm(action, form), 422)
+            # Where there is no field, the sentence that would stand below it is a notice.
+            why = next(iter(form.errors.values()))
+            notice = FlashMessage("danger", why, "Not saved") if action in _SHORT_FORMS else None
+            return await self._page_again(request, at, case_id, RefusedForm(action, form), 422, notice=notice)
         try:
             before = await site.casework.show(at.store, case_id)
             shown = await site.casework.act(

@@ -11,7 +11,6 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from services.notifier.cases import casework
 from services.notifier.cases.domain.case import Priority
-from services.notifier.cases.domain.rules import AssignMode
 from services.notifier.cases.store import search
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries import holds
@@ -140,10 +139,7 @@ class _ListPage:
             priorities=[("", "Any priority"), *((p.value, p.capitalize()) for p in Priority)],
             owners=_owners(names, query),
             teams=_teams(site, at, query),
-            assignees=[
-                *((m.email, m.name) for m in names.members),
-                (AssignMode.LEAST_LOADED.value, "Least loaded"),
-            ],
+            assignees=site.assignees(at.store),
             may_dismiss=at.role != "agent",
             ended_by=names.actor(contents.ended[0]) if contents.ended else "",
             zone=site.zone(at.store).key,

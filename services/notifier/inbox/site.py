@@ -12,6 +12,7 @@ from fastapi import Depends
 
 from services.notifier.cases.casework import Casework
 from services.notifier.cases.domain.policy import Policy
+from services.notifier.cases.domain.rules import AssignMode
 from services.notifier.cases.store.search import CaseFilter
 from services.notifier.cases.wording import MemberNames
 from services.notifier.deliveries.settings import Channel, StoreChannels
@@ -91,6 +92,11 @@ class InboxSite:
     def tiers(self, store: str) -> list[str]:
         """The names of the store's tiers, the lowest first."""
         return list(self._stores[store].tiers)
+
+    def assignees(self, store: str) -> list[tuple[str, str]]:
+        """To whom cases may be assigned, for a list to choose from: the value of each and what it shows."""
+        members = [(member.email, member.name) for member in self.names(store).members]
+        return [*members, (AssignMode.LEAST_LOADED.value, "Least loaded")]
 
     def names(self, store: str) -> MemberNames:
         return MemberNames(self.pages.visitors.roster.members(store))

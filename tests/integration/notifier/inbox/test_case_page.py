@@ -181,7 +181,11 @@ class TestWorkingACase:
     async def test_assigning_to_a_stranger_is_refused(
         self, branch: Branch, noor: Agent, case_id: str
     ) -> None:
-        assert (await noor.act(case_id, "assign", owner="stranger@x.example")).status_code == 422
+        for stranger, said in (("stranger@x.example", "Choose somebody of this store."), ("", "Choose who.")):
+            refused = await noor.act(case_id, "assign", owner=stranger)
+            assert refused.status_code == 422
+            assert "Not saved" in refused.text
+            assert said in refused.text
         assert (await noor.act(case_id, "assign", owner="least_loaded")).status_code == 422
         assert (await branch.case(case_id))["owner"] is None
 

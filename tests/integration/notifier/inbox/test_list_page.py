@@ -220,6 +220,24 @@ class TestBulk:
         assert "Assigned 2 cases to Noor Bakker." in (await noor.get("/inbox")).text
         assert {case["owner"] for case in await branch.desk.cases()} == {branch.email("Noor")}
 
+    async def test_asks_again_to_whom_when_nobody_of_the_store_was_meant(
+        self, branch: Branch, noor: Agent
+    ) -> None:
+        case_id = await branch.open("Ruth")
+
+        asked = await noor.post(
+            "/inbox/bulk", await noor.get("/inbox"), do="assign", owner="gone@x.example", case=f"{case_id}:1"
+        )
+        assert asked.status_code == 422
+        assert "Choose somebody of this store." in asked.text
+        done = await noor.post(
+            "/inbox/bulk", asked, do="assign", owner=branch.email("Noor"), case=f"{case_id}:1"
+        )
+
+        assert f'<option value="{branch.email("Noor")}" selected>' in asked.text
+        assert done.status_code == 303
+        assert (await branch.case(case_id))["owner"] == branch.email("Noor")
+
     async def test_names_those_that_were_refused_and_does_the_others(
         self, branch: Branch, noor: Agent
     ) -> None:
