@@ -14,6 +14,7 @@ from shared.events.topics import CUSTOMERS, ERASURES, SCORES, TOPICS
 from shared.kafka import Brokers
 from shared.kafka.log_identity import made_anew, missing
 from shared.kafka.reading import LogExtent, differences, log_extents
+from shared.kafka.topics import TopicState, describe
 
 CONSUMERS = ("scorer", "segmenter", "notifier")
 WRITER = "collector"
@@ -130,6 +131,29 @@ async def adopt(database: Database, brokers: Brokers, topics: Collection[str]) -
     if CUSTOMERS.name in anew:
         republished["segmenter"] = await segmenter.republish(database, None)
     return Adoption(sorted({known.topic for known in misfits}), republished)
+
+
+async def unlike(brokers: Brokers, topics: Collection[str]) -> list[str]:
+    """Which of these topics are not as the product makes them, a sentence for each; a missing one is none.
+
+    A topic that was made by hand has Kafka's own settings. Raises TopicError.
+    """
+    return unlike_among(await describe(brokers), topics)
+
+
+def unlike_among(states: Collection[TopicState], topics: Collection[str]) -> list[str]:
+    """As `unlike`, for the states of all topics: one with fewer partitions than another differs too."""
+    most = max((state.partitions for state in states), default=0)
+    said = []
+    for state in states:
+        if state.name in topics and state.partitions:
+            fewer = [f"partitions={state.partitions} (others: {most})"] if state.partitions < most else []
+            if differs := [*state.differs, *fewer]:
+                said.append(
+                    f"{state.name} is not as the product makes it: {', '.join(differs)}. "
+                    "`closeloop topics` shows it; it is set with kafka-configs.sh."
+                )
+    return said
 
 
 def starts(places: Iterable[StoredPlace], log: LogExtent, misfits: set[int]) -> dict[int, int]:

@@ -67,18 +67,23 @@ def adopt(
         raise CommandError(
             f"The product has no topic {', '.join(unknown)}", remedy="`closeloop topics` lists them."
         )
-    misfits = product.run(_compare(set(names or ())))
+    compared = product.run(_compare())
+    misfits = [known for known in compared if not names or known.topic in names]
+    others = sorted({known.topic for known in compared if known not in misfits})
+    unlike = product.run(adopting.unlike(product.kafka_bootstrap(), {known.topic for known in misfits}))
     if not as_json:
-        _print_differences(misfits)
+        _print_differences(misfits, names or [], others)
+        for sentence in unlike:
+            typer.echo(sentence)
     if not misfits or dry_run:
         if as_json:
-            _print_json(misfits, None)
+            _print_json(misfits, None, others=others, unlike=unlike)
         return
     if not yes and not _confirmed(as_json=as_json):
         raise CommandError("Nothing was changed", remedy="With --yes it does not ask.")
     done = product.run(_adopt({known.topic for known in misfits}))
     if as_json:
-        _print_json(misfits, done)
+        _print_json(misfits, done, others=others, unlike=unlike)
         return
     typer.echo(f"Adopted: {', '.join(done.topics)}. Halted consumers go on within seconds.")
     for service, states in done.republished.items():
@@ -90,10 +95,9 @@ def _confirmed(*, as_json: bool) -> bool:
     return sys.stdin.isatty() and not as_json and typer.confirm("Go on with the logs that Kafka has?")
 
 
-async def _compare(only: set[str]) -> list[KnownLog]:
+async def _compare() -> list[KnownLog]:
     async with product.database() as database:
-        misfits = await adopting.compare(database, product.kafka_bootstrap())
-    return [known for known in misfits if not only or known.topic in only]
+        return await adopting.compare(database, product.kafka_bootstrap())
 
 
 async def _adopt(names: set[str]) -> Adoption:
@@ -101,9 +105,13 @@ async def _adopt(names: set[str]) -> Adoption:
         return await adopting.adopt(database, product.kafka_bootstrap(), names)
 
 
-def _print_json(misfits: list[KnownLog], done: Adoption | None) -> None:
+def _print_json(
+    misfits: list[KnownLog], done: Adoption | None, *, others: list[str], unlike: list[str]
+) -> None:
     shown: dict[str, Any] = {
         "differences": [known.as_json() for known in misfits],
+        "others": others,
+        "settings": unlike,
         "lost": adopting.lost(misfits),
         "adopted": done.topics if done else [],
         "republished": done.republished if done else {},
@@ -111,10 +119,19 @@ def _print_json(misfits: list[KnownLog], done: Adoption | None) -> None:
     typer.echo(json.dumps(shown, indent=2))
 
 
-def _print_differences(misfits: list[KnownLog]) -> None:
+def _print_differences(misfits: list[KnownLog], names: list[str], others: list[str]) -> None:
     if not misfits:
-        typer.echo("Nothing to adopt: every service knows the logs that Kafka has.")
-        return
+        of = f" of {', '.join(names)}" if names else ""
+        typer.echo(
+            f"Nothing to adopt{of}: every service knows the logs that Kafka has{' there' if of else ''}."
+        )
+    else:
+        _print_table(misfits)
+    if others:
+        typer.echo(f"Not named, and they differ too: {', '.join(others)}.")
+
+
+def _print_table(misfits: list[KnownLog]) -> None:
     table = Table("topic", "service", "partition", "at offset", "of log", "Kafka's log", "holds", box=None)
     for known in sorted(misfits, key=lambda k: (k.topic, k.service, k.partition or 0)):
         first, end = known.bounds
@@ -125,7 +142,7 @@ def _print_differences(misfits: list[KnownLog]) -> None:
             str(known.stored.next_offset) if known.stored else "writes",
             str(known.known or "not known"),
             str(known.log.topic_id) if known.log else "missing",
-            f"{first} to {end}" if end is not None else "-",
+            "-" if end is None else "empty" if first == end else f"{first} to {end}",
         )
     print_table(table)
     for sentence in adopting.lost(misfits):

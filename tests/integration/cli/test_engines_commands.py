@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 
 from shared.db.migrations import PACKAGES
-from shared.events.topics import TOPICS, Topic
+from shared.events.topics import CASES, ORDERS, TOPICS, Topic
 from shared.kafka import topics
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/none"
@@ -108,6 +108,67 @@ class TestTopics:
 
         assert done.code == 1
         assert "Kafka does not create the topic test.of-three-copies.v1" in done.err
+
+
+class TestAdopting:
+    @pytest.fixture
+    def another_log(self, database_url: str) -> Iterator[str]:
+        """The name of a topic that the notifier and the collector know with another id than Kafka's."""
+        topic = CASES.name
+
+        async def execute(*statements: str) -> None:
+            connection = await asyncpg.connect(database_url)
+            for statement in statements:
+                await connection.execute(statement, topic)
+            await connection.close()
+
+        forget = (
+            "DELETE FROM collector.written_logs WHERE topic = $1",
+            "DELETE FROM scorer.progress WHERE topic = $1",
+        )
+        asyncio.run(
+            execute(
+                *forget,
+                "INSERT INTO collector.written_logs (topic, topic_id) VALUES ($1, gen_random_uuid())",
+                """INSERT INTO scorer.progress (consumer, topic, partition, next_offset, topic_id)
+                   VALUES ('closeloop-scorer', $1, 0, 5, gen_random_uuid())""",
+            )
+        )
+        yield topic
+        asyncio.run(execute(*forget))
+
+    @pytest.fixture
+    def adopt(self, closeloop: Run, database_url: str, bootstrap: str) -> Run:
+        def run(*arguments: str) -> Any:
+            environment = {"DATABASE_URL": database_url, "KAFKA_BOOTSTRAP_SERVERS": bootstrap}
+            return closeloop("topics", "adopt", *arguments, "--dry-run", **environment)
+
+        return run
+
+    def test_of_a_named_topic_says_nothing_of_the_others_but_that_they_differ(
+        self, adopt: Run, another_log: str
+    ) -> None:
+        done = adopt(ORDERS.name)
+        assert done.code == 0
+        assert f"Nothing to adopt of {ORDERS.name}: every service knows" in done.out
+        assert f"Not named, and they differ too: {another_log}." in done.out
+        assert adopt(ORDERS.name, "--json").json["others"] == [another_log]
+
+    def test_calls_an_empty_partition_so(self, adopt: Run, another_log: str) -> None:
+        done = adopt(another_log)
+        assert "empty" in done.out
+        assert "0 to 0" not in done.out
+        assert "Nothing to adopt" not in done.out
+        assert "is not as the product makes it" not in done.out
+
+    def test_says_when_the_new_topic_has_other_settings(
+        self, adopt: Run, another_log: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        wanted = tuple(Topic(topic.name, 22 if topic.name == another_log else 21) for topic in TOPICS)
+        monkeypatch.setattr(topics, "TOPICS", wanted)
+        done = adopt()
+        assert f"{another_log} is not as the product makes it: retention.ms={21 * 86_400_000}" in done.out
+        assert "`closeloop topics` shows it" in done.out
 
 
 class TestWithoutEngines:

@@ -2,10 +2,11 @@
 
 from uuid import UUID
 
-from cli.adopting import KnownLog, lost, starts
+from cli.adopting import KnownLog, lost, starts, unlike_among
 from shared.db import StoredPlace
-from shared.events.topics import ERASURES, RESPONSES
+from shared.events.topics import ERASURES, RESPONSES, SCORES
 from shared.kafka.reading import LogExtent
+from shared.kafka.topics import TopicState
 
 OLD, NEW = UUID(int=1), UUID(int=2)
 
@@ -41,3 +42,21 @@ class TestWhatIsLost:
 
     def test_is_nothing_where_nothing_differs(self) -> None:
         assert lost([]) == []
+
+
+class TestATopicThatWasMadeByHand:
+    def test_is_named_with_what_differs_and_the_command_that_shows_it(self) -> None:
+        states = [
+            TopicState(RESPONSES.name, 1, ("retention.ms=604800000",)),
+            TopicState(ERASURES.name, 6),
+        ]
+        (sentence,) = unlike_among(states, {RESPONSES.name, ERASURES.name})
+        assert sentence.startswith(
+            f"{RESPONSES.name} is not as the product makes it: "
+            "retention.ms=604800000, partitions=1 (others: 6)."
+        )
+        assert "`closeloop topics` shows it" in sentence
+
+    def test_is_not_spoken_of_when_it_is_not_asked_for_or_missing(self) -> None:
+        states = [TopicState(RESPONSES.name, 1), TopicState(ERASURES.name, 0), TopicState(SCORES.name, 6)]
+        assert unlike_among(states, {ERASURES.name, SCORES.name}) == []
