@@ -131,6 +131,8 @@ Closeloop is running on the demo store. The interfaces of the four services:
 Sign in at {home.url("notifier")}/login as {credentials.user} with the password {credentials.password}
 (also {", ".join(email for email, _, _ in demo_store.PEOPLE)}); everything a script needs: {home.demo_file}
 
+In another terminal `.venv/bin/closeloop listen` shows each alert as it arrives: start it before the answers.
+
 Send five answers, each of another customer (the 2 is low: its customer becomes a case):
 
   for s in 10 9 9 7 '2, "comment": "It came late"'; do i=$((i+1)); curl -s \
@@ -144,6 +146,6 @@ Read the score, which the first answer makes already (with a wide interval), and
 
   curl -s {home.url("notifier")}/v1/cases {key}
 
-In another terminal: `make demo` sends lifelike traffic and shows the alerts, `.venv/bin/closeloop listen`
-only shows the alerts. Ctrl-C here stops everything and keeps the data.
+`make demo` in another terminal sends lifelike traffic and shows the alerts. Ctrl-C here stops everything and
+keeps the data.
 """

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.deploy.manifests import K8S, KUBECTL, OVERLAYS, Object, container, kinds, name_of, read, workloads
+from tests.deploy.manifests import (
+    K8S,
+    KUBECTL,
+    OVERLAYS,
+    PROJECT,
+    Object,
+    container,
+    kinds,
+    name_of,
+    read,
+    workloads,
+)
 
 IMMUTABLE = {
     "Deployment": [("spec", "selector")],
@@ -105,7 +116,19 @@ class TestAnUpgrade:
     def test_without_a_version_is_no_manifest(self, overlay: str, image: str, tmp_path: Path) -> None:
         done = applied(overlay, tmp_path, image)
         assert done.returncode != 0
-        assert "out of bounds" in done.stderr
+        assert "options.index 1 is out of bounds for value" in done.stderr
+
+    def test_that_is_a_number_is_no_manifest(self, overlay: str, tmp_path: Path) -> None:
+        done = applied(overlay, tmp_path, "newTag: 1.10")
+        assert done.returncode != 0
+        assert "cannot unmarshal number into Go struct field Image.images.newTag" in done.stderr
+        assert name_of(kinds(rendered(overlay, tmp_path, 'newTag: "1.10"'), "Job")[0]).endswith("-1.10")
+
+
+def test_the_page_has_the_errors_of_the_build_as_they_are_said() -> None:
+    page = (PROJECT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    assert "| `options.index 1 is out of bounds for value …` |" in page
+    assert "| `cannot unmarshal number into Go struct field Image.images.newTag` |" in page
 
 
 class TestWhatGitOpsReads:
