@@ -151,7 +151,7 @@ def unlike_among(states: Collection[TopicState], topics: Collection[str]) -> lis
             if differs := [*state.differs, *fewer]:
                 said.append(
                     f"{state.name} is not as the product makes it: {', '.join(differs)}. "
-                    "`closeloop topics` shows it; it is set with kafka-configs.sh."
+                    '`closeloop topics` shows it; the runbook says what to do ("Make a topic anew").'
                 )
     return said
 
