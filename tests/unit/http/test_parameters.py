@@ -50,7 +50,7 @@ async def test_every_route_refuses_what_it_does_not_declare(service: str) -> Non
             for name, repeatable in declared.items():
                 answer = await client.request(method, path, params={name: ["true", "true"]})
                 if repeatable:
-                    assert answer.status_code != 422
+                    assert "Send it once" not in answer.text
                 else:
                     assert refused(answer) == [f"/query/{name}"]
             seen += 1
