@@ -173,7 +173,8 @@ def run(
     except ValidationError as error:
         for fault in error.errors(include_url=False, include_input=False):
             name = "_".join(str(part) for part in fault["loc"]).upper()
-            sys.stderr.write(f"{service}: the setting {name}: {fault['msg']}\n")
+            why = str(fault["msg"]).removeprefix("Value error, ")
+            sys.stderr.write(f"{service}: the setting {name}: {why}\n")
         return 2
     except ConfigError as error:
         sys.stderr.write(f"{service}: {error}\n")

@@ -3,10 +3,12 @@
 import asyncio
 import os
 import signal
+from typing import Any
 
 import pytest
 
-from shared.service.serving import Loops
+from services.scorer.settings import ScorerSettings
+from shared.service.serving import Loops, run
 
 
 @pytest.fixture
@@ -53,3 +55,32 @@ class TestALoop:
         await asyncio.sleep(0.01)
         assert (loops.failed, signals) == (None, [])
         await loops.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [
+        ("NOTIFIER_PUBLIC_URL", "feedback.shop.example", "is no address: write http(s)://host[:port]"),
+        ("CLOSELOOP_URLS", '{"inbox": "shop.example/inbox"}', "is no address: write http(s)://host[:port]"),
+        ("CLOSELOOP_HOSTS", "https://shop.example", "is no name of a host: write names alone"),
+    ],
+)
+def test_a_service_does_not_start_with_an_address_that_is_none(
+    name: str, value: str, why: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment = {
+        "DATABASE_URL": "postgresql://nobody@127.0.0.1:1/none",
+        "KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
+        "CLOSELOOP_SECRET": "s" * 32,
+        name: value,
+    }
+    for setting, text in environment.items():
+        monkeypatch.setenv(setting, text)
+
+    def never(*_: object) -> Any:
+        raise AssertionError("it starts")
+
+    assert run("scorer", never, ScorerSettings, never, ["serve"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"scorer: the setting {name}: '")
+    assert why in said
