@@ -124,7 +124,10 @@ class ChannelOut(BaseModel):
     failed: int = Field(description="Given up in the last 24 hours")
     waiting: int = Field(description="Not sent yet: due, put off, or tried again later")
     quiet_hours: str | None
-    digest_after: int = Field(description="Alerts in ten minutes that come singly; 0: all of them")
+    digest_after: int = Field(
+        description="Alerts in ten minutes that come singly, of verified customers and of "
+        "claimed ones each; 0: all of them"
+    )
 
 
 class ChannelsOut(BaseModel):

@@ -15,7 +15,7 @@ from services.notifier.channels.lanes import Lanes
 from services.notifier.channels.message import Message, Shop
 from services.notifier.channels.outlets import Outlet
 from services.notifier.deliveries import claims, store
-from services.notifier.deliveries.claims import Claimed, Result
+from services.notifier.deliveries.claims import Claimed, Crowd, Result
 from services.notifier.deliveries.settings import SendingSettings
 from services.notifier.deliveries.store import State, Target
 from shared.db import Database, Session
@@ -99,17 +99,18 @@ class DeliveryLoop(RepeatedJob):
 
     async def _gather_digests(
         self, session: Session, free: Mapping[Target, int]
-    ) -> tuple[dict[Target, int], Collection[Target]]:
+    ) -> tuple[dict[Target, int], Collection[Crowd]]:
         """Gather the alerts of crowded channels into digests.
 
-        Returns how many deliveries each channel may still send, and the channels whose alerts all join.
+        Returns how many deliveries each channel may still send, and the crowds whose alerts all join.
         """
         may_send, crowded = dict(free), set()
         singles_of_free = {target: singles for target, singles in self._singles.items() if target in free}
-        for target, left in sorted((await claims.crowded(session, singles_of_free)).items()):
-            joined = await claims.gather(session, target, _DIGEST_TITLE, self._singles[target])
+        for crowd, left in sorted((await claims.crowded(session, singles_of_free)).items()):
+            target = crowd.target
+            joined = await claims.gather(session, crowd, _DIGEST_TITLE, self._singles[target])
             if joined is None or left == 0:
-                crowded.add(target)
+                crowded.add(crowd)
             else:
                 may_send[target] = min(may_send[target], left)
             if joined:

@@ -40,6 +40,18 @@ class Member:
     response_id: str | None
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class Crowd:
+    """The alerts of a channel that are counted together.
+
+    Those of verified customers are counted apart from those of customers whom only a browser named: whoever
+    has the public key can make up any number of these, and they must not hold up the others.
+    """
+
+    target: Target
+    verified: bool
+
+
 async def put_off(session: Session, quiet: Sequence[Quiet]) -> int:
     """Put off due deliveries to the end of the quiet hours, except tests of a channel; returns how many."""
     if not quiet:
@@ -69,25 +81,29 @@ async def put_off(session: Session, quiet: Sequence[Quiet]) -> int:
     return updated.rowcount
 
 
-async def crowded(session: Session, singles: Mapping[Target, int]) -> dict[Target, int]:
-    """The channels with more alerts due than may still come singly, and how many those are.
+async def crowded(session: Session, singles: Mapping[Target, int]) -> dict[Crowd, int]:
+    """The crowds with more alerts due than may still come singly, and how many those are.
 
-    `singles`: how many alerts in ten minutes come singly. Those count from their first attempt.
+    `singles`: how many alerts of each crowd of a channel come singly in ten minutes. Those count from their
+    first attempt.
     """
     if not singles:
         return {}
     rows = await session.execute(
-        text(f"""SELECT t.store, t.channel, t.most - begun.count AS left
-                FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[]), CAST(:most AS int[]))
-                     AS t(store, channel, most)
+        text(f"""SELECT t.store, t.channel, t.verified, t.most - begun.count AS left
+                FROM (SELECT * FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[]),
+                                           CAST(:most AS int[])) AS s(store, channel, most)
+                      CROSS JOIN (VALUES (true), (false)) AS v(verified)) t
                 CROSS JOIN LATERAL (
                     SELECT count(*)::int FROM (
-                        SELECT 1 FROM notifier.deliveries d WHERE d.store = t.store AND d.channel = t.channel
-                               AND d.first_at > statement_timestamp() - interval '{DIGEST_MINUTES} minutes'
+                        SELECT 1 FROM notifier.deliveries d
+                        JOIN notifier.cases c ON {_OF_CROWD}
+                        WHERE d.store = t.store AND d.channel = t.channel
+                              AND d.first_at > statement_timestamp() - interval '{DIGEST_MINUTES} minutes'
                         LIMIT t.most) counted) begun
                 CROSS JOIN LATERAL (
                     SELECT count(*) FROM (
-                        SELECT 1 FROM notifier.deliveries d
+                        SELECT 1 FROM notifier.deliveries d JOIN notifier.cases c ON {_OF_CROWD}
                         WHERE {_FRESH} LIMIT t.most + 1) counted) due
                 WHERE begun.count + due.count > t.most"""),
         {
@@ -96,34 +112,36 @@ async def crowded(session: Session, singles: Mapping[Target, int]) -> dict[Targe
             "most": list(singles.values()),
         },
     )
-    return {(row.store, row.channel): row.left for row in rows}
+    return {Crowd((row.store, row.channel), row.verified): row.left for row in rows}
 
 
 _FRESH = """d.state = 'pending' AND d.store = t.store AND d.channel = t.channel AND d.attempt = 0
     AND d.case_id IS NOT NULL AND d.next_at <= statement_timestamp()"""
 
+_OF_CROWD = "c.case_id = d.case_id AND c.verified = t.verified"
 
-async def gather(session: Session, target: Target, title: str, singles: int) -> int | None:
-    """Put the alerts that are due and too many into this ten minutes' digest.
+
+async def gather(session: Session, crowd: Crowd, title: str, singles: int) -> int | None:
+    """Put the alerts of a crowd that are due and too many into this ten minutes' digest of their channel.
 
     The most urgent and oldest stay, as many as may still come singly. All of it in the caller's transaction,
     so that an alert is either on its own or in exactly one digest. Returns how many joined; None when the
     digest is on its way already, just as its time ends: the next round finds the next digest.
     """
-    store, channel = target
+    store, channel = crowd.target
     await session.execute(
         text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 7))"),
         {"name": f"digest:{store}:{channel}"},
     )
-    left = (await crowded(session, {target: singles})).get(target)
+    left = (await crowded(session, {crowd.target: singles})).get(crowd)
     if left is None:
         return 0  # somebody else put them away meanwhile
-    notice_id = await _open_digest(session, target, title)
+    notice_id = await _open_digest(session, crowd.target, title)
     if notice_id is None:
         return None
-    joined = full = await _join(session, target, notice_id, left)
+    joined = full = await _join(session, crowd, notice_id, left)
     while full == _MOST_JOINING:
-        full = await _join(session, target, notice_id, left)
+        full = await _join(session, crowd, notice_id, left)
         joined += full
     return joined
 
@@ -147,12 +165,13 @@ async def _open_digest(session: Session, target: Target, title: str) -> str | No
     return notice_id if waiting.first() else None
 
 
-async def _join(session: Session, target: Target, notice_id: str, left: int) -> int:
+async def _join(session: Session, crowd: Crowd, notice_id: str, left: int) -> int:
     joined = await session.execute(
         text(f"""WITH joining AS (
                      SELECT d.delivery_id, c.priority = 'urgent' AS urgent
-                     FROM (SELECT CAST(:store AS text) AS store, CAST(:channel AS text) AS channel) t
-                     JOIN notifier.deliveries d ON {_FRESH} JOIN notifier.cases c ON c.case_id = d.case_id
+                     FROM (SELECT CAST(:store AS text) AS store, CAST(:channel AS text) AS channel,
+                                  CAST(:verified AS boolean) AS verified) t
+                     JOIN notifier.deliveries d ON {_FRESH} JOIN notifier.cases c ON {_OF_CROWD}
                      ORDER BY (c.priority = 'urgent') DESC, d.next_at, d.delivery_id
                      OFFSET :left LIMIT {_MOST_JOINING} FOR UPDATE OF d SKIP LOCKED),
                  joined AS (
@@ -163,14 +182,23 @@ async def _join(session: Session, target: Target, notice_id: str, left: int) -> 
                      UPDATE notifier.notices SET urgent = true WHERE notice_id = :notice AND NOT urgent
                             AND EXISTS (SELECT FROM joined WHERE urgent))
                  SELECT count(*) FROM joined"""),
-        {"store": target[0], "channel": target[1], "left": left, "notice": notice_id},
+        {
+            "store": crowd.target[0],
+            "channel": crowd.target[1],
+            "verified": crowd.verified,
+            "left": left,
+            "notice": notice_id,
+        },
     )
     count: int = joined.scalar_one()
     return count
 
 
 async def members(session: Session, notice_ids: Sequence[str]) -> dict[str, tuple[int, list[Member]]]:
-    """Of each digest how many alerts are in it, and the first of them: the most urgent, then the oldest."""
+    """Of each digest how many alerts are in it, and the first of them.
+
+    Those of verified customers come first, of these the most urgent, of these the oldest.
+    """
     if not notice_ids:
         return {}
     rows = await session.execute(
@@ -180,7 +208,8 @@ async def members(session: Session, notice_ids: Sequence[str]) -> dict[str, tupl
                     SELECT d.case_id, d.store, d.response_id, count(*) OVER () AS total
                     FROM notifier.deliveries d JOIN notifier.cases c ON c.case_id = d.case_id
                     WHERE d.digest_id = t.notice_id
-                    ORDER BY array_position(ARRAY['urgent', 'high', 'normal', 'low'], c.priority),
+                    ORDER BY c.verified DESC,
+                             array_position(ARRAY['urgent', 'high', 'normal', 'low'], c.priority),
                              d.delivery_id
                     LIMIT :most) named"""),
         {"ids": list(notice_ids), "most": MOST_NAMED},
@@ -251,11 +280,11 @@ async def claim(
     *,
     token: str,
     lease_seconds: float,
-    crowded: Collection[Target] = (),
+    crowded: Collection[Crowd] = (),
 ) -> list[Claimed]:
     """Take what is due, at most so many of each target; nobody else gets these until the lease is over.
 
-    Of a `crowded` target no alert that was never tried: those join a digest.
+    Of what is `crowded` no alert that was never tried: those join a digest.
     """
     if not free:
         return []
@@ -263,12 +292,17 @@ async def claim(
         text(f"""WITH due AS (
                     SELECT one.delivery_id
                     FROM unnest(CAST(:stores AS text[]), CAST(:channels AS text[]), CAST(:free AS int[]),
-                                CAST(:crowded AS boolean[])) AS t(store, channel, free, crowded)
+                                CAST(:verified_crowded AS boolean[]),
+                                CAST(:unverified_crowded AS boolean[]))
+                         AS t(store, channel, free, verified_crowded, unverified_crowded)
                     CROSS JOIN LATERAL (
                         SELECT d.delivery_id FROM notifier.deliveries d
                         WHERE d.state = 'pending' AND d.store = t.store AND d.channel = t.channel
                               AND d.next_at <= statement_timestamp()
-                              AND NOT (t.crowded AND d.attempt = 0 AND d.case_id IS NOT NULL)
+                              AND NOT ((t.verified_crowded OR t.unverified_crowded) AND d.attempt = 0
+                                       AND EXISTS (SELECT FROM notifier.cases c WHERE c.case_id = d.case_id
+                                                   AND CASE WHEN c.verified THEN t.verified_crowded
+                                                            ELSE t.unverified_crowded END))
                         ORDER BY d.next_at LIMIT t.free FOR UPDATE SKIP LOCKED) one
                     LIMIT {MOST_CLAIMED})
                 UPDATE notifier.deliveries d
@@ -283,7 +317,8 @@ async def claim(
             "stores": [store for store, _ in free],
             "channels": [channel for _, channel in free],
             "free": list(free.values()),
-            "crowded": [target in crowded for target in free],
+            "verified_crowded": [Crowd(target, verified=True) in crowded for target in free],
+            "unverified_crowded": [Crowd(target, verified=False) in crowded for target in free],
             "token": token,
             "lease": lease_seconds,
         },

@@ -14,10 +14,18 @@ from tests.integration.notifier.receiver import Receiver, answer
 from tests.integration.notifier.sending import delivering, sections, settled
 
 
-async def flood(desk: Desk, count: int, start: int = 0) -> None:
+async def flood(desk: Desk, count: int, start: int = 0, *, verified: bool = True) -> None:
+    """So many low answers, each of a customer of its own."""
     await desk.apply(
-        *(desk.submitted(1, response_id=f"r{n}", customer=f"c{n}") for n in range(start, start + count))
+        *(
+            desk.submitted(1, response_id=f"r{n}", customer=f"c{n}", verified=verified)
+            for n in range(start, start + count)
+        )
     )
+
+
+async def verified_ids(desk: Desk) -> set[str]:
+    return {case["case_id"] for case in await desk.cases() if case["verified"]}
 
 
 async def past_the_ten_minutes(desk: Desk) -> None:
@@ -81,6 +89,45 @@ class TestADigest:
         assert len(receiver.hits) == len(singly) + sum(
             row["state"] == "sent" for row in rows if row["notice_id"]
         )
+
+    async def test_of_claimed_customers_holds_up_no_alert_of_a_verified_one(self, desk: Desk) -> None:
+        async with Receiver() as receiver:
+            desk.alerts = sections(out={"kind": "slack", "url": receiver.url, "digest_after": 5})
+            await flood(desk, 60, verified=False)
+            async with delivering(desk) as loop:
+                await settled(desk, "digested", count=55)
+                await settled(desk, "sent", count=5)
+                await flood(desk, 1, start=60)
+                await flood(desk, 10, start=61, verified=False)
+                loop.ring()
+                await settled(desk, "digested", count=65)
+                rows = await settled(desk, "sent", count=6)
+        [real] = await verified_ids(desk)
+        assert [row["state"] for row in rows if row["case_id"] == real] == ["sent"]
+        assert real in receiver.hits[-1].body.decode()
+
+    async def test_of_both_kinds_names_the_verified_first(self, desk: Desk) -> None:
+        async with Receiver() as receiver:
+            desk.alerts = sections(out={"kind": "slack", "url": receiver.url, "digest_after": 1})
+            await flood(desk, 60, verified=False)
+            await flood(desk, 4, start=60)
+            await desk.rows(
+                "UPDATE notifier.cases SET priority = 'urgent' WHERE store = :store AND NOT verified"
+                " RETURNING 1"
+            )
+            async with delivering(desk) as loop:
+                await settled(desk, "digested", count=62)
+                await settled(desk, "sent", count=2)
+                await past_the_ten_minutes(desk)
+                loop.ring()
+                rows = await settled(desk, "sent", count=3)
+        real = await verified_ids(desk)
+        body = receiver.hits[-1].body.decode()
+        digested = {row["case_id"] for row in rows if row["state"] == "digested"}
+        named = sorted((case_id for case_id in digested if case_id in body), key=body.index)
+        assert "62 more alerts in ten minutes" in body
+        assert len(named) == 50
+        assert set(named[:3]) == real & digested
 
     async def test_leaves_a_program_every_alert(self, desk: Desk) -> None:
         async with Receiver() as receiver:
