@@ -70,6 +70,9 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
         team: Annotated[str | None, Query(max_length=64, description="`none` for no team's")] = None,
         tier: Annotated[str | None, Query(max_length=64, description="The customer's, at opening")] = None,
         wants_contact: Annotated[bool | None, Query(description="The customer asked to be called")] = None,
+        verified: Annotated[
+            bool | None, Query(description="False: the customer was only claimed, by a browser")
+        ] = None,
         watcher: Annotated[str | None, Query(max_length=128, description="Somebody follows it")] = None,
         q: Annotated[
             str | None,
@@ -89,6 +92,7 @@ def reading_routes(database: Database, casework: Casework) -> APIRouter:
             q=_storable("q", q.strip()) if q and q.strip() else None,
             due_before=_midnight(policy.zone) if due else None,
             wants_contact=wants_contact,
+            verified=verified,
             watcher=_storable("watcher", watcher or "") or None,
         )
         async with database.snapshot() as session:

@@ -43,6 +43,7 @@ class CaseFilter:
     due_before: datetime | None = None
     """Cases with a clock that runs out between now and then."""
     wants_contact: bool | None = None
+    verified: bool | None = None
     watcher: str | None = None
     case_ids: tuple[str, ...] | None = None
     """The cases that have the words of `q`, once they were looked up: see `with_words_looked_up`."""
@@ -122,7 +123,7 @@ async def _among_rare(
         rows = await session.execute(
             text(f"""WITH few AS MATERIALIZED (
                          SELECT c.case_id, c.due_at, c.status, c.owner, c.priority, c.team, c.tier,
-                                c.wants_contact
+                                c.wants_contact, c.verified
                          FROM notifier.cases c
                          WHERE c.store = :store AND {_has_words(case_filter.q or "", parameters)}
                          LIMIT :most)
@@ -212,8 +213,10 @@ def conditions(case_filter: CaseFilter) -> tuple[list[str], dict[str, Any]]:
     if case_filter.due_before is not None:
         where.append("c.due_at >= now() AND c.due_at < :due_before")
         parameters["due_before"] = case_filter.due_before
-    if case_filter.wants_contact is not None:
-        where.append("c.wants_contact" if case_filter.wants_contact else "NOT c.wants_contact")
+    for name in ("wants_contact", "verified"):
+        value = getattr(case_filter, name)
+        if value is not None:
+            where.append(f"c.{name}" if value else f"NOT c.{name}")
     if case_filter.watcher is not None:
         where.append("c.case_id IN (SELECT w.case_id FROM notifier.case_watchers w WHERE w.who = :watcher)")
         parameters["watcher"] = case_filter.watcher

@@ -264,6 +264,13 @@ class TestTheList:
     async def test_is_narrowed(self, agent: Agent, query: dict[str, str], expected: set[str]) -> None:
         assert await found(agent, **query) == expected
 
+    async def test_tells_verified_customers_from_claimed_ones(self, agent: Agent, desk: Desk) -> None:
+        await desk.apply(desk.submitted(2, response_id="r-d", customer="d", comment="Late", verified=False))
+        assert await found(agent, verified="true") == {"a", "b", "c"}
+        assert await found(agent, verified="true", q="late") == {"b"}
+        assert await found(agent, verified="false") == await found(agent, verified="false", q="late")
+        assert await found(agent, verified="false") == {"claimed:d"}
+
     async def test_finds_a_case_by_its_number(self, agent: Agent, desk: Desk) -> None:
         number = (await desk.cases())[0]["number"]
         for q in (str(number), f"#{number}"):
