@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import quote
 
 from services.notifier.cases.casework import CaseDetails
 from services.notifier.cases.domain.answers import vouched
@@ -229,7 +230,7 @@ class CaseView:
         body = self._shown.answers[-1][0].body
         person, facts = named.body.person, []
         if person.email:
-            facts.append(("E-mail", person.email, f"mailto:{person.email}"))
+            facts.append(("E-mail", person.email, f"mailto:{quote(person.email, safe='@')}"))
         if person.id:
             facts.append(("Customer", person.id, ""))
         if body.order_id:

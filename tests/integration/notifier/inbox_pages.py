@@ -86,11 +86,11 @@ class Branch:
         await self.roster.refresh()
         return self.email(name)
 
-    async def open(self, name: str = "Ann", score: int = 2, **given: Any) -> str:
-        """A case of a customer of this name; its id."""
+    async def open(self, name: str = "Ann", score: int = 2, *, email: str = "", **given: Any) -> str:
+        """A case of a customer of this name and e-mail address; its id."""
         ref = f"c-{uuid4().hex[:8]}"
         told = self.desk.submitted(score, response_id=f"r-{uuid4().hex[:8]}", customer=ref, **given)
-        customer = Customer(ref=ref, id=ref, email=f"{ref}@example.com", name=name)
+        customer = Customer(ref=ref, id=ref, email=email or f"{ref}@example.com", name=name)
         await self.desk.apply(received(told.event.model_copy(update={"customer": customer})))
         rows = await self.desk.rows(
             f"SELECT case_id FROM notifier.cases WHERE store = :store AND customer_ref LIKE '%{ref}'"

@@ -45,6 +45,15 @@ class TestThePage:
         assert "<script>" not in page.text
         assert "<img" not in page.text
 
+    async def test_an_address_adds_nothing_to_the_mail_that_is_written_to_it(
+        self, branch: Branch, noor: Agent
+    ) -> None:
+        case_id = await branch.open(
+            email="v+1@shop.example?bcc=spy%40evil.example&body=hello", verified=False
+        )
+        page = await noor.get(f"/inbox/{case_id}")
+        assert 'href="mailto:v%2B1@shop.example%3Fbcc%3Dspy%2540evil.example%26body%3Dhello"' in page.text
+
     async def test_another_stores_case_is_not_there(
         self, branch: Branch, noor: Agent, case_id: str, client: httpx.AsyncClient
     ) -> None:
