@@ -57,7 +57,10 @@ class ScoreRule(Strict):
 
 
 class SilenceRule(Strict):
-    """Tells when no answers come where there usually are some, and when they are back."""
+    """Tells when no answers come where there usually are some, and when they are back.
+
+    Every answer counts, also one that a visitor sends from a page.
+    """
 
     name: Name
     touchpoints: tuple[Name, ...] = Field(
