@@ -1,4 +1,4 @@
-"""Two releases of the product on the same engines: this tree, and the one before its newest migration."""
+"""Two releases of the product on the same engines: this tree, and the release before it."""
 
 import asyncio
 import io
@@ -18,10 +18,14 @@ from tests.e2e.product import ROOT
 SERVICES = ("collector", "scorer", "segmenter", "notifier")
 
 
+PREVIOUS = "19ba86c00b8b7dc21be3d1200848ae7b58a84482"
+"""The last commit of the release before this one: what runs at somebody's when they upgrade. The first commit
+after a release that adds a migration sets it."""
+
+
 def unpack_previous(into: Path) -> Path | None:
-    """The tree of the commit before the one that brought the newest migration; None without that history."""
-    newest = _git("log", "-1", "--diff-filter=A", "--format=%H", "--", "services/*/migrations/0*.py")
-    packed = newest and _git("archive", f"{newest.decode().strip()}~1")
+    """The tree of the release before; None without that history."""
+    packed = _git("archive", PREVIOUS)
     if not packed:
         return None
     with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
