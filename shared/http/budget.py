@@ -20,6 +20,12 @@ REQUEST_BYTES = 4 * 1024
 FIELD_BYTES = 128
 """What the objects of a header field take beside its bytes."""
 
+WAITING_REQUESTS = 8
+"""How many requests of a connection may wait behind the one that is being answered; more get 503, a close.
+
+Browsers and the clients of HTTP that we know send the next request after the answer.
+"""
+
 _ROOM = 1 / 16
 _PAUSE_SECONDS = 0.05
 

@@ -6,9 +6,10 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+import httptools
 from starlette.types import Receive, Scope, Send
 
-from shared.http.budget import CONNECTION_BYTES, FIELD_BYTES, REQUEST_BYTES, Budget
+from shared.http.budget import CONNECTION_BYTES, FIELD_BYTES, REQUEST_BYTES, WAITING_REQUESTS, Budget
 from shared.http.limits import LINGER_BYTES, LINGER_SECONDS
 from shared.http.problems import Problem
 from shared.http.whole_reply import WholeReplies
@@ -79,7 +80,7 @@ class Protocol(WholeReplies):
     uvicorn's own writes head and body of a response separately, waits for a request for ever, and keeps
     whatever is sent: trailers without end, any number of requests behind a slow one. Here all bytes count
     against a `Budget` as they come in. Whoever exceeds it gets the answers to what it sent before, then 431,
-    413 or 503, then a close.
+    413 or 503, then a close. A request is not begun while its client leaves the answers before it unread.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Protocol(WholeReplies):
         self._receiving = False
         in_head, self._message_ended = self._in_head, False
         if self._last_words is None and not self.transport.is_closing():
-            super().data_received(data)
+            self._parse(data)
         self._settle(size)
         if self._in_head and not self._message_ended:
             # One field may come in any number of pieces; the parser says nothing of it before its end.
@@ -149,6 +150,17 @@ class Protocol(WholeReplies):
             self._refuse_size()
         elif self._in_head and self._head_bytes > self._budget.head_bytes:
             self._refuse(_HEAD_TOO_LARGE, "head")
+
+    def _parse(self, data: bytes) -> None:
+        """As uvicorn does it, without its warning for what is invalid: a flood of that would fill the log."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self._refuse(_INVALID, "invalid")
+        except httptools.HttpParserUpgrade:
+            # No web socket and no HTTP/2: answer the request as what it is beside that, and close.
+            self._refuse(b"", "")
 
     def _settle(self, size: int) -> None:
         """Charge what came in to the newest request; nothing of it is kept if that one was answered."""
@@ -201,6 +213,8 @@ class Protocol(WholeReplies):
         self.scope[_SENT] = self._sent  # type: ignore[literal-required]
         if self._held > self._budget.connection_bytes:
             self._refuse(_HEAD_TOO_LARGE, "head")
+        elif len(self.pipeline) >= WAITING_REQUESTS:
+            self._refuse(_BUSY, "pipeline")
 
     def on_url(self, url: bytes) -> None:
         self._field_bytes += len(url)
@@ -248,17 +262,14 @@ class Protocol(WholeReplies):
         self._waits_since = None
         super().on_message_complete()
 
-    def _unsupported_upgrade_warning(self) -> None:
-        """No web socket and no HTTP/2: answer the request as what it is beside that, and close."""
-        self._refuse(b"", "")
-
-    def send_400_response(self, msg: str) -> None:
-        self._refuse(_INVALID, "invalid")
-
     # Answers
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
+            if self.flow.write_paused:
+                # Here it holds no place among the requests in flight; in `send` it would, for as long as the
+                # client likes. It ends as all that is not read: `_watch`.
+                await self.flow.drain()
             await self._application(scope, receive, send)
         finally:
             self._end(scope[_SENT])

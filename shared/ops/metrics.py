@@ -35,7 +35,7 @@ HTTP_BUFFER = Gauge(
 )
 HTTP_CUT_OFF = Counter(
     "closeloop_http_cut_off_total",
-    "Connections closed over a limit; reason: head, body, invalid, busy (all together), slow, unread",
+    "Connections closed over a limit; reason: head, body, pipeline, invalid, busy (of all), slow, unread",
     ["reason"],
 )
 
@@ -203,7 +203,7 @@ ERASURE_AGE = Gauge(
     "Age of the oldest erasure that this process has still to carry out; 0 when there is none",
 )
 
-_CUT_OFF_REASONS = ("head", "body", "invalid", "busy", "slow", "unread")
+_CUT_OFF_REASONS = ("head", "body", "pipeline", "invalid", "busy", "slow", "unread")
 _STAGES = {"scorer": "scored", "segmenter": "segmented", "notifier": "notified"}
 _PRIORITIES = ("urgent", "high", "normal", "low")
 _OUTCOMES = ("ok", "duplicate", "conflict", "refused", "skipped", "dead_letter")

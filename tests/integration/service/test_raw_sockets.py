@@ -8,6 +8,7 @@ import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 
 from deploy.local import ports
 
@@ -198,25 +200,25 @@ class Service:
 
     async def held(self) -> float:
         """What it says that clients hold of its buffer."""
+        return (await self.gauges("closeloop_http_buffer_bytes"))[0]
+
+    async def gauges(self, *names: str) -> list[float]:
+        """Metrics without labels, as they are at one moment."""
         lines = (await self.ask("/metrics")).decode().splitlines()
-        return next(
-            float(line.split()[1]) for line in lines if line.startswith("closeloop_http_buffer_bytes")
-        )
+        values = dict(line.split() for line in lines if line.startswith(names))
+        return [float(values[name]) for name in names]
 
 
-@pytest.fixture(params=[("collector",), ("scorer", "--only", "api")], ids=lambda it: it[0])
-async def service(
-    request: pytest.FixtureRequest, bootstrap: str, database_url: str, tmp_path: Path
-) -> AsyncIterator[Service]:
-    name, *more = request.param
-    port, log = ports.choose(), tmp_path / f"{name}.log"
+@contextlib.asynccontextmanager
+async def serving(name: str, *more: str, log: Path, **settings: str) -> AsyncIterator[Service]:
+    """A service in a process of its own."""
+    port = ports.choose()
     environment = os.environ | {
-        "DATABASE_URL": database_url,
-        "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "CLOSELOOP_CONFIG": str(PROJECT / "closeloop.yaml"),
         "CLOSELOOP_SECRET": "0" * 32,
         f"{name.upper()}_PORT": str(port),
         f"{name.upper()}_PROCESS_BUFFER_BYTES": str(BUFFER_BYTES),
+        **settings,
     }
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -239,6 +241,15 @@ async def service(
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(15) == 0
+
+
+@pytest.fixture(params=[("collector",), ("scorer", "--only", "api")], ids=lambda it: it[0])
+async def service(
+    request: pytest.FixtureRequest, bootstrap: str, database_url: str, tmp_path: Path
+) -> AsyncIterator[Service]:
+    engines = {"KAFKA_BOOTSTRAP_SERVERS": bootstrap, "DATABASE_URL": database_url}
+    async with serving(*request.param, log=tmp_path / "service.log", **engines) as service:
+        yield service
 
 
 async def attack(service: Service, rng: random.Random, until: float) -> tuple[str, str]:
@@ -315,3 +326,34 @@ async def test_no_bytes_fill_the_memory_or_stop_the_service(
     assert "Traceback" not in service.log.read_text(), summary
     grown = (service.memory("VmHWM") - before) // 1024**2
     record_property("summary", f"{sum(ends.values())} strange connections, seed {seed}: {grown} MB more")
+
+
+async def test_who_does_not_read_holds_no_place(bootstrap: str, database_url: str, tmp_path: Path) -> None:
+    """More connections than places, each with requests behind answers that it leaves unread."""
+    places, deaf = 4, 6
+    async with (
+        serving(
+            "collector",
+            KAFKA_BOOTSTRAP_SERVERS=bootstrap,
+            DATABASE_URL=database_url,
+            COLLECTOR_REQUESTS_IN_FLIGHT=str(places),
+            log=tmp_path / "collector.log",
+        ) as service,
+        asyncio.timeout(30),
+    ):
+        page = await service.ask("/docs")
+        bundle = next(part for part in page.split(b'"') if part.endswith(b"/swagger-ui-bundle.js"))
+        with contextlib.ExitStack() as opened:
+            for _ in range(deaf):
+                connection = opened.enter_context(socket.socket())
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                connection.connect(("127.0.0.1", service.port))
+                connection.sendall(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % bundle * 9)
+            seen: list[list[float]] = []
+            while seen[-5:-1] != seen[-4:] or len(seen) < 5 or seen[-1][0] < deaf * HIGH_WATER_LIMIT:
+                seen.append(
+                    await service.gauges("closeloop_http_buffer_bytes", "closeloop_http_requests_in_progress")
+                )
+            assert seen[-1][1] == 0
+            for _ in range(places):
+                assert (await service.ask("/nowhere")).startswith(b"HTTP/1.1 404")

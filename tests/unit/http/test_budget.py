@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,10 +11,11 @@ from typing import Any
 
 import pytest
 import uvicorn
+from prometheus_client import REGISTRY
 from pydantic import ValidationError
 
 from shared.http import protocol
-from shared.http.budget import CONNECTION_BYTES, Budget
+from shared.http.budget import CONNECTION_BYTES, WAITING_REQUESTS, Budget
 from shared.http.limits import ClientGone, Limits, read_body
 from shared.http.problems import Problem, send_problem
 from shared.http.protocol import Protocol
@@ -147,7 +149,7 @@ def endless(*first: bytes, then: bytes) -> Iterator[bytes]:
         (endless(b"GET /", then=b"x" * 5000), 431),
         ([b"GET / HTTP/1.1\r\nfield: " + b"x" * 9000 + b"\r\n\r\n"], 431),
         ([b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 101 + b"\r\n"], 431),
-        (endless(then=b"GET /slow HTTP/1.1\r\n\r\n" * 100), 431),
+        (endless(then=b"GET /slow HTTP/1.1\r\n\r\n" * 100), 503),
         (endless(CHUNKED.replace(b"/", b"/early", 1), then=b"4000\r\n" + b"x" * 0x4000 + b"\r\n"), 200),
         ([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"], 400),
         ([b"CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere\r\n\r\n"], 400),
@@ -228,6 +230,59 @@ class TestRequestsBehindASlowOne:
                 for _ in range(8):
                     assert (await reader.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
             await served.is_given_back(but=9_000)
+
+    async def test_are_answered_up_to_a_number_and_then_refused(self, served: Served) -> None:
+        async with served.client() as (reader, writer), asyncio.timeout(10):
+            writer.write(SLOW + GET * 100)
+            while not served.clients:
+                await asyncio.sleep(0.01)
+            served.go_on.set()
+            answer = await reader.read()
+        statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
+        assert statuses == [b"200"] * (1 + WAITING_REQUESTS) + [b"503"]
+        assert b"\r\nretry-after: 1\r\n" in answer
+        await served.is_given_back()
+
+
+class TestRequestsBehindAnAnswerThatNobodyReads:
+    async def test_are_not_begun_before_it_is_read(self) -> None:
+        wide = Budget(SETTINGS.model_copy(update={"process_buffer_bytes": 16 * 1024 * 1024}))
+        async with (
+            Served(budget=wide).running() as served,
+            served.client(limit=1024) as (reader, writer),
+            served.client() as (honest, asking),
+            asyncio.timeout(20),
+        ):
+            writer.write(GET.replace(b"/", b"/large", 1) + GET * 3)
+            while served.budget.held < 1_000_000:
+                await asyncio.sleep(0.01)
+            asking.write(GET)
+            assert (await honest.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            assert len(served.clients) == 2, "the large one and the honest one"
+            for _ in range(4):
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                await reader.readexactly(int(head.split(b"content-length: ")[1].split()[0]))
+            assert len(served.clients) == 5
+
+    async def test_end_with_it(self, served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+        async with served.client(limit=1024) as (reader, writer), asyncio.timeout(10):
+            writer.write(GET.replace(b"/", b"/large", 1) + GET * 100)
+            await reader.readexactly(4)
+            await served.is_given_back()
+
+
+async def test_what_is_invalid_is_counted_and_not_logged(
+    served: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    counted = partial(REGISTRY.get_sample_value, "closeloop_http_cut_off_total", {"reason": "invalid"})
+    before = counted() or 0
+    answer, _ = await served.pour([b"\x00 is no HTTP\r\n\r\n"])
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert counted() == before + 1
+    assert caplog.text == ""
 
 
 class TestTheBudgetOfAll:
