@@ -55,7 +55,10 @@ def normal_email(address: str) -> str:
     """An e-mail address as it is stored and compared everywhere: without the blanks around it, in Unicode's
     composed form (NFC), in lower case. Two addresses that differ otherwise are two people: `straße@` is not
     `strasse@`."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address.strip()).lower())
+    text = address.strip()
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
 
 
 def length_prefixed(*parts: str) -> str:
