@@ -77,7 +77,7 @@ class TestTheEndOfTheRun:
             check=False,
         )
 
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, done.stdout + done.stderr
         assert "TestExample::test_podman_compose_reads_the_file" in done.stdout
         assert system_tools.install_line(["podman"]) in done.stdout
 
