@@ -16,9 +16,8 @@ from deploy.local.errors import LocalStackError
 from deploy.local.health import check_all, kafka, postgres
 from deploy.local.home import SERVICES, Home
 from deploy.local.process import recorded_process
-from shared.kafka.log_identity import ADOPT
+from shared.kafka.log_identity import ADOPT, DECIDE
 
-_DECIDE = f"`{ADOPT} --dry-run` shows what differs, without --dry-run the services go on."
 NEEDED_DISK_BYTES = 1_000_000_000
 NEEDED_MEMORY_BYTES = 1_500_000_000
 
@@ -130,7 +129,7 @@ async def _engines(home: Home) -> list[Finding]:
     if demo := demo_file.read(home.demo_file):
         for name, part in (await check_all(demo)).items():
             found = json.dumps(part.detail)
-            findings.append(Finding(name, part.healthy, found, _DECIDE if ADOPT in found else remedy))
+            findings.append(Finding(name, part.healthy, found, DECIDE if ADOPT in found else remedy))
         return findings
     if bootstrap := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         health = await asyncio.to_thread(kafka, bootstrap)

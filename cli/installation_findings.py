@@ -7,7 +7,7 @@ from cli import CommandError, adopting, product
 from cli.config import mistakes_of_sections
 from cli.findings import Finding, clock, python
 from shared.db import migrations
-from shared.kafka.log_identity import ADOPT
+from shared.kafka.log_identity import DECIDE
 from shared.kafka.topics import describe
 
 _MIGRATE = "Run `closeloop migrate` once, with this release."
@@ -74,6 +74,6 @@ async def _logs() -> str:
     if misfits:
         raise CommandError(
             "; ".join(dict.fromkeys(known.fault for known in misfits)),
-            remedy=f"`{ADOPT} --dry-run` shows what differs, without --dry-run the services go on.",
+            remedy=DECIDE,
         )
     return "every service knows the logs that Kafka has"

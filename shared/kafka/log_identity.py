@@ -154,6 +154,8 @@ class LogMismatch(RuntimeError):
 
 
 ADOPT = "closeloop topics adopt"
+DECIDE = f"`{ADOPT} --dry-run` shows what differs, without --dry-run the services go on."
+"""What an operator is told to do."""
 WHAT_TO_DO = f"an operator decides: `{ADOPT}`, see docs/runbook.md, 'The log and the database disagree'"
 
 

@@ -124,6 +124,8 @@ class AnswerAcceptor:
         verified = True
         customer = event.pop("customer", None)
         identity = event.pop("identity", None)
+        # Confidential stays so without a name: its score is hidden while there are few.
+        nameless = "confidential" if identity == "confidential" else "anonymous"
         if customer is not None and identity != "anonymous":
             event["customer"] = {k: v for k, v in customer.items() if v is not None and k != "token"}
             if submitter.public and (token := customer.get("token")) is not None:
@@ -132,8 +134,7 @@ class AnswerAcceptor:
                 event["customer"]["token"] = self._customer_tokens.read(submitter.store, token, now=0)
             event["identity"] = identity or "identified"
         else:
-            # Confidential stays so without a name: its score is hidden while there are few.
-            event["identity"] = "confidential" if identity == "confidential" else "anonymous"
+            event["identity"] = nameless
         if (order := event.get("order")) is not None:
             event["order"] = without_nulls(order)
             check_currency(order.get("currency"), submitter.config.currency, "/order/currency")
@@ -146,8 +147,7 @@ class AnswerAcceptor:
                 event["customer"] = identified
             else:
                 del event["customer"]
-                if event["identity"] != "confidential":
-                    event["identity"] = "anonymous"
+                event["identity"] = nameless
         event["answered_at"] = min(event.get("answered_at", now), now)
         event["verified"] = verified
         event["store"] = submitter.store

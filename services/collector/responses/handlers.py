@@ -84,8 +84,9 @@ class ResponseHandlers:
             answer = None
         if answer is None:
             raise _token_not_valid()
-        self._callers.count(answer.key_id, peer, public=_from_page(answer))
-        self._callers.refused(answer.key_id, peer, public=_from_page(answer), status=status)
+        public = _from_page(answer.key_id, answer.response_id)
+        self._callers.count(answer.key_id, peer, public=public)
+        self._callers.refused(answer.key_id, peer, public=public, status=status)
 
     async def amend(
         self,
@@ -131,7 +132,7 @@ class ResponseHandlers:
                 now=now,
             )
         except InvalidInput:
-            public = namespaced(key_id, response_id) == response_id
+            public = _from_page(key_id, response_id)
             self._callers.refused(key_id, credentials.peer, public=public, status=422)
             raise
         if fingerprint is not None and len(event.body()) > MOST_BYTES_BY_TOKEN:
@@ -147,7 +148,7 @@ class ResponseHandlers:
         answer = self._amend_tokens.read(token, now=time.time())
         if answer is None or not self._callers.has_store(answer.store):
             raise _token_not_valid()
-        public = _from_page(answer)
+        public = _from_page(answer.key_id, answer.response_id)
         if caller is None:
             self._callers.count(answer.key_id, peer, public=public)
         whole_id = namespaced(answer.key_id, response_id) if public else response_id
@@ -218,9 +219,9 @@ def amendment_event(
     )
 
 
-def _from_page(answer: AmendableAnswer) -> bool:
-    """Whether the answer came with a public key: its id is namespaced by the key."""
-    return namespaced(answer.key_id, answer.response_id) == answer.response_id
+def _from_page(key_id: str, response_id: str) -> bool:
+    """Whether an answer came with a public key: its id is namespaced by the key."""
+    return namespaced(key_id, response_id) == response_id
 
 
 def _token_not_valid() -> Problem:

@@ -186,11 +186,12 @@ def fold(response_id: str, known: Iterable[Revision]) -> Answer | None:
         return None
     body = revisions.first(bodies)
     amendments = [amended for amended in in_order if isinstance(amended, Amended)]
+    changes = [(amended, amended.revisions()) for amended in amendments]
     possible = [
-        (amended, {r.field: r.value for r in amended.revisions() if revisions.may_change(r, body)})
-        for amended in amendments
+        (amended, {r.field: r.value for r in fields if revisions.may_change(r, body)})
+        for amended, fields in changes
     ]
-    merged = revisions.merged((), [r for amended in amendments for r in amended.revisions()], body)
+    merged = revisions.merged((), [r for _, fields in changes for r in fields], body)
     present = revisions.present(body, merged)
     scale = scale_for(body.metric, body.scale)
     scores = [(body.score, body.received_at)]
@@ -232,10 +233,11 @@ def fields_that_count(body: Submitted | None, amendments: Iterable[Amended]) -> 
     """
     in_order = sorted(amendments, key=lambda amended: (amended.received_at, amended.id))
     needed: dict[str, set[str]] = {amended.id: set() for amended in in_order}
-    for revision in revisions.merged((), [r for amended in in_order for r in amended.revisions()], body):
+    changes = [revision for amended in in_order for revision in amended.revisions()]
+    for revision in revisions.merged((), changes, body):
         needed[revision.ce_id].add(revision.field)
     firsts: set[object] = set()
-    for revision in [r for amended in in_order for r in amended.revisions()]:
+    for revision in changes:
         if body is not None and not revisions.may_change(revision, body):
             continue
         first = _first(revision, comments=sum(isinstance(known, str) for known in firsts))
